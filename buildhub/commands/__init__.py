@@ -1,0 +1,1 @@
+"""The commands: each parses its options, wires the rooms together and reports."""

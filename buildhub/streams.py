@@ -1,0 +1,207 @@
+"""The ends of a pipe: input that a signal can interrupt, gzip or not; output that may go away.
+
+A blocking read in Python goes on after a signal (PEP 475), so a handler that only sets a flag
+would be noticed when the next byte arrives, which may be never. Input therefore waits for the
+file *and* for the signal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from types import FrameType
+from typing import Any
+
+from isal import igzip, isal_zlib
+
+from .errors import BadInput, Fatal, Interrupted
+
+#: Bytes asked for at once: the largest pipe that Linux gives to a user.
+CHUNK = 1 << 20
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists on Linux only
+
+
+class Stop:
+    """Knows whether a signal asked the program to stop, and wakes whoever waits for input."""
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self._reader, self._writer = os.pipe()
+
+    def set(self, signum: int, _frame: FrameType | None = None) -> None:
+        """Ask to stop. The second signal finds Python's own handling: it ends the program."""
+        self.signum = signum
+        os.write(self._writer, b"!")
+        signal.signal(signum, signal.SIG_DFL)
+
+    def fileno(self) -> int:
+        """Readable once a signal has come: for ``select``."""
+        return self._reader
+
+    def check(self) -> None:
+        """Raise :class:`Interrupted` if a signal has come."""
+        if self.signum is not None:
+            raise Interrupted(self.signum)
+
+    def close(self) -> None:
+        os.close(self._reader)
+        os.close(self._writer)
+
+
+@contextlib.contextmanager
+def stop_on_signals(*signals: int) -> Iterator[Stop]:
+    """SIGINT and SIGTERM (or ``signals``) set the :class:`Stop` that is given out."""
+    stop = Stop()
+    previous = {
+        number: signal.signal(number, stop.set)
+        for number in signals or (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        stop.close()
+
+
+class _Source(io.RawIOBase):
+    """A file descriptor whose reads return what is there, and end when a signal comes."""
+
+    def __init__(
+        self, fd: int, stop: Stop, on_idle: Callable[[], None] | None, idle_seconds: float
+    ) -> None:
+        self._fd = fd
+        self._stop = stop
+        self._on_idle = on_idle
+        self._idle_seconds = idle_seconds
+        self._ahead = b""
+
+    def readinto(self, buffer: Any) -> int:
+        if self._ahead:
+            data = self._ahead[: len(buffer)]
+            self._ahead = self._ahead[len(data) :]
+            buffer[: len(data)] = data
+            return len(data)
+        self._wait()
+        return os.readv(self._fd, [buffer])
+
+    def starts_with_gzip_magic(self) -> bool:
+        """Look at the first two bytes without consuming them."""
+        while len(self._ahead) < len(_GZIP_MAGIC):
+            self._wait()
+            if not (data := os.read(self._fd, len(_GZIP_MAGIC))):
+                break
+            self._ahead += data
+        return self._ahead.startswith(_GZIP_MAGIC)
+
+    def readable(self) -> bool:
+        return True
+
+    def _wait(self) -> None:
+        self._stop.check()
+        timeout = self._idle_seconds if self._on_idle else None
+        while True:
+            ready, _, _ = select.select([self._fd, self._stop.fileno()], [], [], timeout)
+            self._stop.check()
+            if self._fd in ready:
+                return
+            if self._on_idle:
+                self._on_idle()
+            timeout = None  # once is enough until something arrives
+
+
+def name_of(path: str) -> str:
+    """How messages call an input: its path, or ``standard input`` for ``-``."""
+    return "standard input" if path == "-" else path
+
+
+def chunks(
+    path: str, stop: Stop, *, on_idle: Callable[[], None] | None = None, idle_seconds: float = 1
+) -> Iterator[bytes]:
+    """The bytes of a file, or of standard input for ``-``, unpacked if they are gzip.
+
+    Pieces come as they arrive, at most about a megabyte each. ``on_idle`` is called when
+    nothing arrived for ``idle_seconds``. Several gzip members are read as one file. Raises
+    :class:`Fatal` if the file can't be opened, :class:`BadInput` if it is cut or damaged (all
+    that came before has been given out), :class:`Interrupted` on a signal.
+    """
+    try:
+        fd = sys.stdin.fileno() if path == "-" else os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise Fatal(f"Cannot read {path}: {error.strerror}.") from None
+    try:
+        _widen_pipe(fd)
+        source = _Source(fd, stop, on_idle, idle_seconds)
+        if source.starts_with_gzip_magic():
+            yield from _unpacked(source, path)
+        else:
+            while data := source.read(CHUNK):
+                yield data
+    except OSError as error:
+        if isinstance(error, igzip.BadGzipFile):
+            raise BadInput(
+                f"{name_of(path)}: what follows here is no gzip data ({error});"
+                " fetch the file again."
+            ) from None
+        raise BadInput(f"Cannot read {name_of(path)}: {error.strerror}.") from None
+    finally:
+        if path != "-":
+            os.close(fd)
+
+
+def _unpacked(source: _Source, path: str) -> Iterator[bytes]:
+    unpacker: Any = igzip.open(source)  # type: ignore[no-untyped-call]
+    try:
+        while data := unpacker.read1(CHUNK):
+            yield data
+    except EOFError:
+        raise BadInput(
+            f"{name_of(path)}: the gzip data ends in the middle; fetch the file again."
+        ) from None
+    except (isal_zlib.error, ValueError) as error:  # type: ignore[misc]
+        raise BadInput(
+            f"{name_of(path)}: the gzip data is damaged ({error}); fetch the file again."
+        ) from None
+
+
+def _widen_pipe(fd: int) -> None:
+    """Fewer, larger reads; what is no pipe, or may not be widened, stays as it is."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(fd, _F_SETPIPE_SZ, CHUNK)
+
+
+def blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes cut at ends of lines: each block is whole lines.
+
+    Only the last may lack its newline. A line that is longer than a piece is put together.
+    """
+    rest: list[bytes] = []
+    for piece in pieces:
+        end = piece.rfind(b"\n") + 1
+        if not end:
+            rest.append(piece)
+            continue
+        yield b"".join((*rest, piece[:end])) if rest else piece[:end]
+        rest = [piece[end:]] if end < len(piece) else []
+    if rest:
+        yield b"".join(rest)
+
+
+def write(data: bytes) -> None:
+    """Write to standard output, and through to the reader: a record is seen when it is made.
+
+    Raises BrokenPipeError when the reader has gone.
+    """
+    view: Any = memoryview(data)
+    while view:
+        view = view[os.write(sys.stdout.fileno(), view) :]

@@ -1,0 +1,75 @@
+"""Packaging of buildhub; development and CI use the lock in ``requirements/``."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "buildhub/__init__.py").read_text())[1]
+
+setup(
+    name="buildhub",
+    version=VERSION,
+    description="The catalogue of every Mozilla build ever published.",
+    long_description=(ROOT / "README.rst").read_text(),
+    long_description_content_type="text/x-rst",
+    url="https://github.com/mozilla-services/buildhub",
+    author="The buildhub authors",
+    license="MPL-2.0",
+    classifiers=[
+        "Development Status :: 5 - Production/Stable",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "License :: OSI Approved :: Mozilla Public License 2.0 (MPL 2.0)",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.11",
+    packages=find_packages(include=["buildhub", "buildhub.*"]),
+    package_data={"buildhub": ["py.typed", "initialization.yml"]},
+    zip_safe=False,
+    install_requires=[
+        "aiohttp>=3.9",
+        "backoff>=2.2",
+        "botocore>=1.34",
+        "click>=8.2",
+        "isal>=1.6",
+        "kinto-http>=11.0",
+        "orjson>=3.9",
+        "raven>=6.10",
+        "PyYAML>=6.0",
+    ],
+    extras_require={
+        "lambda": ["awslambdaric>=2.0"],
+        "dev": [
+            "awslambdaric>=2.0",
+            "build",
+            "cfn-lint",
+            "coverage",
+            "hypothesis",
+            "kinto",
+            "kinto-wizard>=6.0",
+            "moto[server]>=5.0",
+            "mypy",
+            "pytest>=8",
+            "pytest-cov",
+            "pytest-socket",
+            "responses",
+            "ruff",
+            "sphinx>=8",
+            "types-PyYAML",
+            "types-requests",
+        ],
+    },
+    entry_points={
+        "console_scripts": [
+            "inventory-to-records = buildhub.commands.inventory_to_records:main",
+            "to-kinto = buildhub.commands.to_kinto:main",
+            "latest-inventory-to-kinto = buildhub.commands.latest_inventory_to_kinto:main",
+        ]
+    },
+)
