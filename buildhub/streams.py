@@ -50,6 +50,11 @@ class Stop:
         if self.signum is not None:
             raise Interrupted(self.signum)
 
+    def abandon(self) -> None:
+        """Wake a thread that waits for input which nobody wants any more."""
+        self.signum = self.signum or 0
+        os.write(self._writer, b"!")
+
     def close(self) -> None:
         os.close(self._reader)
         os.close(self._writer)

@@ -1,0 +1,218 @@
+"""Entries of an inventory → records, in the same order.
+
+What is known of the archive already is answered at once, without the event loop. Whatever has
+to be fetched waits in a window of bounded length, and what comes behind it waits with it: the
+output is the same, byte for byte, in whichever order the archive answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from .builds import Build, recognise
+from .errors import Interrupted, Unreachable
+from .inventory import Entry
+from .metadata import Finder, Unknown
+from .metadata_places import place_of
+from .records import Metadata, Record, make_record, suspicion
+from .streams import Stop
+
+#: Entries that may wait for the archive at the same time. Some 90 share one answer.
+WINDOW = 10_000
+
+#: Seconds that requests under way are given to end after a signal.
+GRACE = 5.0
+
+
+@dataclass
+class Account:
+    """What became of the builds of a run."""
+
+    builds: int = 0
+    records: int = 0
+    failed: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def skipped_by_reason(self) -> str:
+        """``1,204 no metadata, 3 suspicious field``; empty if nothing was skipped."""
+        return ", ".join(f"{number:,} {reason}" for reason, number in self.skipped.most_common())
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A build whose metadata is being looked for."""
+
+    entry: Entry
+    build: Build
+    search: asyncio.Task[Metadata | None]  #: shared by all who need the same metadata
+
+
+@contextlib.contextmanager
+def _signals(stop: Stop) -> Iterator[asyncio.Future[None]]:
+    """A future that is done once a signal has come."""
+    loop = asyncio.get_running_loop()
+    stopped = loop.create_future()
+    loop.add_reader(stop.fileno(), lambda: stopped.done() or stopped.set_result(None))
+    try:
+        yield stopped
+    finally:
+        loop.remove_reader(stop.fileno())
+
+
+class Pipeline:
+    """Recognises builds, finds their metadata, makes their records.
+
+    ``products`` are the archive's folders to look at; ``oldest``: files last modified before
+    that are skipped. ``report`` is called with one sentence for each build that failed,
+    ``remark`` for each that was skipped for a reason worth knowing.
+    """
+
+    def __init__(
+        self,
+        finder: Finder,
+        *,
+        archive_url: str,
+        products: Sequence[str],
+        oldest: datetime | None,
+        report: Callable[[str], None],
+        remark: Callable[[str], None],
+    ) -> None:
+        self.account = Account()
+        self._finder = finder
+        self._archive_url = archive_url
+        self._folders = frozenset(products)
+        self._oldest = oldest.strftime("%Y-%m-%dT%H:%M:%SZ") if oldest else ""
+        self._report = report
+        self._remark = remark
+        self._window: deque[_Waiting | Record] = deque()
+
+    async def records(
+        self, read: Callable[[], list[Entry] | None], stop: Stop
+    ) -> AsyncIterator[list[Record]]:
+        """The records of the entries that ``read`` gives, until it gives None.
+
+        ``read`` may block: it runs in a thread whenever requests are under way. On a signal what
+        is under way is given a few seconds to end, and :class:`Interrupted` is raised.
+        """
+        try:
+            with _signals(stop) as stopped:
+                async for ready in self._run(read, stopped):
+                    yield ready
+                    stop.check()
+        except Interrupted:
+            await self._finish_what_is_under_way()
+            yield self._ready()
+            raise
+
+    async def _run(
+        self, read: Callable[[], list[Entry] | None], stopped: asyncio.Future[None]
+    ) -> AsyncIterator[list[Record]]:
+        reading: asyncio.Future[list[Entry] | None] | None = None
+        while True:
+            if not self._window and reading is None:
+                entries = read()  # nothing is under way that a blocked event loop would delay
+            else:
+                reading = reading or asyncio.ensure_future(asyncio.to_thread(read))
+                await self._wait(stopped, reading)
+                if not reading.done():
+                    yield self._ready()
+                    continue
+                entries, reading = reading.result(), None
+            if entries is None:
+                break
+            for start in range(0, len(entries), WINDOW):
+                yield self._take(entries[start : start + WINDOW])
+                while len(self._window) > WINDOW:
+                    await self._wait(stopped)
+                    yield self._ready()
+        while self._window:
+            await self._wait(stopped)
+            yield self._ready()
+
+    async def _wait(
+        self, stopped: asyncio.Future[None], reading: asyncio.Future[Any] | None = None
+    ) -> None:
+        """Until the first of the window is answered, input arrived, or a signal came."""
+        first = self._window[0] if self._window else None
+        search = first.search if isinstance(first, _Waiting) else None
+        awaited = {future for future in (stopped, reading, search) if future is not None}
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+
+    def _take(self, entries: Sequence[Entry]) -> list[Record]:
+        """Put entries through; what can be given out now."""
+        ready = self._ready()
+        for entry in entries:
+            made = self._start(entry)
+            if made is None:
+                continue
+            if self._window or isinstance(made, _Waiting):
+                self._window.append(made)
+            else:
+                ready.append(made)
+        return ready
+
+    def _start(self, entry: Entry) -> Record | _Waiting | None:
+        build = recognise(entry.key)
+        if build is None:
+            return None
+        self.account.builds += 1
+        if build.key.split("/", 2)[1] not in self._folders:
+            return self._skip("other product")
+        if entry.date < self._oldest:
+            return self._skip("too old")
+        place = place_of(build)
+        metadata = self._finder.known(place, entry.date)
+        if isinstance(metadata, Unknown):
+            return _Waiting(entry, build, self._finder.search(place, entry.date))
+        return self._finish(entry, build, metadata)
+
+    def _finish(self, entry: Entry, build: Build, metadata: Metadata | None) -> Record | None:
+        if metadata is None:
+            self._remark(f"{entry.key}: no metadata.")
+            return self._skip("no metadata")
+        record = make_record(
+            build, metadata, url=self._archive_url + entry.key, size=entry.size, date=entry.date
+        )
+        if suspicious := suspicion(record):
+            self._remark(f"{entry.key}: suspicious {suspicious}.")
+            return self._skip("suspicious field")
+        self.account.records += 1
+        return record
+
+    def _skip(self, reason: str) -> None:
+        self.account.skipped[reason] += 1
+
+    def _ready(self) -> list[Record]:
+        """The records at the front of the window that wait for nothing any more."""
+        ready = []
+        while self._window:
+            first = self._window[0]
+            if isinstance(first, _Waiting):
+                if not first.search.done():
+                    break
+                self._window.popleft()
+                if record := self._outcome(first):
+                    ready.append(record)
+            else:
+                ready.append(self._window.popleft())
+        return ready
+
+    def _outcome(self, waiting: _Waiting) -> Record | None:
+        try:
+            metadata = waiting.search.result()
+        except Unreachable as error:
+            self.account.failed += 1
+            self._report(f"{waiting.entry.key}: its metadata can't be fetched: {error}")
+            return None
+        return self._finish(waiting.entry, waiting.build, metadata)
+
+    async def _finish_what_is_under_way(self) -> None:
+        searches = [w.search for w in self._window if isinstance(w, _Waiting)]
+        if searches:
+            await asyncio.wait(searches, timeout=GRACE)
