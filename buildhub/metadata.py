@@ -10,11 +10,12 @@ while the newest file seen of it is younger than 90 days.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -26,6 +27,7 @@ from .cache import open_database
 from .metadata_formats import FORMATS, from_buildhub_json, from_json
 from .metadata_places import CandidatePlace, NightlyPlace, Place, ReleasePlace, build_number
 from .records import Metadata
+from .settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -264,6 +266,20 @@ def _address(place: NightlyPlace | CandidatePlace) -> str:
     if isinstance(place, NightlyPlace):
         return place.stem
     return f"{place.folder}{place.versions[0]} {place.file_platform}".rstrip()
+
+
+@contextlib.asynccontextmanager
+async def open_finder(settings: Settings, *, keep_absent: bool = True) -> AsyncIterator[Finder]:
+    """A finder, its session and its cache file, as the settings say, for one run."""
+    archive = Archive(
+        settings.archive_url,
+        parallel=settings.nb_parallel_requests,
+        retries=settings.nb_retry_request,
+        timeout=settings.timeout_seconds,
+    )
+    with contextlib.closing(Answers(settings.cache_folder, settings.archive_url)) as answers:
+        async with archive:
+            yield Finder(archive, answers, keep_absent=keep_absent)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -88,15 +88,11 @@ def place_of(build: Build) -> Place:
     version = _file_version(name)
     file_platform = build_platform_of_mobile(build, name)
     if build.section == "candidates":
-        return _candidate_place(
-            build.product, folder.rpartition("/")[0], version, file_platform
-        )
+        return _candidate_place(build.product, folder.rpartition("/")[0], version, file_platform)
     if folder.count("/") == 3:  # flat, before 3.5: pub/firefox/releases/1.0rc1/firefox-1.0rc1.…
         return _release_place(build.product, folder, build.archive_platform, version, "")
     above = folder.rpartition("/")[0]
-    return _release_place(
-        build.product, above, above.rpartition("/")[2], version, file_platform
-    )
+    return _release_place(build.product, above, above.rpartition("/")[2], version, file_platform)
 
 
 def _nightly_place(build: Build, folder: str, name: str) -> NightlyPlace:

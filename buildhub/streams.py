@@ -19,7 +19,7 @@ from typing import Any
 
 from isal import igzip, isal_zlib
 
-from .errors import BadInput, Fatal, Interrupted
+from .errors import BadInput, Interrupted
 
 #: Bytes asked for at once: the largest pipe that Linux gives to a user.
 CHUNK = 1 << 20
@@ -134,13 +134,13 @@ def chunks(
 
     Pieces come as they arrive, at most about a megabyte each. ``on_idle`` is called when
     nothing arrived for ``idle_seconds``. Several gzip members are read as one file. Raises
-    :class:`Fatal` if the file can't be opened, :class:`BadInput` if it is cut or damaged (all
-    that came before has been given out), :class:`Interrupted` on a signal.
+    :class:`BadInput` if the file can't be read, or is cut or damaged (all that came before has
+    been given out), :class:`Interrupted` on a signal.
     """
     try:
         fd = sys.stdin.fileno() if path == "-" else os.open(path, os.O_RDONLY)
     except OSError as error:
-        raise Fatal(f"Cannot read {path}: {error.strerror}.") from None
+        raise BadInput(f"Cannot read {path}: {error.strerror}.") from None
     try:
         _widen_pipe(fd)
         source = _Source(fd, stop, on_idle, idle_seconds)
