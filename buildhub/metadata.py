@@ -145,7 +145,7 @@ class Finder:
         self._started = clock()
         self._under_way: dict[Place, asyncio.Task[Metadata | None]] = {}
 
-    def known(self, place: Place, date: str) -> Metadata | None | Unknown:
+    def known(self, place: Place, date: str) -> Metadata | Unknown | None:
         """The metadata, None if there is none, or ``UNKNOWN``; never asks the network.
 
         ``date`` is the last modification of the build that wants to know.
@@ -222,7 +222,7 @@ class Finder:
         self._answers.put(candidates, Answer(highest, date, self._clock()))
         return highest
 
-    def _highest_known(self, candidates: str, date: str) -> int | None | Unknown:
+    def _highest_known(self, candidates: str, date: str) -> int | Unknown | None:
         answer = self._answers.get(candidates)
         if answer is None:
             return UNKNOWN
@@ -244,7 +244,7 @@ class Finder:
         if answer is not None and date > answer.newest:
             self._answers.put(candidates, answer._replace(newest=date))
 
-    def _known_at(self, address: str, date: str) -> Metadata | None | Unknown:
+    def _known_at(self, address: str, date: str) -> Metadata | Unknown | None:
         answer = self._answers.get(address)
         if answer is None:
             return UNKNOWN

@@ -88,10 +88,19 @@ def from_text(content: bytes, product: str) -> Metadata | None:
     """
     text = content.decode("utf-8", "replace")
     if found := _TEXT_WITH_URL.match(text):
-        return _metadata(product, **found.groupdict())
+        return _metadata(
+            product,
+            build_id=found["build_id"],
+            repository=found["repository"],
+            revision=found["revision"],
+        )
     if found := _TEXT_WITH_REVISION.fullmatch(text):
-        repository = _MOZILLA_CENTRAL if found["revision"] else None
-        return _metadata(product, repository=repository, **found.groupdict())
+        return _metadata(
+            product,
+            build_id=found["build_id"],
+            repository=_MOZILLA_CENTRAL if found["revision"] else None,
+            revision=found["revision"],
+        )
     return None
 
 

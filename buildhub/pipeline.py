@@ -58,7 +58,12 @@ def _signals(stop: Stop) -> Iterator[asyncio.Future[None]]:
     """A future that is done once a signal has come."""
     loop = asyncio.get_running_loop()
     stopped = loop.create_future()
-    loop.add_reader(stop.fileno(), lambda: stopped.done() or stopped.set_result(None))
+
+    def on_signal() -> None:
+        loop.remove_reader(stop.fileno())  # it stays readable
+        stopped.set_result(None)
+
+    loop.add_reader(stop.fileno(), on_signal)
     try:
         yield stopped
     finally:
@@ -163,9 +168,11 @@ class Pipeline:
             return None
         self.account.builds += 1
         if build.key.split("/", 2)[1] not in self._folders:
-            return self._skip("other product")
+            self._skip("other product")
+            return None
         if entry.date < self._oldest:
-            return self._skip("too old")
+            self._skip("too old")
+            return None
         place = place_of(build)
         metadata = self._finder.known(place, entry.date)
         if isinstance(metadata, Unknown):
@@ -175,13 +182,15 @@ class Pipeline:
     def _finish(self, entry: Entry, build: Build, metadata: Metadata | None) -> Record | None:
         if metadata is None:
             self._remark(f"{entry.key}: no metadata.")
-            return self._skip("no metadata")
+            self._skip("no metadata")
+            return None
         record = make_record(
             build, metadata, url=self._archive_url + entry.key, size=entry.size, date=entry.date
         )
         if suspicious := suspicion(record):
             self._remark(f"{entry.key}: suspicious {suspicious}.")
-            return self._skip("suspicious field")
+            self._skip("suspicious field")
+            return None
         self.account.records += 1
         return record
 
@@ -193,14 +202,12 @@ class Pipeline:
         ready = []
         while self._window:
             first = self._window[0]
-            if isinstance(first, _Waiting):
-                if not first.search.done():
-                    break
-                self._window.popleft()
-                if record := self._outcome(first):
-                    ready.append(record)
-            else:
-                ready.append(self._window.popleft())
+            if isinstance(first, _Waiting) and not first.search.done():
+                break
+            self._window.popleft()
+            record = self._outcome(first) if isinstance(first, _Waiting) else first
+            if record:
+                ready.append(record)
         return ready
 
     def _outcome(self, waiting: _Waiting) -> Record | None:

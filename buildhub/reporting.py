@@ -204,7 +204,10 @@ def _set_levels(verbosity: int) -> None:
 
 
 def log_error(error: BaseException) -> None:
-    """Log what ended a run. Expected errors are a sentence; anything else is a bug and needs its traceback."""
+    """Log what ended a run.
+
+    Expected errors are a sentence; anything else is a bug and needs its traceback.
+    """
     if isinstance(error, BuildhubError):
         _log.error("%s", error)
     else:

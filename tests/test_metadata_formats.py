@@ -49,7 +49,7 @@ def packed(facts: object) -> bytes:
         ("abcdefgh", None),
         ("None", None),
         ("", None),
-        ("２０１７０６０８", None),
+        ("\uff12\uff10170608", None),
     ],
 )
 def test_missing_figures_of_old_build_ids_are_zero(build_id: str, date: str | None) -> None:

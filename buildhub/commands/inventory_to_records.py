@@ -47,6 +47,7 @@ logger = logging.getLogger(__name__)
 @click.pass_context
 def main(
     context: click.Context,
+    /,
     files: Sequence[str],
     schema: str | None,
     explain: bool,
