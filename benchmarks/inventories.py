@@ -1,0 +1,77 @@
+"""Large inventories for the benchmarks, and an archive that knows the metadata of their builds."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.archive_files import File
+from tests.archive_tree import PLATFORMS, archive_name, release_tree
+
+VERSIONS = [f"{major}.0{minor}" for major in range(30, 130) for minor in ("", "b3", ".1", "b7")]
+LOCALES = (
+    "ach af an ar ast az be bg bn-BD br bs ca cak cs cy da de dsb el en-GB en-US en-ZA eo es-AR"
+    " es-CL es-ES es-MX et eu fa ff fi fr fy-NL ga-IE gd gl gn gu-IN he hi-IN hr hsb hu hy-AM id"
+    " is it ja ka kab kk km kn ko lij lt lv mai mk ml mr ms my nb-NO nl nn-NO or pa-IN pl pt-BR"
+    " pt-PT rm ro ru si sk sl son sq sr sv-SE ta te th tr uk ur uz vi xh zh-CN zh-TW"
+).split()
+#: What lies beside the builds and is none, as often as it occurs in the archive.
+OTHERS = (
+    "update/win64/{locale}/firefox-{version}.complete.mar",
+    "update/win64/{locale}/firefox-{version}.partial.mar",
+    "win64/xpi/{locale}.xpi",
+    "win64/{locale}/Firefox+Setup+{version}.exe.asc",
+    "linux-x86_64/{locale}/firefox-{version}.checksums",
+    "jsshell/jsshell-linux-x86_64.zip",
+    "SHA512SUMS.asc",
+    "mac/{locale}/target.awsy.tests.tar.gz",
+)
+
+
+def _row(key: str, number: int) -> bytes:
+    size = 30_000_000 + number % 20_000_000
+    return (
+        f'"net-mozaws-prod-delivery-firefox","{key}","{size}",'
+        f'"2017-07-13T23:{number // 60 % 60:02}:{number % 60:02}.000Z",'
+        f'"{number:032x}"\n'
+    ).encode()
+
+
+def builds() -> Iterator[str]:
+    """Form-encoded keys of builds, in the order of the bucket: 180,000 different ones."""
+    for version, platform, locale in itertools.product(VERSIONS, PLATFORMS, LOCALES):
+        name = archive_name("firefox", version, platform, locale).replace(" ", "+")
+        yield f"pub/firefox/releases/{version}/{platform}/{locale}/{name}"
+
+
+def others() -> Iterator[str]:
+    """Keys of files that are no builds."""
+    for version, locale, shape in itertools.product(VERSIONS, LOCALES, OTHERS):
+        yield f"pub/firefox/releases/{version}/" + shape.format(version=version, locale=locale)
+
+
+def rows(number: int, builds_in_thousand: int) -> Iterator[bytes]:
+    """So many rows, some of them builds, evenly spread."""
+    build, other = itertools.cycle(builds()), itertools.cycle(others())
+    for n in range(number):
+        is_build = n * builds_in_thousand % 1000 < builds_in_thousand
+        yield _row(next(build if is_build else other), n)
+
+
+def write(path: Path, number: int, builds_in_thousand: int) -> Path:
+    """An inventory as a gzip file."""
+    with gzip.open(path, "wb", compresslevel=6) as file:
+        batch = iter(rows(number, builds_in_thousand))
+        while block := b"".join(itertools.islice(batch, 10_000)):
+            file.write(block)
+    return path
+
+
+def archive_files() -> dict[str, File]:
+    """The metadata of all builds above."""
+    files: dict[str, File] = {}
+    for version in VERSIONS:
+        files |= release_tree("firefox", version, builds=(1,), locales=("en-US",))
+    return files

@@ -1,0 +1,270 @@
+"""The whole run: the newest inventories → records → Kinto. The command and the Lambda call it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import builds, streams
+from .downloads import download
+from .errors import BadInput, BuildhubError, Fatal, Interrupted
+from .initialization import initialize
+from .inventory import Reader, Schema
+from .kinto import Client, Known, Publisher, Summary
+from .metadata import Finder, open_finder
+from .pipeline import Account, Pipeline
+from .s3 import Inventories, Manifest
+from .settings import Settings
+from .streams import Stop
+
+logger = logging.getLogger(__name__)
+
+LOCK_FILE = "buildhub-run.lock"
+
+
+class Task(NamedTuple):
+    """An inventory to load: whole and the newest, or what an earlier run left of one."""
+
+    inventory: str
+    manifest: str | None = None  #: the date of its folder, ``2017-08-02T00-11Z``
+    files: tuple[str, ...] | None = None  #: keys of the files to load; None: all
+
+    @classmethod
+    def parse(cls, remaining: Any) -> list[Task]:
+        """From the ``remaining`` of an earlier run. Raises :class:`BadInput`."""
+        try:
+            return [
+                cls(str(one["inventory"]), one["manifest"], tuple(map(str, one["files"])))
+                if one.get("manifest")
+                else cls(str(one["inventory"]))
+                for one in remaining
+            ]
+        except (TypeError, KeyError, AttributeError):
+            raise BadInput(
+                "The event's 'remaining' is not what an earlier run returned: send its answer"
+                " unchanged, or {} for the whole."
+            ) from None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What :meth:`parse` reads."""
+        files = None if self.files is None else list(self.files)
+        return {"inventory": self.inventory, "manifest": self.manifest, "files": files}
+
+
+@dataclass
+class Report:
+    """What became of one inventory."""
+
+    inventory: str
+    manifest: str = ""
+    rows: int = 0
+    bad_rows: int = 0
+    account: Account = field(default_factory=Account)
+    summary: Summary = field(default_factory=Summary)
+    file: str = ""  #: the one at hand
+    files_done: int = 0
+    files: int = 0
+    seconds: float = 0
+    error: str = ""  #: the sentence, if the inventory could not be loaded to its end
+    remaining: Task | None = None  #: what is left to do
+
+    @property
+    def ok(self) -> bool:
+        """Whether all of it was read and every build with metadata is stored."""
+        return not (
+            self.error
+            or self.remaining
+            or self.bad_rows
+            or self.account.failed
+            or not self.summary.ok
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures, as the Lambda returns them."""
+        return {
+            "inventory": self.inventory,
+            "manifest": self.manifest,
+            "rows": self.rows,
+            "bad_rows": self.bad_rows,
+            "builds": self.account.builds,
+            "records": self.account.records,
+            "created": self.summary.created,
+            "updated": self.summary.updated,
+            "unchanged": self.summary.unchanged,
+            "refused": self.summary.refused,
+            "failed": self.failed,
+            "skipped": dict(self.account.skipped),
+            "seconds": round(self.seconds, 1),
+            "error": self.error or None,
+        }
+
+    @property
+    def failed(self) -> int:
+        """Builds whose metadata could not be fetched, or whose record could not be stored."""
+        return self.account.failed + self.summary.failed
+
+
+def catch_up(
+    settings: Settings,
+    tasks: Sequence[Task],
+    stop: Stop,
+    *,
+    dry_run: bool = False,
+    keep_absent: bool = True,
+    progress: Callable[[Report], None] = lambda report: None,
+) -> list[Report]:
+    """Load inventories into Kinto; a report for each, also for those that failed.
+
+    An inventory that fails does not stop the others. When ``stop`` is set, what is done is
+    stored, and the reports say what remains. With ``dry_run`` nothing is written to the server.
+    ``progress`` is called after each step with the report as it stands.
+
+    Raises :class:`Fatal` if another run is going on the same CACHE_FOLDER, or where the server
+    can't be written to at all.
+    """
+    with _only_run(settings.cache_folder):
+        client = Client.from_settings(settings)
+        if settings.initialize_server and not dry_run:
+            initialize(client)
+        with Known(settings.cache_folder, client.target) as known:
+            known.refresh(client)
+            run = _Run(settings, client, known, stop, dry_run, progress)
+            return asyncio.run(run.load_all(tasks, keep_absent))
+
+
+class _Run:
+    """What the inventories of one run share."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: Client,
+        known: Known,
+        stop: Stop,
+        dry_run: bool,
+        progress: Callable[[Report], None],
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._known = known
+        self._stop = stop
+        self._dry_run = dry_run
+        self._progress = progress
+        self._s3 = Inventories(
+            timeout_seconds=settings.timeout_seconds, retries=settings.nb_retry_request
+        )
+
+    async def load_all(self, tasks: Sequence[Task], keep_absent: bool) -> list[Report]:
+        reports = []
+        async with open_finder(self._settings, keep_absent=keep_absent) as finder:
+            for task in tasks:
+                report = Report(task.inventory, remaining=task)
+                reports.append(report)
+                began = time.monotonic()
+                try:
+                    self._stop.check()
+                    await self._load(task, report, finder)
+                except Interrupted:
+                    logger.info("Inventory %s: stopped.", task.inventory)
+                except BuildhubError as error:
+                    report.error = str(error)
+                    logger.error("Inventory %s: %s", task.inventory, error)
+                report.seconds = time.monotonic() - began
+                self._progress(report)
+        return reports
+
+    async def _load(self, task: Task, report: Report, finder: Finder) -> None:
+        settings = self._settings
+        manifest = self._s3.manifest(task.inventory, task.manifest)
+        left = [f for f in manifest.files if task.files is None or f.key in task.files]
+        report.manifest, report.files = manifest.date, len(left)
+        reader = Reader(
+            builds.candidate_pattern(), Schema.parse(",".join(manifest.columns)), logger.error
+        )
+        pipeline = Pipeline(
+            finder,
+            archive_url=settings.archive_url,
+            products=settings.products,
+            oldest=settings.oldest(datetime.now(UTC)),
+            report=logger.error,
+            remark=logger.info,
+        )
+        report.account = pipeline.account
+        paths = download(
+            self._s3,
+            manifest._replace_files(left),
+            settings.csv_download_directory,
+            retries=settings.nb_retry_request,
+            check=self._stop.check,
+        )
+        with (
+            contextlib.closing(paths),
+            Publisher(
+                self._client, known=self._known, dry_run=self._dry_run, report=logger.error
+            ) as publisher,
+        ):
+            report.summary = publisher.summary
+            for number, path in enumerate(paths):
+                rest = left[number:]
+                report.remaining = Task(
+                    task.inventory, manifest.date, tuple(file.key for file in rest)
+                )
+                report.file = rest[0].key.rpartition("/")[2]
+                await self._load_file(path, report, reader, pipeline, publisher)
+                report.files_done += 1
+        report.remaining = None
+
+    async def _load_file(
+        self, path: Path, report: Report, reader: Reader, pipeline: Pipeline, publisher: Publisher
+    ) -> None:
+        """One file, to the last record: only then it is done."""
+        blocks = streams.blocks(streams.chunks(str(path), self._stop))
+        batches = reader.entries(blocks, f"{report.file} ({path})")
+
+        def publish(records: Sequence[Mapping[str, Any]]) -> None:
+            for record in records:
+                publisher.add(record, record["data"]["id"])
+
+        async for records in pipeline.records(lambda: next(batches, None), self._stop):
+            # In a thread: the archive goes on answering while Kinto is slow.
+            await asyncio.to_thread(publish, records)
+            report.rows, report.bad_rows = reader.rows, reader.bad_rows
+            self._progress(report)
+        report.rows, report.bad_rows = reader.rows, reader.bad_rows
+        await asyncio.to_thread(publisher.flush)
+
+
+@contextlib.contextmanager
+def _only_run(folder: Path) -> Iterator[None]:
+    """Raise :class:`Fatal` if another run holds the lock; the system frees it with the process."""
+    path = folder / LOCK_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise Fatal(
+            f"Cannot write {path}: {error.strerror}; set CACHE_FOLDER to a folder that can be"
+            " written."
+        ) from None
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(file, 20).decode("ascii", "replace").strip() or "?"
+            raise Fatal(
+                f"Another run is going (process {pid}, lock {path}): this one leaves it alone."
+            ) from None
+        os.truncate(file, 0)
+        os.write(file, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(file)

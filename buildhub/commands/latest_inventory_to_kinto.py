@@ -1,0 +1,59 @@
+"""``latest-inventory-to-kinto``: the whole run, for an empty server or to catch up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .. import progress, reporting
+from ..catalogue import Task, catch_up
+from ..settings import Settings, option
+from ..streams import Stop
+from . import manners
+
+
+@click.command(context_settings=manners.CONTEXT)
+@option("server_url")
+@option("bucket")
+@option("collection")
+@option("auth")
+@option("inventories")
+@option("products")
+@option("since")
+@option("min_age_last_modified_hours")
+@option("archive_url")
+@option("cache_folder")
+@option("csv_download_directory")
+@option("initialize_server")
+@option("nb_parallel_requests")
+@option("nb_retry_request")
+@option("batch_max_requests")
+@option("timeout_seconds")
+@option("sentry_dsn")
+@click.option("--dry-run", is_flag=True, help="Write nothing to the server; tell what would be.")
+@manners.common_options
+def main(dry_run: bool, verbosity: int, **given: Any) -> None:
+    """Load the newest S3 inventories of the archive into Kinto.
+
+    \b
+        SERVER_URL=https://kinto/v1 AUTH_FILE=/run/secrets/kinto latest-inventory-to-kinto
+
+    Initialises the server, downloads the newest inventories, picks the builds, looks up their
+    metadata and stores the records that are new or changed. To be run on an empty server, or
+    daily to catch up.
+    """
+
+    def work(settings: Settings, stop: Stop) -> bool:
+        tasks = [Task(inventory) for inventory in settings.inventories]
+        with progress.watching(verbosity > reporting.QUIET) as show:
+            reports = catch_up(settings, tasks, stop, dry_run=dry_run, progress=show)
+        manners.say(progress.table(reports), verbosity)
+        stop.check()
+        return all(report.ok for report in reports)
+
+    manners.run(work, given, verbosity)
+
+
+if __name__ == "__main__":
+    main()
