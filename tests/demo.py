@@ -42,6 +42,7 @@ def main() -> int:
     parser.add_argument("action", choices=("run", "stop"))
     parser.add_argument("--folder", type=Path, default=ROOT / ".run", help="for Kinto and cache")
     arguments = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # in a pipe, too
     try:
         if arguments.action == "stop":
             stop(arguments.folder)
