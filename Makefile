@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 CONSTRAINTS := requirements/lock.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install format lint types
+.PHONY: help install run stop test format lint types
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,15 @@ $(INSTALLED): setup.py $(CONSTRAINTS)
 	@touch $@
 
 install: $(INSTALLED)  ## Make .venv with buildhub and what developing it needs
+
+run: $(INSTALLED)  ## See it work: a real Kinto, a sample of the archive, the pipe between them
+	@$(BIN)/python -m tests.demo run
+
+stop: $(INSTALLED)  ## Stop the Kinto that `make run` has started
+	@$(BIN)/python -m tests.demo stop
+
+test: lint types  ## Check everything: style, types, unit and functional tests with coverage
+	$(BIN)/pytest --cov=buildhub --cov-report=term:skip-covered
 
 format: $(INSTALLED)  ## Format the code
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass
@@ -46,6 +47,10 @@ class Tree(MutableMapping[str, File]):
 
     def __len__(self) -> int:
         return len(self._files)
+
+    def __ior__(self, files: Mapping[str, File]) -> Self:
+        self.update(files)
+        return self
 
     def entries(self, folder: str) -> list[str] | None:
         """What lies in ``folder/`` ("" is the root), sorted; subfolders end with a slash."""

@@ -34,7 +34,12 @@ TREES = {
     },
 }
 
-_ANDROID = {"x86_64": "android-x86_64", "x86": "android-i386", "aarch64": "android-aarch64"}
+_ANDROID = {
+    "x86_64": "android-x86_64",
+    "x86": "android-i386",
+    "i386": "android-i386",
+    "aarch64": "android-aarch64",
+}
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def test_a_file_without_body_is_zeros(archive: ArchiveServer) -> None:
 
 
 def test_files_come_and_go(archive: ArchiveServer) -> None:
-    archive.files["pub/new/file.json"] = File(body=b"1")
+    archive.files |= {"pub/new/file.json": File(body=b"1")}
     assert listing(archive, "pub/").json()["prefixes"] == ["firefox/", "new/"]
     del archive.files["pub/new/file.json"]
     assert listing(archive, "pub/").json()["prefixes"] == ["firefox/"]

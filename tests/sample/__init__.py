@@ -1,0 +1,1 @@
+"""A small archive that ships with the source: see :mod:`tests.sample.tree`."""
