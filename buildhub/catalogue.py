@@ -22,7 +22,7 @@ from .inventory import Reader, Schema
 from .kinto import Client, Known, Publisher, Summary
 from .metadata import Finder, open_finder
 from .pipeline import Account, Pipeline
-from .s3 import Inventories, Manifest
+from .s3 import Inventories
 from .settings import Settings
 from .streams import Stop
 
