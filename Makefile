@@ -12,9 +12,10 @@ help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(INSTALLED): setup.py $(CONSTRAINTS)
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade -c $(CONSTRAINTS) pip setuptools wheel
-	$(BIN)/pip install --quiet -c $(CONSTRAINTS) -e '.[dev]'
+	@echo "Making $(VENV) with everything that buildhub needs: a minute or two, once."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --upgrade -c $(CONSTRAINTS) pip setuptools wheel
+	@$(BIN)/pip install --quiet -c $(CONSTRAINTS) -e '.[dev]'
 	@touch $@
 
 install: $(INSTALLED)  ## Make .venv with buildhub and what developing it needs

@@ -37,7 +37,7 @@ _RELEASE = re.compile(r"pub/(\w+)/releases/([^/]+)/([^/]+)/[^/]+/")
 _NIGHTLY = re.compile(
     r"""
     pub/(?P<product>\w+)/nightly/\d+/\d+/(?P<moment>[\d-]+)-(?P<tree>[^/]+)/(?P<subfolder>en-US/)?
-    (?P<app>\w+)-(?P<version>[\w.]+)\.(?P<locale>[\w-]+)\.(?P<platform>[\w-]+)
+    (?P<app>\w+)-(?P<version>[\d.]+\w*)\.(?P<locale>[\w-]+)\.(?P<platform>[\w-]+)
     (\.installer)?\.(tar\.)?\w+$
     """,
     re.VERBOSE,
@@ -65,8 +65,9 @@ def released(version: str) -> datetime:
 def last_modified(key: str) -> datetime:
     """When the file was put into the archive; without a version in its key, in 2016."""
     spread = timedelta(seconds=zlib.crc32(key.encode()) % 18_000)
-    if nightly := re.search(r"/(\d{4})-(\d\d)-(\d\d)-(\d\d)", key):
-        return datetime(*map(int, nightly.groups()), tzinfo=UTC) + timedelta(hours=3) + spread  # type: ignore[misc, arg-type]
+    if nightly := re.search(r"/(\d{4}-\d\d-\d\d-\d\d)-", key):
+        began = datetime.strptime(nightly[1], "%Y-%m-%d-%H").replace(tzinfo=UTC)
+        return began + timedelta(hours=3) + spread
     if candidate := re.search(r"/([^/]+)-candidates/build(\d+)/", key):
         return _built(candidate[1], int(candidate[2])) + timedelta(hours=7) + spread
     if release := re.search(r"/releases/(\d[^/]*)/", key):
