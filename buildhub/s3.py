@@ -18,7 +18,7 @@ import backoff
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
 from . import USER_AGENT
@@ -166,13 +166,11 @@ class Inventories:
             yield
         except ClientError as error:
             raise self._refusal(key, error) from None
-        except HTTPClientError as error:
-            raise Unreachable(
-                f"{self.url(key)} does not answer ({error}): check the network and"
-                " AWS_ENDPOINT_URL, or run again later."
-            ) from None
         except BotoCoreError as error:
-            raise Unreachable(f"{self.url(key)} can't be read: {error}.") from None
+            raise Unreachable(
+                f"{self.url(key)} does not answer properly ({type(error).__name__}): check the"
+                " network and AWS_ENDPOINT_URL, or run again later."
+            ) from None
 
     def _refusal(self, key: str, error: ClientError) -> BuildhubError:
         status, code = _status(error.response), error.response["Error"].get("Code")
@@ -211,7 +209,7 @@ def parse_manifest(data: bytes, inventory: str, date: str, *, where: str) -> Man
                 date,
                 source_bucket=str(content["sourceBucket"]),
                 columns=_columns(content["fileSchema"]),
-                files=tuple(map(_file, content["files"])),
+                files=_files(content["files"]),
             )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         problem = f"{type(error).__name__}: {error}"
@@ -229,6 +227,12 @@ def _columns(schema: str) -> tuple[str, ...]:
     if missing := {"Key", "Size", "LastModifiedDate"} - set(columns):
         raise ValueError(f"fileSchema lacks {', '.join(sorted(missing))}")
     return columns
+
+
+def _files(entries: list[dict[str, Any]]) -> tuple[InventoryFile, ...]:
+    if not entries:
+        raise ValueError("files is empty")
+    return tuple(map(_file, entries))
 
 
 def _file(entry: dict[str, Any]) -> InventoryFile:

@@ -97,7 +97,8 @@ class _Client(raven.Client):  # type: ignore[misc]
         return value
 
     def _failed_send(self, exc: Exception, url: str, data: Any) -> None:
-        _log.warning("Sentry at %s was not told of this error (%s): see to SENTRY_DSN.", url, exc)
+        reason = exc if isinstance(exc, requests.HTTPError) else type(exc).__name__
+        _log.warning("Sentry was not told of an error, at %s (%s): check SENTRY_DSN.", url, reason)
         self.state.set_fail()
 
     def _log_failed_submission(self, data: Any) -> None:

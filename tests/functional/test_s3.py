@@ -1,0 +1,174 @@
+"""Finding the newest inventory in a real S3 API on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from buildhub.errors import BadInput, Fatal, Unreachable
+from buildhub.s3 import BUCKET, PREFIX, Inventories
+from tests import s3_bucket
+from tests.faulty_proxy import FaultyProxy, before, cut_at, unavailable
+from tests.s3_bucket import Bucket
+
+pytestmark = pytest.mark.functional
+
+FILES = [s3_bucket.packed(b'"b","k","1","2017-08-01T00:00:00.000Z","e"\n')]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Bucket]:
+    with s3_bucket.running() as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def bucket(server: Bucket) -> Bucket:
+    server.empty()
+    return server
+
+
+@pytest.fixture
+def proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    with before(bucket.url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        yield proxy
+
+
+@pytest.fixture
+def inventories(proxy: FaultyProxy) -> Inventories:
+    return Inventories(timeout_seconds=5, retries=3)
+
+
+def test_the_newest_date_is_taken_whatever_lies_beside_it(
+    bucket: Bucket, inventories: Inventories
+) -> None:
+    bucket.add_inventory("firefox", "2017-08-01T00-12Z", [b"old"])
+    (key,) = bucket.add_inventory("firefox", "2017-08-02T00-11Z", FILES)
+    bucket.add_inventory("archive", "2017-08-03T00-10Z", [b"another inventory"])
+    for sibling in ("zzz", "2018-01-01", "2018-01-01T00-00Z.old", "dt=2018-01-01T00-00Z"):
+        bucket.put(f"{PREFIX.format('firefox')}{sibling}/manifest.json", b"{}")
+
+    manifest = inventories.newest_manifest("firefox")
+
+    assert manifest.date == "2017-08-02T00-11Z"
+    assert manifest.source_bucket == "net-mozaws-prod-delivery-firefox"
+    assert manifest.columns == ("Bucket", "Key", "Size", "LastModifiedDate", "ETag")
+    assert [(file.key, file.size) for file in manifest.files] == [(key, len(FILES[0]))]
+
+
+def test_all_pages_of_a_listing_are_read(
+    bucket: Bucket,
+    proxy: FaultyProxy,
+    inventories: Inventories,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for day in range(1, 8):
+        bucket.add_inventory("archive", f"2017-08-0{day}T00-11Z", FILES)
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
+
+    assert inventories.newest_manifest("archive").date == "2017-08-07T00-11Z"
+    assert len(proxy.fetched("list-type=2")) > 3
+
+
+def test_a_date_without_a_manifest_yet_means_the_one_before(
+    bucket: Bucket, inventories: Inventories
+) -> None:
+    bucket.add_inventory("firefox", "2017-08-01T00-12Z", FILES)
+    bucket.put(f"{PREFIX.format('firefox')}2017-08-02T00-11Z/manifest.checksum", b"")
+
+    assert inventories.newest_manifest("firefox").date == "2017-08-01T00-12Z"
+
+
+def test_an_unknown_inventory_is_one_sentence_that_says_what_to_do(
+    bucket: Bucket, inventories: Inventories
+) -> None:
+    bucket.add_inventory("firefox", "2017-08-01T00-12Z", FILES)
+
+    with pytest.raises(Fatal, match=r"No inventory thunderbird below http.*check INVENTORIES"):
+        inventories.newest_manifest("thunderbird")
+
+
+def test_dates_that_all_lack_a_manifest_are_one_sentence(
+    bucket: Bucket, inventories: Inventories
+) -> None:
+    for day in ("01", "02"):
+        bucket.put(f"{PREFIX.format('firefox')}2017-08-{day}T00-12Z/x", b"")
+
+    with pytest.raises(Fatal, match=r"none of its newest 2 folders has a manifest\.json"):
+        inventories.newest_manifest("firefox")
+
+
+@pytest.mark.parametrize("file_format", ["ORC", "Parquet"])
+def test_a_format_that_cannot_be_read_is_refused(
+    bucket: Bucket, inventories: Inventories, file_format: str
+) -> None:
+    bucket.add_inventory("firefox", "2017-08-01T00-12Z", FILES, fileFormat=file_format)
+
+    with pytest.raises(Fatal, match=f"files are {file_format}, but only CSV"):
+        inventories.newest_manifest("firefox")
+
+
+def test_a_malformed_manifest_is_a_sentence_with_its_address(
+    bucket: Bucket, inventories: Inventories
+) -> None:
+    key = f"{PREFIX.format('firefox')}2017-08-01T00-12Z/manifest.json"
+    bucket.put(key, b"<html>")
+
+    with pytest.raises(BadInput, match=rf"{BUCKET}/{key} is no inventory manifest"):
+        inventories.newest_manifest("firefox")
+
+
+def test_s3_may_be_busy_for_a_while(
+    bucket: Bucket, proxy: FaultyProxy, inventories: Inventories
+) -> None:
+    bucket.add_inventory("firefox", "2017-08-01T00-12Z", FILES)
+    proxy.fault("list-type=2", unavailable, unavailable)
+    proxy.fault("manifest.json", unavailable)
+
+    assert inventories.newest_manifest("firefox").date == "2017-08-01T00-12Z"
+
+
+def test_a_manifest_may_break_off(
+    bucket: Bucket, proxy: FaultyProxy, inventories: Inventories
+) -> None:
+    bucket.add_inventory("firefox", "2017-08-01T00-12Z", FILES)
+    proxy.fault("manifest.json", cut_at(10), cut_at(0))
+
+    assert inventories.newest_manifest("firefox").date == "2017-08-01T00-12Z"
+
+
+def test_s3_that_stays_busy_is_a_sentence(bucket: Bucket, proxy: FaultyProxy) -> None:
+    proxy.fault("list-type=2", *[unavailable] * 2)
+
+    with pytest.raises(Unreachable, match=rf"{proxy.url}/{BUCKET}/.* answers 503 SlowDown"):
+        Inventories(timeout_seconds=5, retries=1).newest_manifest("firefox")
+
+
+def test_nobody_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+    with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:9/.* does not answer"):
+        Inventories(timeout_seconds=1, retries=0).newest_manifest("firefox")
+
+
+def test_another_server_than_s3_is_a_sentence(
+    bucket: Bucket, proxy: FaultyProxy, inventories: Inventories
+) -> None:
+    proxy.fault("list-type=2", lambda answer: answer._replace(status=404, body=b"<html>hello"))
+
+    with pytest.raises((Fatal, Unreachable), match="AWS_ENDPOINT_URL"):
+        inventories.newest_manifest("firefox")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("AWS_ENDPOINT_URL", "nowhere"), ("AWS_PROFILE", "no-such-profile")]
+)
+def test_aws_settings_that_cannot_be_used_are_a_sentence(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(Fatal, match="AWS's own settings"):
+        Inventories(timeout_seconds=1, retries=0)
