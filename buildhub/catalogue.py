@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import fcntl
 import logging
 import os
@@ -201,7 +202,7 @@ class _Run:
         report.account = pipeline.account
         paths = download(
             self._s3,
-            manifest._replace_files(left),
+            dataclasses.replace(manifest, files=tuple(left)),
             settings.csv_download_directory,
             retries=settings.nb_retry_request,
             check=self._stop.check,
