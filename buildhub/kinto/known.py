@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import logging
 import re
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
+from ..cache import open_database
 from ..errors import Fatal
 from ..records import digest
 from .client import Client, Refused
@@ -20,10 +23,10 @@ logger = logging.getLogger(__name__)
 #: Of the file; a file of another version is set aside.
 VERSION = 1
 
-_SCHEMA = (
-    "CREATE TABLE known (id TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID, STRICT",
-    "CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
-)
+_TABLES = """
+CREATE TABLE known (id TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+"""
 
 _LEARN = "INSERT OR REPLACE INTO known VALUES (?, ?)"
 
@@ -47,13 +50,19 @@ class Known:
 
         Raises :class:`Fatal` where the folder can't be used.
         """
+        self._cleanup = contextlib.ExitStack()
         self.path = folder / _file_name(target)
-        self._target = target
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._database = self._open()
-        except (OSError, sqlite3.Error) as error:
-            raise Fatal(f"Cannot use {self.path} ({_words(error)}): check CACHE_FOLDER.") from None
+        lock = _lock(self.path)
+        if lock:
+            self._cleanup.enter_context(lock)
+        else:
+            logger.warning(
+                "Another run is using %s: this one reads all of the server by itself.", self.path
+            )
+            private = tempfile.TemporaryDirectory(prefix="buildhub-")
+            self.path = Path(self._cleanup.enter_context(private)) / self.path.name
+        self._database = open_database(self.path, version=VERSION, tables=_TABLES)
+        self._cleanup.callback(self._database.close)
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +110,7 @@ class Known:
 
     def close(self) -> None:
         """Let go of the file; all that was learned is in it."""
-        self._database.close()
+        self._cleanup.close()
 
     def _since(self) -> int:
         return int(self._value("SELECT value FROM state WHERE name = 'since'") or 0)
@@ -156,70 +165,20 @@ class Known:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all or nothing of it is kept."""
+        database = self._database
         try:
-            with self._database:
-                yield self._database
+            database.execute("BEGIN")
+            try:
+                yield database
+            except BaseException:
+                database.execute("ROLLBACK")
+                raise
+            database.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._broken(error) from None
 
     def _broken(self, error: sqlite3.Error) -> Fatal:
         return Fatal(f"Cannot use {self.path} ({error}): make room for it, or delete it.")
-
-    def _open(self) -> sqlite3.Connection:
-        """The file, made anew if it is unfit, or a private one if another run has the file."""
-        try:
-            return self._claim(str(self.path))
-        except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-                logger.warning(
-                    "Another run is using %s: this one reads all of the server by itself.",
-                    self.path,
-                )
-                return self._claim("")  # SQLite's name for a temporary file of one's own
-            if error.sqlite_errorcode not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-                raise
-            reason = str(error)
-        except _Unfit as error:
-            reason = str(error)
-        _set_aside(self.path, reason)
-        return self._claim(str(self.path))
-
-    def _claim(self, path: str) -> sqlite3.Connection:
-        """Open and lock a file, and see that it is one of ours; it stays locked until closed."""
-        database = sqlite3.connect(path, timeout=0, check_same_thread=False)
-        try:
-            database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            database.execute("BEGIN IMMEDIATE")
-            self._check(database)
-            database.commit()
-        except BaseException:
-            database.close()
-            raise
-        return database
-
-    def _check(self, database: sqlite3.Connection) -> None:
-        """Make the tables in a new file; raise :class:`_Unfit` for an old one that is not ours."""
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if not version and not database.execute("SELECT 1 FROM sqlite_schema").fetchone():
-            for statement in _SCHEMA:
-                database.execute(statement)
-            database.execute("INSERT INTO state VALUES ('target', ?)", (self._target,))
-            database.execute(f"PRAGMA user_version = {VERSION}")
-            return
-        if version != VERSION:
-            raise _Unfit(f"it is of version {version}, this program writes {VERSION}")
-        (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise _Unfit(f"it is damaged: {verdict}")
-        row = database.execute("SELECT value FROM state WHERE name = 'target'").fetchone()
-        if row != (self._target,):
-            raise _Unfit("it is of another server or collection")
-
-
-class _Unfit(Exception):
-    """A file that can't be used: ``str()`` says why."""
 
 
 def _digest(data: Mapping[str, Any]) -> bytes:
@@ -232,18 +191,26 @@ def _digest(data: Mapping[str, Any]) -> bytes:
 
 def _file_name(target: str) -> str:
     """A file of its own for each collection, with a name that an operator recognises."""
-    words = "-".join(re.findall(r"[A-Za-z0-9.]+", target.partition("://")[2]))
-    return f"buildhub-known-{words[:80]}-{hashlib.sha256(target.encode()).hexdigest()[:8]}.sqlite"
+    words = "-".join(re.findall(r"[A-Za-z0-9.]+", target.partition("://")[2]))[:80]
+    return f"buildhub-kinto-{words}-{hashlib.sha256(target.encode()).hexdigest()[:8]}.sqlite3"
 
 
-def _set_aside(path: Path, reason: str) -> None:
-    """Keep an unfit file for whoever wants to look at it, out of the way."""
-    aside = path.with_name(path.name + ".unfit")
-    logger.warning("Cannot use %s: %s. It is kept as %s.", path, reason, aside.name)
-    path.replace(aside)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+def _lock(path: Path) -> IO[str] | None:
+    """Held for as long as the file that is returned is open, also by a process that is killed.
 
-
-def _words(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
+    None if another run holds it. It is a file of its own, as SQLite locks the other.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_suffix(".lock").open("w")
+    except OSError as error:
+        raise Fatal(
+            f"Cannot write into {path.parent} ({error.strerror}): set CACHE_FOLDER to a folder"
+            " that can be written."
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock

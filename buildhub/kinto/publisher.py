@@ -87,9 +87,9 @@ def checked(record: Any) -> Mapping[str, Any]:
 class Publisher:
     """Stores records; a context manager that sends the rest at the end.
 
-    With ``known``, what is on the server already is left alone. With ``dry_run`` nothing is
-    sent: the summary tells what would be. ``report`` gets a sentence for each record that was
-    not stored. To be used by one thread at a time.
+    With ``known``, what is on the server already is left alone, unless ``rewrite`` is set. With
+    ``dry_run`` nothing is sent: the summary tells what would be, as far as is known. ``report``
+    gets a sentence for each record that was not stored. To be used by one thread at a time.
 
     ``jobs`` connections send batches. Records of one id are stored in their order in any case.
     """
@@ -99,6 +99,7 @@ class Publisher:
         client: Client,
         *,
         known: Known | None,
+        rewrite: bool = False,
         jobs: int = 1,
         dry_run: bool = False,
         report: Callable[[str], None],
@@ -106,6 +107,7 @@ class Publisher:
         self.summary = Summary()
         self._client = client
         self._known = known
+        self._rewrite = rewrite
         self._jobs = jobs
         self._dry_run = dry_run
         self._report = report
