@@ -58,7 +58,9 @@ def _connect(path: Path, version: int, tables: str) -> sqlite3.Connection | None
             connection.execute(f"PRAGMA user_version={version}")
         connection.execute("COMMIT")
         if empty or found == version:
-            connection.execute("PRAGMA quick_check(1)").fetchone()
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
             return connection
     except sqlite3.DatabaseError as error:
         connection.close()

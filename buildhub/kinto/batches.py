@@ -1,0 +1,114 @@
+"""Many requests in one, and what became of each of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .client import Again, Client, Refused, retry_after
+
+#: One request of a batch, as Kinto's API writes it.
+Request = dict[str, Any]
+
+
+class Answer(NamedTuple):
+    """What Kinto said to one request of a batch."""
+
+    status: int
+    body: Mapping[str, Any]
+
+    @property
+    def stored(self) -> bool:
+        """Whether the record is on the server now."""
+        return self.status in (200, 201)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the server failed; otherwise it decided."""
+        return _is_failure(self.status)
+
+
+class Unsettled(Again):
+    """A batch with a 409 or 5xx inside. ``answers`` are those of this try."""
+
+    def __init__(self, answers: list[Answer], wait: float) -> None:
+        failed = sum(answer.failed for answer in answers)
+        super().__init__(f"{failed} of the {len(answers)} requests of a batch failed", wait)
+        self.answers = answers
+
+
+def store_request(client: Client, data: Mapping[str, Any]) -> Request:
+    """The request that stores a record: PUT if it has an id, else POST.
+
+    A record without an id gets one here: Kinto answers a POST of an id that it has with 200 and
+    changes nothing, so that a batch may be sent twice without storing the record twice.
+    """
+    if "id" in data:
+        return {"method": "PUT", "path": f"{client.records_path}/{data['id']}",
+                "body": {"data": data}}  # fmt: skip
+    data = {**data, "id": str(uuid.uuid4())}
+    return {"method": "POST", "path": client.records_path, "body": {"data": data}}
+
+
+def send(client: Client, requests: Sequence[Request]) -> list[Answer]:
+    """Send requests as one batch: an answer for each, in their order.
+
+    A batch in which a request got a 409 or a 5xx is sent again whole: a 409 aborts the
+    database's transaction, which also undoes requests before it that were answered with 201.
+    Where that does not help, each request is sent on its own, once, so that one record that
+    breaks the server takes no other with it. A batch that is too large for the server (413) or
+    for its limit (400) is halved. Requests must bear to be sent twice.
+
+    Raises :class:`Unreachable` where no try brought an answer, and :class:`Refused` where the
+    server refuses the batch as such (wrong credentials).
+    """
+    try:
+        return _send_whole(client, requests)
+    except Unsettled as error:
+        if len(requests) == 1:
+            return error.answers
+        return [answer for request in requests for answer in _send_once(client, request)]
+    except Refused as error:
+        if error.status not in (400, 413):
+            raise
+        if len(requests) == 1:
+            return [Answer(error.status, error.body)]
+        middle = len(requests) // 2
+        return send(client, requests[:middle]) + send(client, requests[middle:])
+
+
+def _send_whole(client: Client, requests: Sequence[Request]) -> list[Answer]:
+    def check(body: Any) -> None:
+        answers = _answers(body, len(requests))
+        if any(answer.failed for answer in answers):
+            raise Unsettled(answers, _wait(body))
+
+    body, _ = client.request("POST", "/batch", body={"requests": requests}, check=check)
+    return _answers(body, len(requests))
+
+
+def _send_once(client: Client, request: Request) -> list[Answer]:
+    """One request without more ado: its batch has had all the retries there are."""
+    body, _ = client.request("POST", "/batch", body={"requests": [request]})
+    return _answers(body, 1)
+
+
+def _answers(body: Any, expected: int) -> list[Answer]:
+    """The answers in a batch's body; raises :class:`Again` if it does not hold one for each."""
+    try:
+        answers = [Answer(one["status"], one.get("body") or {}) for one in body["responses"]]
+    except (KeyError, TypeError, AttributeError):
+        raise Again("its answer to a batch has no responses") from None
+    if len(answers) != expected:
+        raise Again(f"it answered {len(answers)} of the {expected} requests of a batch")
+    return answers
+
+
+def _wait(body: Any) -> float:
+    """The longest ``Retry-After`` in the answers of a batch, in seconds."""
+    return max((retry_after(one.get("headers") or {}) for one in body["responses"]), default=0)
+
+
+def _is_failure(status: int) -> bool:
+    return status >= 500 or status in (409, 429)

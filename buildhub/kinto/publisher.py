@@ -1,0 +1,270 @@
+"""A stream of records → batches → the server → a summary of what became of each record."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+from ..errors import BadInput, BuildhubError, Interrupted, Unreachable
+from ..records import digest
+from .batches import Answer, Request, send, store_request
+from .client import Client, Refused, reason_in
+from .known import Known
+
+#: Kinto's default for ids; ``fullmatch``, as ``$`` would allow a newline behind it.
+_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
+
+#: Batches that wait or are under way for each connection: one is sent, one is ready.
+_AHEAD = 2
+
+#: After so many batches in a row that no try could deliver, the server is taken for dead.
+_PATIENCE = 3
+
+
+@dataclass
+class Summary:
+    """What became of the records: how many were created, updated, left, refused, or failed."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    refused: int = 0  #: by the server (its schema), or no records at all
+    failed: int = 0  #: not known to be stored
+
+    def count(self, what: str, how_many: int = 1) -> None:
+        """Count records; ``what`` is the name of a field."""
+        setattr(self, what, getattr(self, what) + how_many)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every record is on the server."""
+        return not (self.refused or self.failed)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.created} created, {self.updated} updated, {self.unchanged} unchanged,"
+            f" {self.refused} refused, {self.failed} failed"
+        )
+
+
+class _Item(NamedTuple):
+    """A record on its way."""
+
+    where: str
+    data: Mapping[str, Any]
+    request: Request
+
+
+def checked(record: Any) -> Mapping[str, Any]:
+    """The data of a record ``{"data": {...}}``, less what Kinto writes into it itself.
+
+    A ``last_modified`` that came along would date the record back, and hide the change from
+    everybody who asks for changes. Raises :class:`BadInput` if it is no record.
+    """
+    if not isinstance(record, Mapping) or not isinstance(record.get("data"), Mapping):
+        raise BadInput('this is no record: it must look like {"data": {…}}')
+    data: Mapping[str, Any] = record["data"]
+    if "last_modified" in data or "schema" in data:
+        data = {k: v for k, v in data.items() if k not in ("last_modified", "schema")}
+    if "id" in data and not (isinstance(data["id"], str) and _ID.fullmatch(data["id"])):
+        raise BadInput(
+            f"{str(data['id'])[:100]!r} is no record id: letters, digits, dashes and underscores"
+            " are allowed, the first a letter or digit"
+        )
+    return data
+
+
+class Publisher:
+    """Stores records; a context manager that sends the rest at the end.
+
+    With ``known``, what is on the server already is left alone, unless ``rewrite`` is set. With
+    ``dry_run`` nothing is sent: the summary tells what would be, as far as is known. ``report``
+    gets a sentence for each record that was not stored. To be used by one thread at a time.
+
+    ``jobs`` connections send batches. Records of one id are stored in their order in any case.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        known: Known | None,
+        rewrite: bool = False,
+        jobs: int = 1,
+        dry_run: bool = False,
+        report: Callable[[str], None],
+    ) -> None:
+        self.summary = Summary()
+        self._client = client
+        self._known = known
+        self._rewrite = rewrite
+        self._jobs = jobs
+        self._dry_run = dry_run
+        self._report = report
+        self._size = client.batch_size()
+        self._batch: list[_Item] = []
+        self._ids: set[str] = set()  # of the batch that is being filled
+        self._under_way: dict[Future[list[Answer]], tuple[list[_Item], set[str]]] = {}
+        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="kinto")
+        self._lost_in_a_row = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None or issubclass(kind, Interrupted):
+                self.flush()
+        finally:
+            self._abandon()  # nothing is left if all went well
+            self._pool.shutdown()
+
+    def add(self, record: Any, where: str) -> None:
+        """Store ``record``, soon. ``where`` (``"line 3"``) is for messages.
+
+        Blocks while enough is under way. What is no record is reported and counted as refused.
+        Raises :class:`Fatal` where no record can be stored, :class:`Unreachable` where the
+        server is gone.
+        """
+        try:
+            data = checked(record)
+        except BadInput as error:
+            self.summary.refused += 1
+            self._report(f"{where}: {error}.")
+            return
+        change = self._change(data)
+        if self._dry_run or change == "unchanged":
+            self.summary.count(change)
+            return
+        if "id" in data:
+            self._ids.add(data["id"])
+        self._batch.append(_Item(where, data, store_request(self._client, data)))
+        if len(self._batch) >= self._size:
+            self._send_batch()
+
+    def flush(self) -> None:
+        """Send what is there, and wait until it is accounted for."""
+        self._send_batch()
+        while self._under_way:
+            self._account()
+
+    def close(self) -> None:
+        """Send the rest and end."""
+        self.__exit__(None)
+
+    def _change(self, data: Mapping[str, Any]) -> str:
+        """What storing this record does, as far as is known: created, updated or unchanged."""
+        record_id = data.get("id")
+        if self._known is None or record_id is None:
+            return "created"
+        there = self._known.digest(record_id)
+        if there is None:
+            return "created"
+        # What is on its way may be refused or stored: only the server knows then.
+        return (
+            "unchanged" if there == digest(data) and not self._on_its_way(record_id) else "updated"
+        )
+
+    def _on_its_way(self, record_id: str) -> bool:
+        return record_id in self._ids or any(
+            record_id in ids for _, ids in self._under_way.values()
+        )
+
+    def _send_batch(self) -> None:
+        if not self._batch:
+            return
+        while len(self._under_way) >= self._jobs * _AHEAD or self._would_overtake():
+            self._account()
+        future = self._pool.submit(send, self._client, [item.request for item in self._batch])
+        self._under_way[future] = (self._batch, self._ids)
+        self._batch, self._ids = [], set()
+
+    def _would_overtake(self) -> bool:
+        """Whether an older record of an id in this batch is under way on another connection."""
+        return self._jobs > 1 and any(self._ids & ids for _, ids in self._under_way.values())
+
+    def _account(self) -> None:
+        """Wait for a batch that is under way, and account for its records."""
+        done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
+        for future in done:
+            items, _ = self._under_way.pop(future)
+            try:
+                answers = future.result()
+            except CancelledError:
+                self._fail(items, "")
+            except BuildhubError as error:
+                self._lose(items, error)
+            else:
+                self._lost_in_a_row = 0
+                self._take(items, answers)
+
+    def _lose(self, items: list[_Item], error: BuildhubError) -> None:
+        """Account for a batch that had no answer; raise if the next would have none either."""
+        self._fail(items, str(error))
+        if isinstance(error, Refused):
+            raise self._client.fatal(error)
+        self._lost_in_a_row += 1
+        if not isinstance(error, Unreachable) or self._lost_in_a_row >= _PATIENCE:
+            raise error
+
+    def _take(self, items: list[_Item], answers: list[Answer]) -> None:
+        """Account for a batch whose records were answered, each for itself."""
+        fatal = None
+        stored = []
+        for item, answer in zip(items, answers, strict=True):
+            if answer.stored:
+                new = answer.status == 201 or item.request["method"] == "POST"
+                self.summary.count("created" if new else "updated")
+                stored.append((answer.body["data"]["id"], digest(item.data)))
+            elif answer.failed:
+                self._fail([item], f"Kinto answered {answer.status}")
+            elif answer.status in (401, 403, 404):
+                fatal = self._client.fatal(Refused(item.where, answer.status, answer.body))
+                self._fail([item], "")
+            else:
+                self._refuse(item, answer)
+        if self._known is not None:
+            self._known.note(stored)
+        if fatal:
+            raise fatal
+
+    def _refuse(self, item: _Item, answer: Answer) -> None:
+        self.summary.count("refused")
+        name = item.data.get("id", "a record without id")
+        self._report(f"{item.where}: Kinto refuses {name}: {reason_in(answer.body)}.")
+
+    def _fail(self, items: list[_Item], reason: str) -> None:
+        """Count records of which nobody knows whether they are stored; report them if new."""
+        if not items:
+            return
+        self.summary.count("failed", len(items))
+        if self._known is not None:
+            self._known.doubt(item.data["id"] for item in items if "id" in item.data)
+        if reason:
+            first, last = items[0], items[-1]
+            what = (
+                str(first.data.get("id", "a record without id"))
+                if first is last
+                else f"this and the records up to {last.where}"
+            )
+            self._report(f"{first.where}: {what} may not be stored: {reason.rstrip('.')}.")
+
+    def _abandon(self) -> None:
+        """Account for all that is left: let what is being sent end, send no more."""
+        for future in self._under_way:
+            future.cancel()
+        while self._under_way:
+            with contextlib.suppress(BuildhubError):
+                self._account()
+        self._fail(self._batch, "")
+        self._batch, self._ids = [], set()

@@ -1,0 +1,50 @@
+"""Real servers, each started when the first test asks for it, and emptied between tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ..servers import ACCOUNTS_SETTINGS, STRICT_SETTINGS, Kinto, running_kinto
+
+
+@pytest.fixture(scope="session")
+def _kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+    with running_kinto(tmp_path_factory.mktemp("kinto")) as kinto:
+        yield kinto
+
+
+@pytest.fixture(scope="session")
+def _strict_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+    with running_kinto(tmp_path_factory.mktemp("strict"), STRICT_SETTINGS) as kinto:
+        yield kinto
+
+
+@pytest.fixture(scope="session")
+def _accounts_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+    with running_kinto(tmp_path_factory.mktemp("accounts"), ACCOUNTS_SETTINGS) as kinto:
+        yield kinto
+
+
+@pytest.fixture
+def kinto(_kinto: Kinto) -> Kinto:
+    """An empty Kinto where everybody who gives a name may write."""
+    _kinto.flush()
+    return _kinto
+
+
+@pytest.fixture
+def strict_kinto(_strict_kinto: Kinto) -> Kinto:
+    """An empty Kinto with its default permissions: what a user made is that user's."""
+    _strict_kinto.flush()
+    return _strict_kinto
+
+
+@pytest.fixture
+def accounts_kinto(_accounts_kinto: Kinto) -> Kinto:
+    """An empty Kinto that knows one user, user:pass, and no other."""
+    _accounts_kinto.flush()
+    account = {"data": {"password": "pass"}}
+    _accounts_kinto.call("PUT", "/accounts/user", json=account, auth=None)
+    return _accounts_kinto
