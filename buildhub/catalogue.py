@@ -135,7 +135,8 @@ def catch_up(
     with _only_run(settings.cache_folder):
         client = Client.from_settings(settings)
         if settings.initialize_server and not dry_run:
-            initialize(client)
+            for change in initialize(client):
+                logger.info("%s", change)
         with Known(settings.cache_folder, client.target) as known:
             known.refresh(client)
             run = _Run(settings, client, known, stop, dry_run, progress)
@@ -185,7 +186,11 @@ class _Run:
 
     async def _load(self, task: Task, report: Report, finder: Finder) -> None:
         settings = self._settings
-        manifest = self._s3.manifest(task.inventory, task.manifest)
+        manifest = (
+            self._s3.manifest_of(task.inventory, task.manifest)
+            if task.manifest
+            else self._s3.newest_manifest(task.inventory)
+        )
         left = [f for f in manifest.files if task.files is None or f.key in task.files]
         report.manifest, report.files = manifest.date, len(left)
         reader = Reader(

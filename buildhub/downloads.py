@@ -12,7 +12,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -45,7 +45,7 @@ def download(
     *,
     retries: int,
     check: Callable[[], None] = lambda: None,
-) -> Iterator[Path]:
+) -> Generator[Path, None, None]:
     """The manifest's files, in its order, each as the path of a gzip file that is right.
 
     They lie in ``buildhub/`` below ``directory`` (default: the system's temporary folder),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -79,12 +80,15 @@ class _Bar:
         if self._clock.due():
             done = self.WIDTH * report.files_done // max(report.files, 1)
             bar = "#" * done + "-" * (self.WIDTH - done)
-            columns = click.get_terminal_size()[0] if hasattr(click, "get_terminal_size") else 100
-            click.echo(f"\r\x1b[K[{bar}] {status(report)}"[: columns + 3], nl=False, err=True)
+            line = f"[{bar}] {status(report)}"[: shutil.get_terminal_size().columns - 1]
+            click.echo(_CLEAR + line, nl=False, err=True)
 
     def end(self) -> None:
-        click.echo("\r\x1b[K", nl=False, err=True)
+        click.echo(_CLEAR, nl=False, err=True)
 
+
+#: To the line's start, and clear it.
+_CLEAR = "\r\x1b[K"
 
 _COLUMNS: dict[str, Callable[[Report], str]] = {
     "inventory": lambda r: r.inventory,

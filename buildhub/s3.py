@@ -106,6 +106,16 @@ class Inventories:
             " check INVENTORIES (firefox and archive are known) and AWS_ENDPOINT_URL."
         )
 
+    def manifest_of(self, inventory: str, date: str) -> Manifest:
+        """The manifest of one day, named by its folder: ``2017-08-02T00-11Z``.
+
+        Raises like :meth:`newest_manifest`.
+        """
+        key = f"{PREFIX.format(inventory)}{date}/manifest.json"
+        if (data := self._small(key)) is None:
+            raise Fatal(f"{self.url(key)} is not there: leave out the date to load the newest.")
+        return parse_manifest(data, inventory, date, where=self.url(key))
+
     def read(self, key: str, start: int = 0) -> Iterator[bytes]:
         """The bytes of an object from byte ``start`` on, in pieces.
 
