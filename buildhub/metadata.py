@@ -91,7 +91,8 @@ class Answers:
         self._remember(place, answer)
         if self._database is None:
             return
-        row = (self._archive_url + place, orjson.dumps(answer.value), answer.newest, answer.learned)
+        value = list(answer.value) if isinstance(answer.value, Metadata) else answer.value
+        row = (self._archive_url + place, orjson.dumps(value), answer.newest, answer.learned)
         try:
             self._database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", row)
         except sqlite3.Error as error:

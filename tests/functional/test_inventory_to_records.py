@@ -400,7 +400,7 @@ def test_killed_in_the_middle_it_starts_again_where_it_was(tool: Tool) -> None:
         assert process.stdin
         process.stdin.write(inventory)
         process.stdin.flush()
-        while server.total < 15:
+        while server.total < 15 and process.poll() is None:
             time.sleep(0.01)
         process.kill()
         process.communicate()
