@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
-from isal import igzip, isal_zlib
+from isal import isal_zlib
 
 from .errors import BadInput, Interrupted
 
@@ -150,11 +150,6 @@ def chunks(
             while data := source.read(CHUNK):
                 yield data
     except OSError as error:
-        if isinstance(error, igzip.BadGzipFile):
-            raise BadInput(
-                f"{name_of(path)}: what follows here is no gzip data ({error});"
-                " fetch the file again."
-            ) from None
         raise BadInput(f"Cannot read {name_of(path)}: {error.strerror}.") from None
     finally:
         if path != "-":
@@ -162,18 +157,31 @@ def chunks(
 
 
 def _unpacked(source: _Source, path: str) -> Iterator[bytes]:
-    unpacker: Any = igzip.open(source)  # type: ignore[no-untyped-call]
+    """The bytes of all gzip members, to the last one before the data is cut or damaged.
+
+    igzip's file object would keep back the piece in which it finds the damage.
+    """
+    unpacker = _member()
+    packed = source.read(CHUNK)
     try:
-        while data := unpacker.read1(CHUNK):
-            yield data
-    except EOFError:
-        raise BadInput(
-            f"{name_of(path)}: the gzip data ends in the middle; fetch the file again."
-        ) from None
-    except (isal_zlib.error, ValueError) as error:  # type: ignore[misc]
+        while packed:
+            if data := unpacker.decompress(packed, CHUNK):
+                yield data
+            packed = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+            if unpacker.eof and (packed := packed.lstrip(b"\0") or source.read(CHUNK)):
+                unpacker = _member()
+            packed = packed or source.read(CHUNK)
+    except isal_zlib.error as error:  # type: ignore[misc]
         raise BadInput(
             f"{name_of(path)}: the gzip data is damaged ({error}); fetch the file again."
         ) from None
+    if not unpacker.eof:
+        raise BadInput(f"{name_of(path)}: the gzip data ends in the middle; fetch the file again.")
+
+
+def _member() -> Any:
+    """What unpacks one member of a gzip file."""
+    return isal_zlib.decompressobj(wbits=16 + isal_zlib.MAX_WBITS)
 
 
 def _widen_pipe(fd: int) -> None:

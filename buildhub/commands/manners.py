@@ -42,6 +42,8 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def files_or_stdin(context: click.Context, files: Sequence[str]) -> Sequence[str]:
     """The files given, ``-`` for standard input; help and exit 2 if that is a terminal."""
     files = files or ("-",)
+    if "-" in files and sys.stdin is None:  # ``<&-``
+        raise click.UsageError("Standard input is closed: pipe something in, or name files.")
     if "-" in files and sys.stdin.isatty():
         click.echo(context.get_help(), err=True)
         context.exit(2)

@@ -170,10 +170,10 @@ class Publisher:
         there = self._known.digest(record_id)
         if there is None:
             return "created"
-        # What is on its way may be refused or stored: only the server knows then.
-        return (
-            "unchanged" if there == digest(data) and not self._on_its_way(record_id) else "updated"
-        )
+        if self._rewrite or there != digest(data):
+            return "updated"
+        # What is on its way may be stored or refused: only the server knows then.
+        return "updated" if self._on_its_way(record_id) else "unchanged"
 
     def _on_its_way(self, record_id: str) -> bool:
         return record_id in self._ids or any(

@@ -134,19 +134,10 @@ def without(record: dict, path: str) -> dict:
 
 
 REQUIRED = [
-    "source",
-    "target",
-    "download",
-    "source.product",
-    "target.platform",
-    "target.locale",
-    "target.version",
-    "target.channel",
-    "download.url",
-    "download.mimetype",
-    "download.size",
-    "download.date",
-]
+    "source", "source.product",
+    "target", "target.platform", "target.locale", "target.version", "target.channel",
+    "download", "download.url", "download.mimetype", "download.size", "download.date",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", REQUIRED)
@@ -156,21 +147,10 @@ def test_what_is_required_is_required(initialised, path):
 
 
 OPTIONAL = [
-    "build",
-    "build.id",
-    "build.date",
-    "build.number",
-    "build.as",
-    "build.cc",
-    "build.cxx",
-    "build.ld",
-    "build.host",
-    "build.target",
-    "source.revision",
-    "source.repository",
-    "source.tree",
-    "target.os",
-]
+    "build", "build.id", "build.date", "build.number", "build.as", "build.cc", "build.cxx",
+    "build.ld", "build.host", "build.target",
+    "source.revision", "source.repository", "source.tree", "target.os",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", OPTIONAL)

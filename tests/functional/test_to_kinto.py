@@ -1,0 +1,539 @@
+"""The real command ``to-kinto`` against a real Kinto."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ..records import make_record, ndjson
+from ..servers import Kinto, free_port
+
+pytestmark = pytest.mark.functional
+
+COMMAND = Path(sys.executable).with_name("to-kinto")
+COLLECTION = "/buckets/build-hub/collections/releases"
+RECORDS = f"{COLLECTION}/records"
+
+#: A schema that is enough to be refused by.
+SCHEMA = {
+    "type": "object",
+    "properties": {"target": {"properties": {"os": {"enum": ["win", "mac"]}}}},
+}
+
+
+class Command:
+    """``to-kinto`` with a server and a cache folder of its own."""
+
+    def __init__(self, kinto: Kinto, folder: Path) -> None:
+        self.kinto = kinto
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "SERVER_URL": kinto.url,
+            "AUTH": "user:pass-word",
+            "CACHE_FOLDER": str(folder),
+        }
+
+    def __call__(
+        self, stdin: bytes, *options: object, **environment: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run it to its end."""
+        return subprocess.run(
+            [COMMAND, *map(str, options)],
+            input=stdin, capture_output=True, timeout=60, cwd=self.folder,
+            env=self.environment | environment,
+        )  # fmt: skip
+
+    def start(self, *options: object, **environment: str) -> subprocess.Popen[bytes]:
+        """Start it, with pipes at all ends."""
+        return subprocess.Popen(
+            [COMMAND, *map(str, options)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd=self.folder, env=self.environment | environment,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def to_kinto(kinto: Kinto, tmp_path: Path) -> Command:
+    kinto.make_collection(schema=SCHEMA)
+    return Command(kinto, tmp_path)
+
+
+def summary(created: int = 0, updated: int = 0, unchanged: int = 0, **more: int) -> bytes:
+    """The last line on stderr."""
+    return (
+        f"to-kinto: {created} created, {updated} updated, {unchanged} unchanged,"
+        f" {more.get('refused', 0)} refused, {more.get('failed', 0)} failed.\n"
+    ).encode()
+
+
+def stored(kinto: Kinto) -> list[dict]:
+    """What is on the server, less what the server adds, by id."""
+    return [
+        {name: value for name, value in record.items() if name not in ("last_modified", "schema")}
+        for _, record in sorted(kinto.records().items())
+    ]
+
+
+def data_of(*records: dict) -> list[dict]:
+    return sorted((record["data"] for record in records), key=lambda data: data["id"])
+
+
+# What is stored
+
+
+def test_every_record_is_stored_and_equal(to_kinto):
+    records = [make_record(n) for n in range(60)]
+    done = to_kinto(ndjson(records))
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", summary(created=60))
+    assert stored(to_kinto.kinto) == data_of(*records)
+
+
+def test_without_skip_every_record_is_written_again(to_kinto):
+    records = [make_record(n) for n in range(30)]
+    to_kinto(ndjson(records))
+    before = to_kinto.kinto.records()
+    assert to_kinto(ndjson(records)).stderr == summary(updated=30)
+    after = to_kinto.kinto.records()
+    assert all(after[id]["last_modified"] > before[id]["last_modified"] for id in before)
+
+
+def test_without_skip_nothing_is_kept_of_the_server(to_kinto):
+    to_kinto(ndjson([make_record(1)]))
+    assert list(to_kinto.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("first", [(), ("--skip",)])
+def test_with_skip_unchanged_records_stay_as_they_are(to_kinto, first):
+    records = [make_record(n) for n in range(60)]
+    to_kinto(ndjson(records), *first)
+    before = to_kinto.kinto.records()
+    done = to_kinto(ndjson(records), "--skip")
+    assert (done.returncode, done.stderr) == (0, summary(unchanged=60))
+    assert to_kinto.kinto.records() == before
+
+
+def test_a_changed_size_updates_that_one_record(to_kinto):
+    records = [make_record(n) for n in range(60)]
+    to_kinto(ndjson(records), "--skip")
+    before = to_kinto.kinto.records()
+    records[30]["data"]["download"]["size"] += 1
+    assert to_kinto(ndjson(records), "--skip").stderr == summary(updated=1, unchanged=59)
+    after = to_kinto.kinto.records()
+    changed = records[30]["data"]["id"]
+    assert [id for id in before if after[id] != before[id]] == [changed]
+    assert after[changed]["download"] == records[30]["data"]["download"]
+
+
+def test_the_order_of_fields_makes_no_difference(to_kinto):
+    record = make_record(1)
+    to_kinto(ndjson([record]))
+    turned = {"data": dict(reversed(record["data"].items()))}
+    assert to_kinto(ndjson([turned]), "--skip").stderr == summary(unchanged=1)
+
+
+def test_records_as_the_server_gives_them_are_unchanged(to_kinto):
+    to_kinto(ndjson([make_record(1)]))
+    before = to_kinto.kinto.records()
+    dump = ndjson([{"data": record} for record in before.values()])
+    assert to_kinto(dump, "--skip").stderr == summary(unchanged=1)
+    assert to_kinto(dump).stderr == summary(updated=1)
+    (after,) = to_kinto.kinto.records().values()
+    (record,) = before.values()
+    assert after["last_modified"] > record["last_modified"]
+
+
+def test_a_record_that_was_deleted_on_the_server_is_created_again(to_kinto):
+    records = [make_record(n) for n in range(5)]
+    to_kinto(ndjson(records), "--skip")
+    to_kinto.kinto.call("DELETE", f"{RECORDS}/{records[3]['data']['id']}")
+    assert to_kinto(ndjson(records), "--skip").stderr == summary(created=1, unchanged=4)
+    assert stored(to_kinto.kinto) == data_of(*records)
+
+
+def test_a_record_that_somebody_else_changed_is_put_right(to_kinto):
+    record = make_record(1)
+    to_kinto(ndjson([record]), "--skip")
+    path = f"{RECORDS}/{record['data']['id']}"
+    to_kinto.kinto.call("PATCH", path, json={"data": {"note": "by hand"}})
+    assert to_kinto(ndjson([record]), "--skip").stderr == summary(updated=1)
+    assert stored(to_kinto.kinto) == data_of(record)
+
+
+def test_a_flushed_server_is_noticed(to_kinto):
+    records = [make_record(n) for n in range(30)]
+    to_kinto(ndjson(records), "--skip")
+    to_kinto.kinto.flush()
+    to_kinto.kinto.make_collection(schema=SCHEMA)
+    assert to_kinto(ndjson(records), "--skip").stderr == summary(created=30)
+    assert stored(to_kinto.kinto) == data_of(*records)
+
+
+def test_a_collection_made_anew_is_noticed_though_it_has_as_many_records(to_kinto):
+    records = [make_record(n) for n in range(3)]
+    to_kinto(ndjson(records), "--skip")
+    to_kinto.kinto.call("DELETE", COLLECTION)
+    to_kinto.kinto.make_collection(schema=SCHEMA)
+    others = [make_record(n) for n in range(2, 5)]
+    to_kinto(ndjson(others))
+    assert to_kinto(ndjson(records), "--skip").stderr == summary(created=2, unchanged=1)
+    assert stored(to_kinto.kinto) == data_of(*records, *others[1:])
+
+
+def test_each_server_bucket_and_collection_is_known_for_itself(to_kinto):
+    record = ndjson([make_record(1)])
+    to_kinto.kinto.make_collection(collection="copies")
+    assert to_kinto(record, "--skip").stderr == summary(created=1)
+    assert to_kinto(record, "--skip", "-c", "copies").stderr == summary(created=1)
+    assert to_kinto(record, "--skip").stderr == summary(unchanged=1)
+    assert to_kinto(record, "--skip", "-c", "copies").stderr == summary(unchanged=1)
+    assert len(list(to_kinto.folder.glob("*.sqlite3"))) == 2
+
+
+def test_a_record_without_id_is_added(to_kinto):
+    record = make_record(1)
+    del record["data"]["id"]
+    assert to_kinto(ndjson([record, record]), "--skip").stderr == summary(created=2)
+    assert all(data | {"id": ""} == record["data"] | {"id": ""} for data in stored(to_kinto.kinto))
+
+
+@pytest.mark.parametrize("options", [(), ("--jobs", 4), ("--skip",), ("--skip", "--jobs", 4)])
+def test_of_one_id_the_last_record_counts(to_kinto, options):
+    """Also where the server has the last one already: it is not taken for unchanged."""
+    versions = [make_record(7, build={"number": n % 7}) for n in range(100)]
+    to_kinto(ndjson([versions[-1]]))
+    others = [make_record(n) for n in range(100, 200)]
+    mixed = [record for pair in zip(versions, others, strict=True) for record in pair]
+    assert to_kinto(ndjson(mixed), *options, BATCH_MAX_REQUESTS="7").returncode == 0
+    assert stored(to_kinto.kinto) == data_of(versions[-1], *others)
+
+
+def test_jobs_store_all_of_many_batches(to_kinto):
+    records = [make_record(n) for n in range(300)]
+    assert to_kinto(ndjson(records), "--jobs", 3).stderr == summary(created=300)
+    assert stored(to_kinto.kinto) == data_of(*records)
+
+
+def test_dry_run_stores_nothing_and_tells_what_would_be(to_kinto):
+    records = [make_record(n) for n in range(5)]
+    to_kinto(ndjson(records[:3]))
+    before = to_kinto.kinto.records()
+    records[0]["data"]["download"]["size"] += 1
+    dry = b"to-kinto (dry run)" + summary(created=2, updated=1, unchanged=2)[len("to-kinto") :]
+    assert to_kinto(ndjson(records), "--skip", "--dry-run").stderr == dry
+    dry = b"to-kinto (dry run)" + summary(created=2, updated=3)[len("to-kinto") :]
+    assert to_kinto(ndjson(records), "--dry-run").stderr == dry
+    assert to_kinto.kinto.records() == before
+
+
+def test_more_records_in_a_batch_than_the_server_takes_are_not_sent(to_kinto):
+    done = to_kinto(ndjson(make_record(n) for n in range(60)), "--batch-max-requests", 1000)
+    assert done.stderr == summary(created=60)
+
+
+# What is read
+
+
+def test_files_plain_and_packed_and_standard_input_are_read_in_their_order(to_kinto):
+    plain, packed = to_kinto.folder / "plain.ndjson", to_kinto.folder / "packed.ndjson.gz"
+    plain.write_bytes(ndjson(make_record(1, build={"number": n}) for n in (1, 2)))
+    packed.write_bytes(gzip.compress(ndjson([make_record(1, build={"number": 4})])))
+    done = to_kinto(ndjson([make_record(1, build={"number": 3})]), plain, "-", packed)
+    assert done.stderr == summary(created=1, updated=3)
+    assert stored(to_kinto.kinto)[0]["build"] == {"number": 4}
+
+
+def test_packed_records_are_read_from_a_pipe(to_kinto):
+    records = [make_record(n) for n in range(30)]
+    assert to_kinto(gzip.compress(ndjson(records))).stderr == summary(created=30)
+
+
+def test_a_file_that_is_missing_does_not_stop_the_others(to_kinto):
+    file = to_kinto.folder / "there.ndjson"
+    file.write_bytes(ndjson([make_record(1)]))
+    done = to_kinto(b"", "absent.ndjson", file)
+    assert done.returncode == 1
+    assert b"Cannot read absent.ndjson: No such file or directory." in done.stderr
+    assert done.stderr.endswith(summary(created=1))
+
+
+def test_a_packed_file_that_is_cut_is_said_and_what_came_before_is_stored(to_kinto):
+    data = gzip.compress(ndjson(make_record(n) for n in range(1000)))
+    done = to_kinto(data[:-200])
+    assert done.returncode == 1
+    assert b"standard input: the gzip data ends in the middle; fetch the file again." in done.stderr
+    assert len(to_kinto.kinto.records()) > 500
+
+
+def test_a_line_without_newline_at_the_end_is_a_line(to_kinto):
+    assert to_kinto(ndjson([make_record(1)]).rstrip()).stderr == summary(created=1)
+
+
+def test_records_are_stored_while_more_are_awaited(to_kinto):
+    """``tail -f records | to-kinto``: a batch that is not full does not wait for the end."""
+    with to_kinto.start() as process:
+        process.stdin.write(ndjson([make_record(1)]))
+        process.stdin.flush()
+        wait_for(lambda: to_kinto.kinto.records())
+        assert process.poll() is None
+        _, messages = process.communicate()
+    assert messages == summary(created=1)
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize("line", [b"", b"  ", b"\r", b"\t"])
+def test_a_blank_line_is_no_error(to_kinto, line):
+    lines = ndjson([make_record(1)]) + line + b"\n" + ndjson([make_record(2)])
+    done = to_kinto(lines)
+    assert (done.returncode, done.stderr) == (0, summary(created=2))
+
+
+NO_JSON = [b"hello", b'{"data": {"id": "x"}', b'{"data": {"id": "\xff"}}', b"\x00", b"NaN"]
+
+
+@pytest.mark.parametrize("line", NO_JSON)
+def test_a_line_that_is_no_json_is_named_and_the_others_are_stored(to_kinto, line):
+    done = to_kinto(ndjson([make_record(1)]) + b"\n" + line + b"\n" + ndjson([make_record(2)]))
+    assert done.returncode == 1
+    assert b" standard input, line 3: this is no JSON (" in done.stderr
+    assert done.stderr.endswith(summary(created=2))
+
+
+NO_RECORD = [
+    b"null", b"1", b"[]", b"{}", b'"data"', b'{"data": null}', b'{"data": []}', b'{"data": "x"}',
+    b'{"id": "x"}', b'[{"data": {"id": "x"}}]',
+]  # fmt: skip
+NO_ID = [
+    b"null", b"7", b'""', b'"a b"', b'"a/b"', b'"-a"', b'"_a"', b'"../a"', b'"a\\n"', b'"\xc3\xa9"',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", [*NO_RECORD, *(b'{"data": {"id": %s}}' % id for id in NO_ID)])
+def test_a_line_that_is_no_record_is_named_and_the_others_are_stored(to_kinto, line):
+    file = to_kinto.folder / "some.ndjson"
+    file.write_bytes(ndjson([make_record(1)]) + line + b"\n" + ndjson([make_record(2)]))
+    done = to_kinto(b"", "some.ndjson", "--skip")
+    assert done.returncode == 1
+    assert b" some.ndjson, line 2: " in done.stderr
+    assert done.stderr.count(b"\n") == 2
+    assert done.stderr.endswith(summary(created=2, refused=1))
+
+
+def test_a_record_that_the_schema_refuses_is_reported_and_its_batch_is_stored(to_kinto):
+    records = [make_record(n) for n in range(10)]
+    records[4]["data"]["target"] = {"os": "windows"}
+    done = to_kinto(ndjson(records), "--skip")
+    assert done.returncode == 1
+    assert (
+        b" standard input, line 5: Kinto refuses firefox_beta_4-0b1_win64_fr: os in body:"
+        b" 'windows' is not one of ['win', 'mac'].\n"
+    ) in done.stderr
+    assert done.stderr.endswith(summary(created=9, refused=1))
+    assert stored(to_kinto.kinto) == data_of(*records[:4], *records[5:])
+
+
+def test_a_refused_record_is_not_taken_for_stored_the_next_time(to_kinto):
+    record = make_record(1)
+    record["data"]["target"] = {"os": "windows"}
+    for _ in range(2):
+        assert to_kinto(ndjson([record]), "--skip").stderr.endswith(summary(refused=1))
+
+
+def test_the_reason_for_a_refusal_is_cut_where_it_is_endless(kinto, tmp_path):
+    kinto.make_collection(schema={"properties": {"note": {"maxLength": 1000}}})
+    records = [make_record(1), make_record(2, note="x" * 5_000_000), make_record(3)]
+    done = Command(kinto, tmp_path)(ndjson(records))
+    assert done.stderr.endswith(summary(created=2, refused=1))
+    assert len(done.stderr) < 1000
+
+
+# When nothing goes
+
+
+def test_no_kinto_on_the_port(to_kinto):
+    url = f"http://127.0.0.1:{free_port()}/v1"
+    done = to_kinto(ndjson([make_record(1)]), "--server", url, NB_RETRY_REQUEST="1")
+    assert done.returncode == 1
+    assert one_sentence(done) == (
+        f"Kinto at {url} gives no proper answer (Connection refused): check that it is running,"
+        " and --server or SERVER_URL."
+    )
+
+
+def test_the_collection_does_not_exist(to_kinto):
+    done = to_kinto(ndjson(make_record(n) for n in range(200)), "--collection", "release")
+    assert done.returncode == 1
+    assert "has no collection build-hub/release: run latest-inv" in one_sentence(done)
+    assert b"to-kinto: 0 created, 0 updated, 0 unchanged, 0 refused, " in done.stderr
+
+
+def test_the_collection_does_not_exist_with_skip(to_kinto):
+    done = to_kinto(ndjson([make_record(1)]), "--collection", "release", "--skip")
+    assert done.returncode == 1
+    assert "has no collection build-hub/release: run " in one_sentence(done)
+
+
+@pytest.mark.parametrize("options", [(), ("--skip",)])
+def test_the_collection_belongs_to_somebody_else(strict_kinto, tmp_path, options):
+    """basicauth takes any password, and makes another user of it."""
+    strict_kinto.make_collection()
+    done = Command(strict_kinto, tmp_path)(ndjson([make_record(1)]), *options)
+    assert done.returncode == 1
+    assert b"does not let these credentials" in done.stderr
+    assert b"(403): give others with --auth or AUTH.\n" in done.stderr
+    assert b"pass-word" not in done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--skip",), ("--debug",)])
+def test_the_password_is_wrong(accounts_kinto, tmp_path, options):
+    accounts_kinto.make_collection()
+    done = Command(accounts_kinto, tmp_path)(ndjson([make_record(1)]), *options)
+    assert done.returncode == 1
+    assert b"does not accept these credentials (401): give others with --auth or AUTH." in (
+        done.stderr
+    )
+    assert b"pass-word" not in done.stderr
+
+
+def test_the_right_password_is_right(accounts_kinto, tmp_path):
+    accounts_kinto.make_collection()
+    command = Command(accounts_kinto, tmp_path)
+    assert command(ndjson([make_record(1)]), "--auth", "user:pass").stderr == summary(created=1)
+
+
+@pytest.mark.parametrize("auth", ["hunter2", "hunter 2", "Token hunter2"])
+def test_credentials_of_no_known_form_are_said_without_showing_them(to_kinto, auth):
+    done = to_kinto(ndjson([make_record(1)]), "--auth", auth)
+    assert (done.returncode, auth in one_sentence(done)) == (1, False)
+
+
+def test_the_cache_folder_can_not_be_made(to_kinto):
+    (to_kinto.folder / "file").touch()
+    done = to_kinto(ndjson([make_record(1)]), "--skip", "--cache-folder", "file/folder")
+    assert done.returncode == 1
+    assert "set CACHE_FOLDER to a folder" in one_sentence(done)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"no database at all", b"SQLite format 3\x00 but the rest is nonsense" * 100, b""]
+)
+def test_a_damaged_store_is_set_aside_and_made_anew(to_kinto, damage):
+    records = ndjson([make_record(1)])
+    to_kinto(records, "--skip")
+    (store,) = to_kinto.folder.glob("*.sqlite3")
+    store.write_bytes(damage)
+    done = to_kinto(records, "--skip")
+    assert done.returncode == 0
+    assert done.stderr.endswith(summary(unchanged=1))
+    assert (b"is set aside as" in done.stderr) == bool(damage)
+
+
+def test_a_second_run_on_the_same_folder_says_so_and_damages_nothing(to_kinto):
+    records = [make_record(n) for n in range(30)]
+    with to_kinto.start("--skip") as first:
+        first.stdin.write(ndjson(records[:10]))
+        first.stdin.flush()
+        wait_for(lambda: len(to_kinto.kinto.records()) == 10)
+        second = to_kinto(ndjson(records[:20]), "--skip")
+        first.stdin.write(ndjson(records[20:]))
+        _, messages = first.communicate()
+    assert b"Another run is using " in second.stderr
+    assert second.stderr.endswith(summary(created=10, unchanged=10))
+    assert messages == summary(created=20)
+    assert to_kinto(ndjson(records), "--skip").stderr == summary(unchanged=30)
+
+
+# How it is stopped, and asked
+
+
+@pytest.mark.parametrize(
+    ("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_a_signal_stops_it_after_what_was_read_is_stored(to_kinto, signum, status):
+    records = [make_record(n) for n in range(40)]
+    with to_kinto.start("--skip") as process:
+        process.stdin.write(ndjson(records))
+        process.stdin.flush()
+        wait_for(lambda: to_kinto.kinto.records())
+        process.send_signal(signum)
+        assert process.wait(30) == status
+        messages = process.stderr.read()
+    assert messages == summary(created=len(to_kinto.kinto.records()))
+    again = to_kinto(ndjson(records), "--skip")
+    assert again.returncode == 0
+    assert stored(to_kinto.kinto) == data_of(*records)
+
+
+def test_a_killed_run_loses_nothing_and_breaks_nothing(to_kinto):
+    records = [make_record(n) for n in range(400)]
+    with to_kinto.start("--skip") as process:
+        process.stdin.write(ndjson(records))
+        process.stdin.flush()
+        wait_for(lambda: len(to_kinto.kinto.records()) > 50)
+        process.kill()
+    assert to_kinto(ndjson(records), "--skip").returncode == 0
+    assert stored(to_kinto.kinto) == data_of(*records)
+    assert to_kinto(ndjson(records), "--skip").stderr == summary(unchanged=400)
+
+
+def test_a_closed_standard_input_is_said(to_kinto):
+    line = f"{COMMAND} --skip <&-"
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], env=to_kinto.environment, capture_output=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert b"Error: Standard input is closed: pipe something in, or name files.\n" in done.stderr
+
+
+def test_help_opens_with_a_pipeline_to_copy(to_kinto):
+    for option in ("-h", "--help"):
+        text = to_kinto(b"", option).stdout.decode()
+        pipeline = text.index("zcat *.csv.gz | inventory-to-records | to-kinto")
+        assert text.index("set -o pipefail") < pipeline < text.index("Options:")
+
+
+def test_a_terminal_as_standard_input_shows_the_help(to_kinto):
+    leader, follower = os.openpty()
+    done = subprocess.run(
+        [COMMAND], stdin=follower, capture_output=True, timeout=60, env=to_kinto.environment
+    )
+    os.close(leader)
+    os.close(follower)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"Usage: to-kinto" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "status"), [(("--nonsense",), 2), (("--jobs", "0"), 2), (("--server", "ftp:"), 2)]
+)
+def test_wrong_usage(to_kinto, options, status):
+    assert to_kinto(b"", *options).returncode == status
+
+
+def test_quiet_says_nothing_of_what_went_well(to_kinto):
+    assert to_kinto(ndjson([make_record(1)]), "-q").stderr == b""
+
+
+def one_sentence(done: subprocess.CompletedProcess[bytes]) -> str:
+    """The only message, without time and level; a summary may follow."""
+    lines = [line for line in done.stderr.decode().splitlines() if "to-kinto: " not in line]
+    assert len(lines) == 1, lines
+    return lines[0].partition(" ERROR ")[2]
+
+
+def wait_for(condition) -> None:
+    """Wait until something is so, for at most 20 seconds."""
+    for _ in range(400):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came")
