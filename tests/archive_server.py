@@ -119,6 +119,8 @@ class ArchiveServer:
             if path in self._hidden:
                 return _not_found()
             return await self._serve(request, path)
+        except ConnectionResetError:  # the client has gone: nobody sees what is answered
+            return web.Response()
         finally:
             self._under_way -= 1
 

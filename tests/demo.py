@@ -89,7 +89,7 @@ def run(environ: Mapping[str, str], folder: Path) -> int:
         return status
     after = catalogue.state()
     print(f"\nKinto now stores {after[0]:,} records in {settings.bucket}/{settings.collection}.")
-    if after == before:
+    if after == before and not status:
         print("Nothing changed: every one of them was there already.")
     catalogue.show()
     print(f"\n{_how_to_stop(settings.server_url, folder)}")
@@ -182,7 +182,7 @@ class Catalogue:
     def show(self) -> None:
         """Print a record, and who else was built with it; nothing if there are no records."""
         newest_first = "_sort=-build.date&_limit=1"
-        record = self._first(f"source.product=firefox&target.channel=release&{newest_first}")
+        record = self._first(f"target.channel=release&target.platform=win64&{newest_first}")
         record = record or self._first(newest_first)
         if not record:
             return

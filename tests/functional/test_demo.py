@@ -79,6 +79,7 @@ def test_a_kinto_that_answers_already_is_used_and_left_alone(demo: Demo, tmp_pat
     other.port = demo.port
     demo("run", PRODUCTS="devedition")
     used = other("run", PRODUCTS="devedition")
+    assert used.returncode == 0, used.stderr
     assert "answers already" in used.stdout
     assert "make stop leaves it alone" in used.stdout
     assert "No Kinto of ours" in other("stop").stdout
