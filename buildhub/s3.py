@@ -69,7 +69,7 @@ class Inventories:
         folders = self._dated_folders(inventory)[:_OLDEST]
         for folder in folders:
             with contextlib.suppress(Missing):
-                return self.manifest(inventory, folder.rstrip("/").rpartition("/")[2])
+                return self.manifest_of(inventory, folder.rstrip("/").rpartition("/")[2])
             _log.info("%s has no manifest yet: taking the one before it.", self.url(folder))
         found = f"none of its newest {len(folders)} folders has a manifest.json"
         raise Fatal(
@@ -78,17 +78,21 @@ class Inventories:
             " check INVENTORIES (firefox and archive are known) and AWS_ENDPOINT_URL."
         )
 
-    def manifest(self, inventory: str, date: str | None = None) -> Manifest:
-        """The manifest of one day, such as ``2017-08-02T00-11Z``; the newest if none is given.
+    def manifest_of(self, inventory: str, date: str) -> Manifest:
+        """The manifest of one day, such as ``2017-08-02T00-11Z``.
 
         Raises as :meth:`newest_manifest` does, and :class:`Missing` if it is not there.
         """
-        if date is None:
-            return self.newest_manifest(inventory)
         if not re.fullmatch(_DATE, date):
             raise BadInput(f"{date!r} is no inventory's date: they look like 2017-08-02T00-11Z.")
         key = f"{PREFIX.format(inventory)}{date}/manifest.json"
-        return Manifest.parse(self._small(key), inventory, date, where=self.url(key))
+        try:
+            content = self._small(key)
+        except Missing:
+            raise Missing(
+                f"{self.url(key)} is not there: leave out the date to load the newest."
+            ) from None
+        return Manifest.parse(content, inventory, date, where=self.url(key))
 
     def read(self, key: str, start: int = 0) -> Iterator[bytes]:
         """The bytes of an object from byte ``start`` on, in pieces.

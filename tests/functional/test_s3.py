@@ -86,11 +86,11 @@ def test_one_day_can_be_asked_for(bucket: Bucket, inventories: Inventories) -> N
     bucket.add_inventory("firefox", "2017-08-01T00-12Z", FILES)
     bucket.add_inventory("firefox", "2017-08-02T00-11Z", FILES)
 
-    assert inventories.manifest("firefox", "2017-08-01T00-12Z").date == "2017-08-01T00-12Z"
+    assert inventories.manifest_of("firefox", "2017-08-01T00-12Z").date == "2017-08-01T00-12Z"
     with pytest.raises(Missing, match=r"2017-07-31T00-12Z/manifest\.json is not there"):
-        inventories.manifest("firefox", "2017-07-31T00-12Z")
+        inventories.manifest_of("firefox", "2017-07-31T00-12Z")
     with pytest.raises(BadInput, match="'hive' is no inventory's date"):
-        inventories.manifest("firefox", "hive")
+        inventories.manifest_of("firefox", "hive")
 
 
 def test_an_unknown_inventory_is_one_sentence_that_says_what_to_do(
