@@ -7,7 +7,6 @@ import functools
 import hashlib
 import logging
 import os
-import queue
 import re
 import tempfile
 import threading
@@ -18,8 +17,10 @@ from typing import IO
 
 import backoff
 
+from .ahead import map_ahead
 from .errors import BuildhubError, Fatal, Unreachable
-from .s3 import Broken, CannotResume, Inventories, InventoryFile, Manifest
+from .manifest import InventoryFile, Manifest
+from .s3 import Broken, CannotResume, Inventories
 
 #: Our folder in CSV_DOWNLOAD_DIRECTORY; of what is in there we touch the names below only.
 FOLDER = "buildhub"
@@ -29,11 +30,6 @@ _KEPT_SECONDS = 2 * 24 * 3600
 
 #: Files that may be there before they are asked for.
 _AHEAD = 2
-
-#: A closed download waits so long for its thread, which may hang on a silent server.
-_PATIENCE_SECONDS = 1
-
-_Outcome = Path | BaseException
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +41,7 @@ def download(
     *,
     retries: int,
     check: Callable[[], None] = lambda: None,
-) -> Generator[Path, None, None]:
+) -> Generator[Path]:
     """The manifest's files, in its order, each as the path of a gzip file that is right.
 
     They lie in ``buildhub/`` below ``directory`` (default: the system's temporary folder),
@@ -62,62 +58,12 @@ def download(
     with _sentences(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _tidy(folder, keep={file.md5 for file in manifest.files})
-    stop = threading.Event()
-    fetch = functools.partial(_fetched, inventories, folder, retries=retries, stop=stop)
-    yield from _ahead(fetch, manifest.files, stop, check)
-
-
-def _ahead(
-    fetch: Callable[[InventoryFile], Path],
-    files: Collection[InventoryFile],
-    stop: threading.Event,
-    check: Callable[[], None],
-) -> Iterator[Path]:
-    """``map(fetch, files)`` in a thread, at most ``_AHEAD`` files before their turn."""
-    room = threading.Semaphore(_AHEAD)
-    outcomes: queue.SimpleQueue[_Outcome] = queue.SimpleQueue()
-
-    def work() -> None:
-        for file in files:
-            room.acquire()
-            if stop.is_set():
-                return
-            try:
-                outcomes.put(fetch(file))
-            except BaseException as error:
-                outcomes.put(error)
-                return
-
-    # A daemon: Ctrl-C need not wait for a server that has fallen silent.
-    thread = threading.Thread(target=work, name="download", daemon=True)
-    thread.start()
-    try:
-        for _ in files:
-            outcome = _next(outcomes, check)
-            if isinstance(outcome, BaseException):
-                raise outcome
-            room.release()
-            yield outcome
-    finally:
-        stop.set()
-        room.release()
-        thread.join(_PATIENCE_SECONDS)
-
-
-def _next(outcomes: queue.SimpleQueue[_Outcome], check: Callable[[], None]) -> _Outcome:
-    while True:
-        check()
-        with contextlib.suppress(queue.Empty):
-            return outcomes.get(timeout=0.2)
+    fetch = functools.partial(_fetched, inventories, folder, retries)
+    return map_ahead(fetch, manifest.files, depth=_AHEAD, check=check, name="download")
 
 
 def _fetched(
-    inventories: Inventories,
-    folder: Path,
-    file: InventoryFile,
-    *,
-    retries: int,
-    stop: threading.Event,
+    inventories: Inventories, folder: Path, retries: int, file: InventoryFile, stop: threading.Event
 ) -> Path:
     """The path of ``file`` in ``folder``, where it is whole under its name or not at all."""
     path = folder / f"{file.md5}{_SUFFIX}"

@@ -96,6 +96,14 @@ def configure(
         _add(sentry.handler(dsn, mask))
 
 
+def log_error(error: BaseException) -> None:
+    """Log what ended a run: an error of ours as its sentence, any other, a bug, with traceback."""
+    if isinstance(error, BuildhubError):
+        _log.error("%s", error)
+    else:
+        _log.critical("%s: %s", type(error).__name__, error, exc_info=error)
+
+
 @contextlib.contextmanager
 def unhandled_errors_logged() -> Iterator[None]:
     """For a Lambda's handler: an error that leaves the block is logged, and goes on its way.
@@ -201,17 +209,6 @@ def _set_levels(verbosity: int) -> None:
     logging.getLogger().setLevel(others)
     for name, level in _TAMED.items():
         logging.getLogger(name).setLevel(logging.NOTSET if verbosity == DEBUG else level)
-
-
-def log_error(error: BaseException) -> None:
-    """Log what ended a run.
-
-    Expected errors are a sentence; anything else is a bug and needs its traceback.
-    """
-    if isinstance(error, BuildhubError):
-        _log.error("%s", error)
-    else:
-        _log.critical("%s: %s", type(error).__name__, error, exc_info=error)
 
 
 def _log_unhandled(

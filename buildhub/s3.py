@@ -1,17 +1,11 @@
-"""The archive's inventories in S3: the newest manifest of one, and the bytes of its files.
-
-An inventory is a list of all objects of a bucket that S3 writes once a day. ``downloads`` puts
-its files into a folder.
-"""
+"""The archive's inventories in S3: the newest manifest of one, and the bytes of its files."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import backoff
@@ -23,40 +17,20 @@ from urllib3.exceptions import HTTPError
 
 from . import USER_AGENT
 from .errors import BadInput, BuildhubError, Fatal, Unreachable
+from .manifest import Manifest
 
 BUCKET = "net-mozaws-prod-delivery-inventory-us-east-1"
 REGION = "us-east-1"
 PREFIX = "public/inventories/net-mozaws-prod-delivery-{0}/delivery-{0}/"
 
-#: The manifests' keys are those of the bucket from which S3's own are copied to public/.
-_FILES_PREFIX = "public/"
-
 #: How many dated folders are looked at before an inventory counts as abandoned.
 _OLDEST = 10
+
+_DATE = r"\d{4}-\d\d-\d\dT\d\d-\d\dZ"
 
 _CHUNK = 1 << 16
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class InventoryFile:
-    """One gzipped CSV file of an inventory."""
-
-    key: str  #: in the inventory bucket
-    size: int  #: bytes
-    md5: str  #: 32 hexadecimal digits, lower case
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What one day's inventory consists of."""
-
-    inventory: str  #: ``firefox`` or ``archive``
-    date: str  #: its folder: ``2017-08-02T00-11Z``
-    source_bucket: str  #: the bucket that is listed: ``net-mozaws-prod-delivery-firefox``
-    columns: tuple[str, ...]  #: ``("Bucket", "Key", "Size", "LastModifiedDate", "ETag")``
-    files: tuple[InventoryFile, ...]
 
 
 class Inventories:
@@ -92,14 +66,12 @@ class Inventories:
         Raises :class:`Fatal` if there is no such inventory or its format is not CSV,
         :class:`BadInput` for a malformed manifest, :class:`Unreachable` if S3 does not answer.
         """
-        folders = self._dated_folders(inventory)
-        for folder in folders[:_OLDEST]:
-            key = f"{folder}manifest.json"
-            if (data := self._small(key)) is not None:
-                date = folder.rstrip("/").rpartition("/")[2]
-                return parse_manifest(data, inventory, date, where=self.url(key))
-            _log.info("%s is not there yet: taking the inventory before it.", self.url(key))
-        found = f"none of its newest {len(folders[:_OLDEST])} folders has a manifest.json"
+        folders = self._dated_folders(inventory)[:_OLDEST]
+        for folder in folders:
+            with contextlib.suppress(Missing):
+                return self.manifest_of(inventory, folder.rstrip("/").rpartition("/")[2])
+            _log.info("%s has no manifest yet: taking the one before it.", self.url(folder))
+        found = f"none of its newest {len(folders)} folders has a manifest.json"
         raise Fatal(
             f"No inventory {inventory} below {self.url(PREFIX.format(inventory))}:"
             f" {found if folders else 'no folder there is a date'};"
@@ -107,14 +79,20 @@ class Inventories:
         )
 
     def manifest_of(self, inventory: str, date: str) -> Manifest:
-        """The manifest of one day, named by its folder: ``2017-08-02T00-11Z``.
+        """The manifest of one day, such as ``2017-08-02T00-11Z``.
 
-        Raises like :meth:`newest_manifest`.
+        Raises as :meth:`newest_manifest` does, and :class:`Missing` if it is not there.
         """
+        if not re.fullmatch(_DATE, date):
+            raise BadInput(f"{date!r} is no inventory's date: they look like 2017-08-02T00-11Z.")
         key = f"{PREFIX.format(inventory)}{date}/manifest.json"
-        if (data := self._small(key)) is None:
-            raise Fatal(f"{self.url(key)} is not there: leave out the date to load the newest.")
-        return parse_manifest(data, inventory, date, where=self.url(key))
+        try:
+            content = self._small(key)
+        except Missing:
+            raise Missing(
+                f"{self.url(key)} is not there: leave out the date to load the newest."
+            ) from None
+        return Manifest.parse(content, inventory, date, where=self.url(key))
 
     def read(self, key: str, start: int = 0) -> Iterator[bytes]:
         """The bytes of an object from byte ``start`` on, in pieces.
@@ -149,7 +127,7 @@ class Inventories:
     def _dated_folders(self, inventory: str) -> list[str]:
         """Keys of the folders named after a time, newest first; ``hive/`` and others are not."""
         prefix = PREFIX.format(inventory)
-        dated = re.compile(re.escape(prefix) + r"\d{4}-\d\d-\d\dT\d\d-\d\dZ/")
+        dated = re.compile(re.escape(prefix) + _DATE + "/")
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=BUCKET, Prefix=prefix, Delimiter="/"
         )
@@ -157,15 +135,13 @@ class Inventories:
             folders = [p["Prefix"] for page in pages for p in page.get("CommonPrefixes", [])]
         return sorted(filter(dated.fullmatch, folders), reverse=True)
 
-    def _small(self, key: str) -> bytes | None:
-        """The whole of a small object; None if it is not there."""
+    def _small(self, key: str) -> bytes:
+        """The whole of a small object, whose reading may break off and begin anew."""
         again = backoff.on_exception(
             backoff.expo, Broken, max_tries=self._retries + 1, logger=None, factor=0.5, max_value=30
         )
         try:
             return again(lambda: b"".join(self.read(key)))()
-        except Missing:
-            return None
         except Broken as error:
             raise Unreachable(f"{error} Run again later.") from None
 
@@ -204,53 +180,6 @@ class Missing(Unreachable):
 
 class CannotResume(BuildhubError):
     """The server gives an object from its start only."""
-
-
-def parse_manifest(data: bytes, inventory: str, date: str, *, where: str) -> Manifest:
-    """A manifest from its JSON. ``where`` is its address, for messages.
-
-    Raises :class:`Fatal` if the files are no CSV, :class:`BadInput` if it is malformed.
-    """
-    try:
-        content = json.loads(data)
-        if (file_format := content["fileFormat"]) == "CSV":
-            return Manifest(
-                inventory,
-                date,
-                source_bucket=str(content["sourceBucket"]),
-                columns=_columns(content["fileSchema"]),
-                files=_files(content["files"]),
-            )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        problem = f"{type(error).__name__}: {error}"
-        raise BadInput(
-            f"{where} is no inventory manifest ({problem}): look at it, and try tomorrow's."
-        ) from None
-    raise Fatal(
-        f"{where}: the files are {file_format}, but only CSV can be read:"
-        " have the inventory's output format set to CSV."
-    )
-
-
-def _columns(schema: str) -> tuple[str, ...]:
-    columns = tuple(name.strip() for name in schema.split(","))
-    if missing := {"Key", "Size", "LastModifiedDate"} - set(columns):
-        raise ValueError(f"fileSchema lacks {', '.join(sorted(missing))}")
-    return columns
-
-
-def _files(entries: list[dict[str, Any]]) -> tuple[InventoryFile, ...]:
-    if not entries:
-        raise ValueError("files is empty")
-    return tuple(map(_file, entries))
-
-
-def _file(entry: dict[str, Any]) -> InventoryFile:
-    md5 = entry["MD5checksum"].lower()
-    # It becomes a file's name: nothing but digits may pass.
-    if not re.fullmatch(r"[0-9a-f]{32}", md5):
-        raise ValueError(f"MD5checksum {md5!r} is none")
-    return InventoryFile(_FILES_PREFIX + entry["key"], int(entry["size"]), md5)
 
 
 def _status(response: Any) -> int:

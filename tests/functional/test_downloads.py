@@ -11,14 +11,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from buildhub.downloads import download
 from buildhub.errors import Fatal, Unreachable
-from buildhub.s3 import BUCKET, Inventories, Manifest
+from buildhub.manifest import Manifest
+from buildhub.s3 import BUCKET, Inventories
 from tests import s3_bucket
 from tests.faulty_proxy import Fault, FaultyProxy, Seen, before, cut_at, damaged, unavailable
 from tests.s3_bucket import Bucket
@@ -26,7 +27,7 @@ from tests.s3_bucket import Bucket
 pytestmark = pytest.mark.functional
 
 DATE = "2017-08-02T00-11Z"
-Fetch = Callable[..., Iterator[Path]]
+Fetch = Callable[..., Generator[Path]]
 THREE_DAYS = 3 * 24 * 3600
 
 
@@ -65,7 +66,7 @@ def manifest(proxy: FaultyProxy) -> Manifest:
 def fetch(manifest: Manifest, tmp_path: Path) -> Fetch:
     """Download to ``tmp_path``, with a client of its own, as a new run would."""
 
-    def fetch(retries: int = 3, check: Callable[[], None] = lambda: None) -> Iterator[Path]:
+    def fetch(retries: int = 3, check: Callable[[], None] = lambda: None) -> Generator[Path]:
         inventories = Inventories(timeout_seconds=5, retries=retries)
         return download(inventories, manifest, tmp_path, retries=retries, check=check)
 

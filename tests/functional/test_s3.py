@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from buildhub.errors import BadInput, Fatal, Unreachable
-from buildhub.s3 import BUCKET, PREFIX, Inventories
+from buildhub.s3 import BUCKET, PREFIX, Inventories, Missing
 from tests import s3_bucket
 from tests.faulty_proxy import FaultyProxy, before, cut_at, unavailable
 from tests.s3_bucket import Bucket
@@ -79,6 +79,18 @@ def test_a_date_without_a_manifest_yet_means_the_one_before(
     bucket.put(f"{PREFIX.format('firefox')}2017-08-02T00-11Z/manifest.checksum", b"")
 
     assert inventories.newest_manifest("firefox").date == "2017-08-01T00-12Z"
+
+
+def test_one_day_can_be_asked_for(bucket: Bucket, inventories: Inventories) -> None:
+    """An invocation of the Lambda goes on where the one before stopped, also after midnight."""
+    bucket.add_inventory("firefox", "2017-08-01T00-12Z", FILES)
+    bucket.add_inventory("firefox", "2017-08-02T00-11Z", FILES)
+
+    assert inventories.manifest_of("firefox", "2017-08-01T00-12Z").date == "2017-08-01T00-12Z"
+    with pytest.raises(Missing, match=r"2017-07-31T00-12Z/manifest\.json is not there"):
+        inventories.manifest_of("firefox", "2017-07-31T00-12Z")
+    with pytest.raises(BadInput, match="'hive' is no inventory's date"):
+        inventories.manifest_of("firefox", "hive")
 
 
 def test_an_unknown_inventory_is_one_sentence_that_says_what_to_do(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from buildhub.errors import BadInput, Fatal
-from buildhub.s3 import InventoryFile, Manifest, parse_manifest
+from buildhub.manifest import InventoryFile, Manifest
 
 MD5 = "f11166069f1990abeb9c97ace9cdfabc"
 FILE = {
@@ -29,7 +29,7 @@ WHERE = "http://s3/manifest.json"
 
 
 def parse(content: Any) -> Manifest:
-    return parse_manifest(json.dumps(content).encode(), "firefox", "2017-08-01T00-12Z", where=WHERE)
+    return Manifest.parse(json.dumps(content).encode(), "firefox", "2017-08-01T00-12Z", where=WHERE)
 
 
 def test_the_manifest_of_the_archive() -> None:
@@ -47,6 +47,16 @@ def test_the_manifest_of_the_archive() -> None:
             ),
         ),
     )
+
+
+def test_the_rest_of_an_inventory() -> None:
+    manifest = parse(MANIFEST | {"files": [FILE | {"key": key} for key in "abc"]})
+
+    assert [file.key for file in manifest.only(["public/c", "public/b"]).files] == [
+        "public/b",
+        "public/c",
+    ]
+    assert manifest.only(None) == manifest
 
 
 @pytest.mark.parametrize(
@@ -112,4 +122,4 @@ def test_a_malformed_manifest_is_a_sentence_with_its_address(content: Any) -> No
 @pytest.mark.parametrize("data", [b"", b"<Error/>", b'{"files": [', b"\xff\xfe"])
 def test_what_is_no_json_is_malformed_too(data: bytes) -> None:
     with pytest.raises(BadInput, match="is no inventory manifest"):
-        parse_manifest(data, "firefox", "2017-08-01T00-12Z", where=WHERE)
+        Manifest.parse(data, "firefox", "2017-08-01T00-12Z", where=WHERE)
