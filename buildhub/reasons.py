@@ -44,11 +44,11 @@ _RULES = (
     (r"/releases/(?P<folder>win\w*)/", "releases/{folder}/ holds builds for Windows Mobile"),
     # Files, by their names.
     (
-        r"(?i)(?:\.(?P<kind>asc|sig|md5|sha1|sha256|sha512|checksums|beet)"
-        r"|/(?:MD5SUMS|SHA1SUMS|SHA256SUMS|SHA512SUMS|KEY)[\w.-]*)\Z",
-        "a checksum or signature",
+        r"(?i)\.(?P<kind>asc|sig|md5|sha1|sha256|sha512|checksums|beet)\Z",
+        "a checksum or signature (.{kind})",
     ),
-    (r"(?i)\blangpack\b|/xpi/|\.langpack\.", "a language pack"),
+    (r"/(?P<name>MD5SUMS|SHA\d+SUMS|KEY)\Z", "a checksum or signature ({name})"),
+    (r"(?i)\blangpack\b|/xpi/", "a language pack"),
     (
         r"(?i)installer-stub\.exe\Z|/[a-z]+ installer(?:\.[\w-]+)?\.exe\Z|/[a-z]+ setup stub ",
         "a stub installer, which downloads the build",
@@ -57,11 +57,11 @@ _RULES = (
     (r"(?i)[./-]tests?[./]", "tests of a build"),
     (r"(?i)symbols", "debugging symbols of a build"),
     (r"(?i)[./-]source[./]|\.bundle\Z", "source code"),
-    (r"(?i)[-/.]debug\b|-(?P<kind>asan|tsan|ccov)\b", "a debugging build"),
+    (r"(?i)[-/.]debug\b|-(?:asan|tsan|ccov)\b", "a debugging build"),
     (r"[()]", "names with parentheses are copies"),
     (r"(?i)\.mar\Z", "an update (.mar)"),
     (r"(?i)\.xpi\Z", "an add-on (.xpi)"),
-    (r"(?i)\.json\Z|\.txt\Z|\.log(?:\.gz)?\Z|\.html?\Z", "a description of builds, not a build"),
+    (r"(?i)\.(?P<kind>json|txt|log|html)\Z", "a description of builds (.{kind}), not a build"),
     (r"(?i)\.zip\Z", "a .zip: where there is a build, it is the .exe beside it"),
     (
         r"(?i)\.(?P<kind>msi|msix|pkg|deb|rpm|aab|appx|snap|flatpak)\Z",
@@ -82,7 +82,8 @@ _RULES = (
 
 # Where a release or a candidate lies that is neither flat nor a funnelcake.
 _IN_PLACE = re.compile(
-    r"(?:releases/\d[\w.-]*|candidates/\d[\w.-]*-candidates/build[1-9]\d*)/[\w-]+/[\w-]+/[^/]+", re.ASCII
+    r"(?:releases/\d[\w.-]*|candidates/\d[\w.-]*-candidates/build[1-9]\d*)/[\w-]+/[\w-]+/[^/]+",
+    re.ASCII,
 )
 
 RULES = tuple((re.compile(pattern, re.ASCII), reason) for pattern, reason in _RULES)
