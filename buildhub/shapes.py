@@ -47,13 +47,16 @@ MIMETYPES = {
     "xz": "application/x-xz",
 }
 
-# 55.0b1, 4.0b2pre; in names with spaces also "3.6 Beta 5" and "3 Beta 1".
+# 55.0b1, 4.0b2pre
 _VERSION = r"\d++ (?: \. \d++ )*+ [a-z\d]*+"
-_SPACED_VERSION = _VERSION + r"(?: \  (?: alpha | beta | rc ) \  \d++ )?+"
+# A release's file mostly lacks what its folder adds (38.0.5b1-2, 10.0-real).
+_RELEASE_VERSION = _VERSION + r"(?: - (?: real | funnelcake\d++ | \d ) )*+"
+# In names with spaces also "3.6 Beta 5" and "3 Beta 1".
+_SPACED_VERSION = _RELEASE_VERSION + r"(?: \  (?: alpha | beta | rc ) \  \d++ )?+"
 
 # firefox-55.0.tar.bz2, "Firefox 55.0.dmg", "Firefox Setup 4.0 RC 1.exe", "Thunderbird 3 Beta 1.exe"
 _DESKTOP_FILE = rf"""(?i: {{app}} (?:
-    - {_VERSION} \.tar\.(?: bz2 | xz | gz )
+    - {_RELEASE_VERSION} \.tar\.(?: bz2 | xz | gz )
   | \  {_SPACED_VERSION} \.(?: dmg | exe )
   | \  setup \  {_SPACED_VERSION} \.exe
 ))"""

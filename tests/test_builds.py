@@ -158,6 +158,9 @@ BUILDS = [
     ("firefox/releases/46.0.1-funnelcake84/funnelcake84/win32/de/Firefox Setup 46.0.1.exe",
      "firefox_46-0-1-funnelcake84_win32_de",
      "46.0.1-funnelcake84", "release", "win32", "win", "de"),
+    ("firefox/releases/57.0.2-funnelcake137/v2/win32/fr/Firefox Setup 57.0.2-funnelcake137.exe",
+     "firefox_57-0-2-funnelcake137_win32_fr",
+     "57.0.2-funnelcake137", "release", "win32", "win", "fr"),
     # Repacks.
     ("firefox/releases/52.0/win32-EME-free/en-US/Firefox Setup 52.0.exe",
      "firefox_52-0_win32-eme-free_en-us", "52.0", "release", "win32-eme-free", "win", "en-US"),
