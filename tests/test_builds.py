@@ -423,6 +423,15 @@ def test_what_is_hardly_a_key_is_no_build(key):
     assert explain(key).startswith("no build: ")
 
 
+@pytest.mark.parametrize("key", [f"pub/{key}" for key, *_ in BUILDS])
+def test_explain_names_the_shape_and_every_field_of_a_build(key):
+    build, said = recognise(key), explain(key)
+    assert said.startswith("build: a ")
+    assert "/".join(key.split("/")[:3]) + "/<" in said
+    fields = expected(build)._asdict()
+    assert all(f"{name} {value}" in said for name, value in fields.items())
+
+
 # ---- fields that need a word of their own ----
 
 
