@@ -16,7 +16,8 @@ from typing import IO, Any, Self
 from ..cache import open_database
 from ..errors import Fatal
 from ..records import digest
-from .client import Client, Refused
+from .client import Client
+from .failures import Refused
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,10 @@ class Known:
             _, headers = client.request("HEAD", client.records_path)
         except Refused as error:
             raise client.fatal(error) from None
-        return int(headers["Total-Records"]), int(headers["ETag"].strip('"'))
+        try:
+            return int(headers["Total-Records"]), int(headers["ETag"].strip('"'))
+        except (KeyError, ValueError):
+            raise Fatal(f"{client.url} does not count its records as Kinto does.") from None
 
     def _read(self, client: Client) -> None:
         """Read what is new, oldest first.
