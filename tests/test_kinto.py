@@ -12,7 +12,7 @@ import requests
 import responses
 
 from buildhub import USER_AGENT
-from buildhub.errors import BadInput, Fatal, Unreachable
+from buildhub.errors import BadInput, Fatal, Interrupted, Unreachable
 from buildhub.kinto import Client, Known, Outcome, Publisher, Refused, Summary, checked, store
 from buildhub.kinto.failures import reason_in, retry_after
 
@@ -388,6 +388,88 @@ def test_what_was_noted_is_there_after_a_kill(tmp_path):
     with Known(copy, "http://kinto.test") as second:
         assert (len(second), second.digest("a"), second.digest("b")) == (1, b"1" * 16, None)
     first.close()
+
+
+class Collection:
+    """A list of records that can be read in pages of two, and counted."""
+
+    def __init__(self, mock: responses.RequestsMock) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.asked: list[dict[str, str]] = []
+        self.changed = 0
+        mock.add_callback("GET", RECORDS, self._list)
+        mock.add_callback("HEAD", RECORDS, self._count)
+
+    def hold(self, *ids: str, since: int = 100) -> None:
+        """Have these records, each a millisecond younger than the one before."""
+        self.records = [{"id": id, "last_modified": since + place} for place, id in enumerate(ids)]
+        self.changed = max(self.changed, since + len(ids))
+
+    def _list(self, request: Any) -> Answer:
+        self.asked.append(request.params)
+        after = int(request.params.get("_token") or request.params.get("_since") or 0)
+        rest = [one for one in self.records if one["last_modified"] > after]
+        headers = {}
+        if len(rest) > 2:
+            headers = {"Next-Page": f"{RECORDS}?_token={rest[1]['last_modified']}"}
+        return 200, headers, json.dumps({"data": rest[:2]})
+
+    def _count(self, request: Any) -> Answer:
+        headers = {"Total-Records": str(len(self.records)), "ETag": f'"{self.changed}"'}
+        return 200, headers, ""
+
+
+@pytest.fixture
+def collection(server: Server) -> Collection:
+    return Collection(server.mock)
+
+
+def test_a_refresh_that_is_stopped_goes_on_where_it_was(collection, tmp_path):
+    collection.hold(*"abcdefg", since=1_000_000)
+    with Known(tmp_path, "http://kinto.test") as known:
+        with pytest.raises(Interrupted):
+            known.refresh(client(), check=_interrupt)
+        assert len(known) == 2
+        known.refresh(client())
+        assert len(known) == 7
+    assert int(collection.asked[1]["_since"]) > 0
+
+
+def _interrupt() -> None:
+    raise Interrupted(2)
+
+
+def test_a_backup_that_came_back_is_noticed_though_it_has_as_many_records(collection, tmp_path):
+    collection.hold("a", "b", since=50_000)
+    with Known(tmp_path, "http://kinto.test") as known:
+        known.refresh(client())
+        newer = known.digest("a")
+        collection.changed = 0
+        collection.hold("a", "b", since=40_000)
+        collection.records[0]["note"] = "as it was"
+        known.refresh(client())
+        assert known.digest("a") not in (None, newer)
+
+
+def test_what_is_read_anew_each_time_is_what_may_have_been_overtaken(collection, tmp_path):
+    """A slow transaction shows a record later than one that is dated after it."""
+    collection.hold("a", "c", since=1_000_000)
+    with Known(tmp_path, "http://kinto.test") as known:
+        known.refresh(client())
+        collection.records.insert(0, {"id": "b", "last_modified": 999_000})
+        known.refresh(client())
+        assert known.digest("b")
+    first, second = (asked for asked in collection.asked if "_token" not in asked)
+    assert "_since" not in first
+    assert int(second["_since"]) < 999_000
+
+
+def test_a_record_that_nobody_can_have_made_equals_nothing(collection, tmp_path):
+    collection.hold("a")
+    collection.records[0]["note"] = 2**70
+    with Known(tmp_path, "http://kinto.test") as known:
+        known.refresh(client())
+        assert known.digest("a") == b""
 
 
 # Conditional writes

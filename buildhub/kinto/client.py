@@ -132,11 +132,14 @@ class Client:
         return result
 
     def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
-        """The objects of a list, a page at a time, for as long as the server has more."""
+        """The objects of a list, a page at a time, for as long as the server has more.
+
+        Whoever lets go of a page before asking for the next has only one in memory.
+        """
         query = urlencode(params)
         while True:
             answer, headers = self.request("GET", f"{path}?{query}", check=_check_list)
-            yield answer["data"]
+            yield answer.pop("data")
             if not (following := headers.get("Next-Page")):
                 return
             # Behind a proxy the server may not know its own address: only the query is taken.
