@@ -119,6 +119,11 @@ def test_a_batch_with_a_failure_inside_is_sent_again_whole(server, status, posit
     assert server.ids() == [["r0", "r1", "r2"]] * 3
 
 
+def test_what_an_earlier_try_created_is_new_though_the_last_one_finds_it(server):
+    server.answers = [each(200, 409, 201), each(200, 200, 200)]
+    assert publish(3) == (Summary(created=1, updated=2), [])
+
+
 def test_a_failure_that_stays_takes_no_other_record_along(server):
     def poisoned(asked: list[dict[str, Any]]) -> Answer:
         return each(*(503 if one["path"].endswith("r1") else 201 for one in asked))(asked)
@@ -157,12 +162,13 @@ def test_an_answer_of_no_use_is_asked_for_again(server, trouble):
     assert server.ids() == [["r0", "r1", "r2"]] * 3
 
 
-def test_a_record_that_breaks_the_server_takes_no_other_along(server):
-    """An error that Kinto did not expect fails the whole batch, not the one request."""
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_record_that_breaks_the_server_takes_no_other_along(server, status):
+    """Such as a NUL in a text on PostgreSQL: 503, and not for the one request but for all."""
 
     def poisoned(asked: list[dict[str, Any]]) -> Answer:
         broken = any(one["path"].endswith("r1") for one in asked)
-        return (500, {}, {"code": 500}) if broken else each()(asked)
+        return (status, {"Retry-After": "0"}, {}) if broken else each()(asked)
 
     server.answers = [poisoned]
     summary, said = publish(6, retries=1)

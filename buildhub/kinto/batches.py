@@ -14,6 +14,8 @@ from .failures import Again, Refused, Stumbled, retry_after
 #: Kinto's default for ids; ``fullmatch``, as ``$`` would allow a newline behind it.
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 
+_CREATED = 201
+
 #: Stands for the status where there was none.
 _NO_ANSWER = 503
 
@@ -30,7 +32,7 @@ class Answer(NamedTuple):
     @property
     def stored(self) -> bool:
         """Whether the record is on the server now."""
-        return self.status in (200, 201)
+        return self.status in (200, _CREATED)
 
     @property
     def failed(self) -> bool:
@@ -110,13 +112,20 @@ def send(client: Client, requests: Sequence[Request]) -> list[Answer]:
 
 
 def _send_whole(client: Client, requests: Sequence[Request]) -> list[Answer]:
+    created: set[int] = set()
+
     def check(body: Any) -> None:
         answers = _answers(body, len(requests))
+        created.update(n for n, answer in enumerate(answers) if answer.status == _CREATED)
         if any(answer.failed for answer in answers):
             raise Unsettled(answers, _wait(body))
 
     body, _ = client.request("POST", "/batch", body={"requests": requests}, check=check)
-    return _answers(body, len(requests))
+    # What was created by an earlier try is updated by the last one: it is new nevertheless.
+    return [
+        answer._replace(status=_CREATED) if n in created and answer.stored else answer
+        for n, answer in enumerate(_answers(body, len(requests)))
+    ]
 
 
 def _send_singly(client: Client, requests: Sequence[Request]) -> list[Answer]:

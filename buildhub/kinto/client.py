@@ -123,8 +123,8 @@ class Client:
         except Again as error:
             if type(error) is not Again:
                 raise
-            # A 5xx that comes at once, and asks for no patience, may be this request's own fault.
-            kind = Stumbled if error.status in (500, 503) and not error.wait else Unreachable
+            # PostgreSQL takes no NUL in a text: Kinto answers 503 to the whole batch with it.
+            kind = Stumbled if error.status in (500, 503) else Unreachable
             raise kind(
                 f"Kinto at {self.url} gives no proper answer ({error}): check that it is running,"
                 " and --server or SERVER_URL."
