@@ -290,42 +290,48 @@ def test_records_are_stored_while_more_are_awaited(to_kinto):
 # What is wrong
 
 
-@pytest.mark.parametrize("line", [b"", b"  ", b"\r", b"\t"])
-def test_a_blank_line_is_no_error(to_kinto, line):
-    lines = ndjson([make_record(1)]) + line + b"\n" + ndjson([make_record(2)])
+def test_blank_lines_are_no_error(to_kinto):
+    lines = b"\n".join(
+        [b"", ndjson([make_record(1)]), b"  ", b"\r", b"\t", ndjson([make_record(2)])]
+    )
     done = to_kinto(lines)
     assert (done.returncode, done.stderr) == (0, summary(created=2))
 
 
 NO_JSON = [b"hello", b'{"data": {"id": "x"}', b'{"data": {"id": "\xff"}}', b"\x00", b"NaN"]
 
-
-@pytest.mark.parametrize("line", NO_JSON)
-def test_a_line_that_is_no_json_is_named_and_the_others_are_stored(to_kinto, line):
-    done = to_kinto(ndjson([make_record(1)]) + b"\n" + line + b"\n" + ndjson([make_record(2)]))
-    assert done.returncode == 1
-    assert b" standard input, line 3: this is no JSON (" in done.stderr
-    assert done.stderr.endswith(summary(created=2))
-
-
 NO_RECORD = [
     b"null", b"1", b"[]", b"{}", b'"data"', b'{"data": null}', b'{"data": []}', b'{"data": "x"}',
     b'{"id": "x"}', b'[{"data": {"id": "x"}}]',
 ]  # fmt: skip
+
 NO_ID = [
     b"null", b"7", b'""', b'"a b"', b'"a/b"', b'"-a"', b'"_a"', b'"../a"', b'"a\\n"', b'"\xc3\xa9"',
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("line", [*NO_RECORD, *(b'{"data": {"id": %s}}' % id for id in NO_ID)])
-def test_a_line_that_is_no_record_is_named_and_the_others_are_stored(to_kinto, line):
-    file = to_kinto.folder / "some.ndjson"
-    file.write_bytes(ndjson([make_record(1)]) + line + b"\n" + ndjson([make_record(2)]))
+@pytest.mark.parametrize(
+    ("bad_lines", "sentence", "refused"),
+    [
+        (NO_JSON, "this is no JSON (", 0),
+        (NO_RECORD, 'this is no record: it must look like {"data": {…}}.', len(NO_RECORD)),
+        ([b'{"data": {"id": %s}}' % id for id in NO_ID], " is no record id: ", len(NO_ID)),
+    ],
+    ids=["no JSON", "no record", "no id"],
+)
+def test_bad_lines_are_named_each_and_the_others_are_stored(to_kinto, bad_lines, sentence, refused):
+    """Good and bad lines in turn: the bad ones have the even numbers."""
+    good = [ndjson([make_record(n)]) for n in range(len(bad_lines))]
+    lines = b"".join(pair for both in zip(good, bad_lines, strict=True) for pair in (*both, b"\n"))
+    (to_kinto.folder / "some.ndjson").write_bytes(lines)
     done = to_kinto(b"", "some.ndjson", "--skip")
+    *messages, last = done.stderr.decode().splitlines(keepends=True)
     assert done.returncode == 1
-    assert b" some.ndjson, line 2: " in done.stderr
-    assert done.stderr.count(b"\n") == 2
-    assert done.stderr.endswith(summary(created=2, refused=1))
+    assert last.encode() == summary(created=len(good), refused=refused)
+    for number, message in enumerate(messages, 1):
+        assert f"ERROR some.ndjson, line {2 * number}: " in message
+        assert sentence in message
+    assert len(messages) == len(bad_lines)
 
 
 def test_a_record_that_the_schema_refuses_is_reported_and_its_batch_is_stored(to_kinto):
