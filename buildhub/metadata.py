@@ -18,11 +18,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
-from .archive import Archive
+from .archive import Archive, Listing
 from .cache import open_database
 from .metadata_formats import FORMATS, from_buildhub_json, from_json
 from .metadata_places import CandidatePlace, NightlyPlace, Place, ReleasePlace, build_number
@@ -58,6 +58,16 @@ class Answer(NamedTuple):
     value: Any  #: Metadata; or the number of the highest build; None: there is none
     newest: str  #: date of the newest file that was seen there or asked for
     learned: float  #: seconds since the epoch
+
+
+class Source(Protocol):
+    """What the finder needs of an :class:`Archive`."""
+
+    async def listing(self, folder: str) -> Listing | None:
+        """The folder (raw key, ending in a slash), or None where there is none."""
+
+    async def document(self, key: str) -> bytes | None:
+        """The content of a file, or None where there is none."""
 
 
 class Unknown:
@@ -127,21 +137,24 @@ class Answers:
 class Finder:
     """Finds the metadata of builds: what is known at once, the rest from the archive.
 
-    ``keep_absent`` false (Lambdas) trusts no earlier answer "there is none". ``clock`` gives
-    seconds since the epoch.
+    ``keep_absent`` false (Lambdas) trusts no earlier answer "there is none". ``trust_listings``
+    false (events) also asks for files that a listing may not show yet. ``clock`` gives seconds
+    since the epoch.
     """
 
     def __init__(
         self,
-        archive: Archive,
+        archive: Source,
         answers: Answers,
         *,
         keep_absent: bool = True,
+        trust_listings: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._archive = archive
         self._answers = answers
         self._keep_absent = keep_absent
+        self._trust_listings = trust_listings
         self._clock = clock
         self._started = clock()
         self._under_way: dict[Place, asyncio.Task[Metadata | None]] = {}
@@ -205,11 +218,15 @@ class Finder:
 
     async def _read_candidate(self, place: CandidatePlace) -> Metadata | None:
         listing = await self._archive.listing(place.folder)
-        if listing is None:
-            return None
-        self._seen_in_candidates(place, max(listing.files.values(), default=""))
-        for name in place.metadata_names(list(listing.files)):
+        files = listing.files if listing else {}
+        self._seen_in_candidates(place, max(files.values(), default=""))
+        names = place.metadata_names(list(files))
+        if not self._trust_listings:
+            names = place.likely_names(names)
+        for name in names:
             content = await self._archive.document(place.folder + name)
+            if content is None and name not in files:
+                continue
             parse = from_buildhub_json if name == "buildhub.json" else from_json
             if content is not None and (found := parse(content, place.product)):
                 return found._replace(build={**found.build, "number": place.number})
