@@ -123,7 +123,7 @@ def _candidate_place(
     folder_version = above.split("/")[3].removesuffix("-candidates")
     return CandidatePlace(
         product,
-        f"{_REPACK.sub('', above)}/en-US/",
+        f"{plain_platform(above)}/en-US/",
         tuple(dict.fromkeys((folder_version, file_version))),
         file_platform,
     )
@@ -139,7 +139,7 @@ def _release_place(
     return ReleasePlace(
         product,
         f"{found['product']}/candidates/{found['version']}-candidates/",
-        _REPACK.sub("", platform),
+        plain_platform(platform),
         tuple(dict.fromkeys((found["version"], file_version))),
         file_platform,
     )
@@ -161,6 +161,11 @@ def build_platform_of_mobile(build: Build, name: str) -> str:
     if build.product != "fennec":
         return ""
     return _EXTENSION.sub("", name).rpartition(f".{build.locale}.")[2]
+
+
+def plain_platform(platform: str) -> str:
+    """``win32`` of ``win32-EME-free``: repacks have the metadata of their plain platform."""
+    return _REPACK.sub("", platform)
 
 
 def build_number(folder: str) -> int | None:
