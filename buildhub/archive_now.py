@@ -1,0 +1,66 @@
+"""What the archive says of a build at this moment, whatever its listings show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .archive import Archive, File, Listing
+from .builds import Build
+from .metadata import Answers, Finder
+from .metadata_places import place_of
+from .records import Record, make_record
+
+
+class Now:
+    """The archive from this moment on: nothing that was learned of it before counts.
+
+    ``named`` are files that are there although a listing may not show them yet.
+    """
+
+    def __init__(self, archive: Archive, named: Mapping[str, File]) -> None:
+        self._archive = archive
+        self._finder = Finder(
+            _AheadOfListings(archive, named),
+            Answers(None, archive.url),
+            keep_absent=False,
+            trust_listings=False,
+        )
+
+    async def record(self, build: Build, file: File | None = None) -> Record | None:
+        """The record of a build, or None if it has no metadata or is not there itself.
+
+        ``file`` saves asking for its size and date. Raises :class:`Unreachable`.
+        """
+        file = file or await self._archive.head(build.key)
+        if file is None:
+            return None
+        metadata = await self._finder.search(place_of(build), file.date)
+        if metadata is None:
+            return None
+        url = self._archive.url + build.key
+        return make_record(build, metadata, url=url, size=file.size, date=file.date)
+
+
+class _AheadOfListings:
+    """An archive whose listings show the files that are known to be there."""
+
+    def __init__(self, archive: Archive, named: Mapping[str, File]) -> None:
+        self._archive = archive
+        self._named = named
+
+    async def document(self, key: str) -> bytes | None:
+        return await self._archive.document(key)
+
+    async def listing(self, folder: str) -> Listing | None:
+        listing = await self._archive.listing(folder)
+        folders, files = set[str](), dict[str, str]()
+        for key, file in self._named.items():
+            if key.startswith(folder):
+                name, slash, _ = key.removeprefix(folder).partition("/")
+                if slash:
+                    folders.add(name)
+                else:
+                    files[name] = file.date
+        if listing is None:
+            return Listing(tuple(folders), files) if folders or files else None
+        return Listing(tuple(folders.union(listing.folders)), files | listing.files)

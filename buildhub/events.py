@@ -1,0 +1,196 @@
+"""What is done when files come to the archive.
+
+An event is a wake-up call, no more: whichever file it names, records are made from what the
+archive says now, and by the same lookup as in the pipe. So neither order, nor repetition, nor
+loss of events matters, as long as one of them finds all that is there.
+
+An archive's event looks up the metadata, and stores the record; if there is no metadata yet,
+the metadata's own event will do it. A metadata file's event looks up the archives that were
+waiting for it. Listings may lag behind: what an event names is there even if no listing shows
+it, and a listing that seems to lag is asked again.
+
+Two containers that work on one build at once can't undo each other: who finds that the record
+has changed since it looked at the archive looks there again (:mod:`buildhub.kinto.conditional`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import backoff
+
+from .archive import LONGEST_PAUSE, Archive, File
+from .archive_now import Now
+from .builds import Build, explain, recognise
+from .errors import BuildhubError, Unreachable
+from .kinto import Outcome
+from .records import Record, suspicion
+from .shelf import Shelf
+from .waiting import Waiters, find, waiters_of
+
+#: Seconds before what lags is asked for again; then twice as many, and so on.
+FIRST_PAUSE = 0.5
+
+NO_METADATA = "no metadata yet"
+IGNORED = "ignored"
+
+#: Makes the records of these ids anew, from what the archive says then.
+LookAgain = Callable[[Sequence[str]], Sequence[Record]]
+#: Stores records; runs in a thread.
+Store = Callable[[Sequence[Record], LookAgain], Sequence[Outcome]]
+
+
+class Events:
+    """The events of one invocation. What it learns of the archive is forgotten with it.
+
+    ``products`` are the archive's folders to look at. What lags behind its event is asked for
+    ``retries`` times more, after ``pause``, twice ``pause``, … seconds.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        store: Store,
+        *,
+        products: Sequence[str],
+        retries: int,
+        pause: float = FIRST_PAUSE,
+    ) -> None:
+        self._archive = archive
+        self._products = products
+        self._named: dict[str, File] = {}
+        self._now = Now(archive, self._named)
+        self._builds: dict[str, Build] = {}  # by id: those whose records were made
+        self._shelf = Shelf(self._store)
+        self._loop = asyncio.get_running_loop()
+        self._store_records = store
+        self._persistently = backoff.on_predicate(
+            backoff.expo,
+            factor=pause,
+            max_value=LONGEST_PAUSE,
+            max_tries=retries + 1,
+            jitter=None,
+            logger=None,
+        )
+
+    async def handle(self, key: str) -> str:
+        """See to one file that has come; says what was done, in a few words.
+
+        Raises :class:`BuildhubError` if that failed, and is worth another try later.
+        """
+        if build := recognise(key):
+            if self._is_wanted(key):
+                return await self._archive_came(build)
+        elif waiters := waiters_of(key):
+            if self._is_wanted(key):
+                return await self._metadata_came(waiters)
+        else:
+            return f"{IGNORED}, {explain(key).removesuffix('.')}"
+        return f"{IGNORED}, PRODUCTS does not name its folder"
+
+    def _is_wanted(self, key: str) -> bool:
+        return key.split("/")[1] in self._products
+
+    async def _archive_came(self, build: Build) -> str:
+        file = await self._arrival(build.key)
+        while True:
+            now = self._now
+            done = await self._see_to(build, now, file)
+            if done != NO_METADATA or now is self._now:
+                return done
+            # Meanwhile metadata came, in another event of this invocation: perhaps its own.
+
+    async def _metadata_came(self, waiters: Waiters) -> str:
+        await self._arrival(waiters.key)
+        done: dict[str, str] = {}
+
+        async def attempt() -> bool:
+            self._now = Now(self._archive, self._named)
+            return await self._wake(waiters, self._now, done)
+
+        await self._persistently(attempt)()
+        counts = Counter(done.values())
+        return ", ".join(f"{count} {what}" for what, count in counts.items()) or "nobody waits yet"
+
+    async def _wake(self, waiters: Waiters, now: Now, done: dict[str, str]) -> bool:
+        """See to those who wait; whether there is nobody left who should have been found.
+
+        ``done`` is what became of each build, and is added to.
+        """
+        tasks: dict[str, asyncio.Task[str | BuildhubError]] = {}
+        errors: list[BuildhubError] = []
+        listings_are_up_to_date = False
+        async with asyncio.TaskGroup() as group:
+
+            def found(build: Build) -> None:
+                if build.key not in tasks and done.get(build.key, NO_METADATA) == NO_METADATA:
+                    tasks[build.key] = group.create_task(self._see_to_one_of_many(build, now))
+
+            try:
+                listings_are_up_to_date = await find(self._archive, waiters, found)
+            except Unreachable as error:
+                errors.append(error)
+        for key, task in tasks.items():
+            if isinstance(result := task.result(), BuildhubError):
+                errors.append(result)
+            else:
+                done[key] = result
+        _raise_if_any(errors)
+        return listings_are_up_to_date and NO_METADATA not in done.values()
+
+    async def _see_to_one_of_many(self, build: Build, now: Now) -> str | BuildhubError:
+        """An error of one build does not keep the others from being stored."""
+        try:
+            return await self._see_to(build, now)
+        except BuildhubError as error:
+            return error
+
+    async def _see_to(self, build: Build, now: Now, file: File | None = None) -> str:
+        """Make the record of a build and have it stored; what became of it."""
+        file = file or await self._arrival(build.key)
+        record = await now.record(build, file)
+        if record is None:
+            return NO_METADATA
+        if odd := suspicion(record):
+            return f"not stored for its suspicious {odd}"
+        self._builds[build.id] = build
+        outcome = await self._shelf.put(record)
+        if not outcome.ok:
+            raise BuildhubError(f"{build.key} is not stored ({outcome.what}): {outcome.reason}")
+        return outcome.what
+
+    async def _arrival(self, key: str) -> File:
+        """The file, once it is there. Raises :class:`Unreachable` if it does not come."""
+
+        async def ask() -> File | None:
+            return await self._archive.head(key)
+
+        file: File | None = await self._persistently(ask)()
+        if file is None:
+            raise Unreachable(f"{self._archive.url}{key} is not there (yet)")
+        self._named[key] = file
+        return file
+
+    def _store(self, records: Sequence[Record]) -> Sequence[Outcome]:
+        """Store records, in a thread; what has to be looked at again is, in the event loop."""
+
+        def look_again(ids: Sequence[str]) -> Sequence[Record]:
+            return asyncio.run_coroutine_threadsafe(self._made_anew(ids), self._loop).result()
+
+        return self._store_records(records, look_again)
+
+    async def _made_anew(self, ids: Sequence[str]) -> list[Record]:
+        """The records of builds as they are now; without those that are gone."""
+        now = Now(self._archive, self._named)
+        records = await asyncio.gather(*(now.record(self._builds[id_]) for id_ in ids))
+        return [record for record in records if record and not suspicion(record)]
+
+
+def _raise_if_any(errors: Sequence[BuildhubError]) -> None:
+    """One error for all."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise BuildhubError(f"{len(errors)} failures, the first of them: {errors[0]}")
