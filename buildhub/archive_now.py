@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from .archive import Archive, File, Listing
 from .builds import Build
@@ -14,28 +14,34 @@ from .records import Record, make_record
 class Now:
     """The archive from this moment on: nothing that was learned of it before counts.
 
-    ``named`` are files that are there although a listing may not show them yet.
+    ``named`` are files that are there although a listing may not show them yet, with their
+    dates; ``contents`` are those of files that were read just now.
     """
 
-    def __init__(self, archive: Archive, named: Mapping[str, File]) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        named: Mapping[str, str],
+        contents: Mapping[str, bytes] | None = None,
+    ) -> None:
         self._archive = archive
         self._finder = Finder(
-            _AheadOfListings(archive, named),
+            _AheadOfListings(archive, named, dict(contents or {})),
             Answers(None, archive.url),
             keep_absent=False,
             trust_listings=False,
         )
 
-    async def record(self, build: Build, file: File | None = None) -> Record | None:
+    async def record(self, build: Build, arrival: Awaitable[File | None]) -> Record | None:
         """The record of a build, or None if it has no metadata or is not there itself.
 
-        ``file`` saves asking for its size and date. Raises :class:`Unreachable`.
+        ``arrival`` gives its size and date, while the metadata is being looked for. Raises
+        :class:`Unreachable`, and what ``arrival`` raises.
         """
-        file = file or await self._archive.head(build.key)
-        if file is None:
-            return None
-        metadata = await self._finder.search(place_of(build), file.date)
-        if metadata is None:
+        search = self._finder.search(place_of(build), "")
+        file = await arrival
+        metadata = await search
+        if file is None or metadata is None:
             return None
         url = self._archive.url + build.key
         return make_record(build, metadata, url=url, size=file.size, date=file.date)
@@ -44,23 +50,26 @@ class Now:
 class _AheadOfListings:
     """An archive whose listings show the files that are known to be there."""
 
-    def __init__(self, archive: Archive, named: Mapping[str, File]) -> None:
+    def __init__(
+        self, archive: Archive, named: Mapping[str, str], contents: Mapping[str, bytes]
+    ) -> None:
         self._archive = archive
         self._named = named
+        self._contents = contents
 
     async def document(self, key: str) -> bytes | None:
-        return await self._archive.document(key)
+        return self._contents.get(key) or await self._archive.document(key)
 
     async def listing(self, folder: str) -> Listing | None:
         listing = await self._archive.listing(folder)
         folders, files = set[str](), dict[str, str]()
-        for key, file in self._named.items():
+        for key, date in self._named.items():
             if key.startswith(folder):
                 name, slash, _ = key.removeprefix(folder).partition("/")
                 if slash:
                     folders.add(name)
                 else:
-                    files[name] = file.date
+                    files[name] = date
         if listing is None:
             return Listing(tuple(folders), files) if folders or files else None
         return Listing(tuple(folders.union(listing.folders)), files | listing.files)

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import backoff
 
@@ -25,10 +26,13 @@ from .archive import LONGEST_PAUSE, Archive, File
 from .archive_now import Now
 from .builds import Build, explain, recognise
 from .errors import BuildhubError, Unreachable
+from .folder_search import find
 from .kinto import Outcome
 from .records import Record, suspicion
 from .shelf import Shelf
-from .waiting import Waiters, find, waiters_of
+from .waiting import Waiters, waiters_of
+
+T = TypeVar("T")
 
 #: Seconds before what lags is asked for again; then twice as many, and so on.
 FIRST_PAUSE = 0.5
@@ -60,20 +64,14 @@ class Events:
     ) -> None:
         self._archive = archive
         self._products = products
-        self._named: dict[str, File] = {}
+        self._named: dict[str, str] = {}  # key → date: files that are there
         self._now = Now(archive, self._named)
         self._builds: dict[str, Build] = {}  # by id: those whose records were made
         self._shelf = Shelf(self._store)
         self._loop = asyncio.get_running_loop()
         self._store_records = store
-        self._persistently = backoff.on_predicate(
-            backoff.expo,
-            factor=pause,
-            max_value=LONGEST_PAUSE,
-            max_tries=retries + 1,
-            jitter=None,
-            logger=None,
-        )
+        self._retries = retries
+        self._pause = pause
 
     async def handle(self, key: str) -> str:
         """See to one file that has come; says what was done, in a few words.
@@ -103,14 +101,20 @@ class Events:
             # Meanwhile metadata came, in another event of this invocation: perhaps its own.
 
     async def _metadata_came(self, waiters: Waiters) -> str:
-        await self._arrival(waiters.key)
+        key = waiters.key
+        content = await self._patiently(lambda: self._archive.document(key))
+        if not content:
+            raise self._absent(key)
+        self._named[key] = ""
         done: dict[str, str] = {}
+        contents = {key: content}
 
         async def attempt() -> bool:
-            self._now = Now(self._archive, self._named)
+            self._now = Now(self._archive, self._named, contents)
+            contents.clear()
             return await self._wake(waiters, self._now, done)
 
-        await self._persistently(attempt)()
+        await self._patiently(attempt)
         counts = Counter(done.values())
         return ", ".join(f"{count} {what}" for what, count in counts.items()) or "nobody waits yet"
 
@@ -124,9 +128,10 @@ class Events:
         listings_are_up_to_date = False
         async with asyncio.TaskGroup() as group:
 
-            def found(build: Build) -> None:
+            def found(build: Build, file: File | None) -> None:
                 if build.key not in tasks and done.get(build.key, NO_METADATA) == NO_METADATA:
-                    tasks[build.key] = group.create_task(self._see_to_one_of_many(build, now))
+                    work = self._see_to_one_of_many(build, now, file)
+                    tasks[build.key] = group.create_task(work)
 
             try:
                 listings_are_up_to_date = await find(self._archive, waiters, found)
@@ -140,17 +145,18 @@ class Events:
         _raise_if_any(errors)
         return listings_are_up_to_date and NO_METADATA not in done.values()
 
-    async def _see_to_one_of_many(self, build: Build, now: Now) -> str | BuildhubError:
+    async def _see_to_one_of_many(
+        self, build: Build, now: Now, file: File | None
+    ) -> str | BuildhubError:
         """An error of one build does not keep the others from being stored."""
         try:
-            return await self._see_to(build, now)
+            return await self._see_to(build, now, file)
         except BuildhubError as error:
             return error
 
-    async def _see_to(self, build: Build, now: Now, file: File | None = None) -> str:
+    async def _see_to(self, build: Build, now: Now, file: File | None) -> str:
         """Make the record of a build and have it stored; what became of it."""
-        file = file or await self._arrival(build.key)
-        record = await now.record(build, file)
+        record = await now.record(build, self._arrival(build.key, file))
         if record is None:
             return NO_METADATA
         if odd := suspicion(record):
@@ -161,17 +167,33 @@ class Events:
             raise BuildhubError(f"{build.key} is not stored ({outcome.what}): {outcome.reason}")
         return outcome.what
 
-    async def _arrival(self, key: str) -> File:
-        """The file, once it is there. Raises :class:`Unreachable` if it does not come."""
-
-        async def ask() -> File | None:
-            return await self._archive.head(key)
-
-        file: File | None = await self._persistently(ask)()
+    async def _arrival(self, key: str, file: File | None = None) -> File:
+        """The archive, once it is there. Raises :class:`Unreachable` if it does not come."""
+        file = file or await self._patiently(lambda: self._archive.head(key))
         if file is None:
-            raise Unreachable(f"{self._archive.url}{key} is not there (yet)")
-        self._named[key] = file
+            raise self._absent(key)
+        self._named[key] = file.date
         return file
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What ``ask`` answers in the end; it is asked again as long as that counts as false."""
+        patient = backoff.on_predicate(
+            backoff.expo,
+            factor=self._pause,
+            max_value=LONGEST_PAUSE,
+            max_tries=self._retries + 1,
+            jitter=None,
+            logger=None,
+        )
+
+        async def once() -> T:
+            return await ask()
+
+        answer: T = await patient(once)()
+        return answer
+
+    def _absent(self, key: str) -> Unreachable:
+        return Unreachable(f"{self._archive.url}{key} is not there (yet)")
 
     def _store(self, records: Sequence[Record]) -> Sequence[Outcome]:
         """Store records, in a thread; what has to be looked at again is, in the event loop."""
@@ -184,7 +206,10 @@ class Events:
     async def _made_anew(self, ids: Sequence[str]) -> list[Record]:
         """The records of builds as they are now; without those that are gone."""
         now = Now(self._archive, self._named)
-        records = await asyncio.gather(*(now.record(self._builds[id_]) for id_ in ids))
+        builds = [self._builds[record_id] for record_id in ids]
+        records = await asyncio.gather(
+            *(now.record(build, self._archive.head(build.key)) for build in builds)
+        )
         return [record for record in records if record and not suspicion(record)]
 
 

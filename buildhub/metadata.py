@@ -217,20 +217,27 @@ class Finder:
         return None
 
     async def _read_candidate(self, place: CandidatePlace) -> Metadata | None:
+        likely = [] if self._trust_listings else place.likely_names()
+        for name in likely[:1]:  # nearly always there: no listing is needed then
+            if found := await self._read(place, name):
+                return found
         listing = await self._archive.listing(place.folder)
         files = listing.files if listing else {}
         self._seen_in_candidates(place, max(files.values(), default=""))
-        names = place.metadata_names(list(files))
-        if not self._trust_listings:
-            names = place.likely_names(names)
-        for name in names:
-            content = await self._archive.document(place.folder + name)
-            if content is None and name not in files:
-                continue
-            parse = from_buildhub_json if name == "buildhub.json" else from_json
-            if content is not None and (found := parse(content, place.product)):
-                return found._replace(build={**found.build, "number": place.number})
-            logger.warning("%s%s is no metadata; it is passed over.", place.folder, name)
+        names = dict.fromkeys([*likely, *place.metadata_names(list(files))])
+        for name in sorted(names, key=lambda name: name == "buildhub.json"):
+            if name not in likely[:1] and (found := await self._read(place, name)):
+                return found
+        return None
+
+    async def _read(self, place: CandidatePlace, name: str) -> Metadata | None:
+        content = await self._archive.document(place.folder + name)
+        if content is None:
+            return None
+        parse = from_buildhub_json if name == "buildhub.json" else from_json
+        if found := parse(content, place.product):
+            return found._replace(build={**found.build, "number": place.number})
+        logger.warning("%s%s is no metadata; it is passed over.", place.folder, name)
         return None
 
     async def _list_builds(self, candidates: str, date: str) -> int | None:

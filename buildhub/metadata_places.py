@@ -61,15 +61,12 @@ class CandidatePlace(NamedTuple):
                     return found + [name for name in names if name == "buildhub.json"]
         return [name for name in names if name == "buildhub.json"]
 
-    def likely_names(self, shown: list[str]) -> list[str]:
-        """The names of :meth:`metadata_names`, and with them those that a listing may lack yet.
-
-        Files are called so as a rule, and asking for one that is not there does no harm.
-        """
+    def likely_names(self) -> list[str]:
+        """How the metadata is called as a rule: for those who can't rely on a listing."""
         app = APPS.get(self.product, self.product)
         middle = f".en-US.{self.file_platform}" if self.product == "fennec" else ""
         names = [f"{app}-{version}{middle}.json" for version in self.versions if version]
-        return list(dict.fromkeys([*names, *shown, "buildhub.json"]))
+        return [*names, "buildhub.json"]
 
 
 class ReleasePlace(NamedTuple):

@@ -1,19 +1,17 @@
-"""Metadata file → the builds that were waiting for it.
+"""Metadata file → where the builds may lie that were waiting for it.
 
 Where builds look for their metadata is the business of :mod:`buildhub.metadata_places`. Here
-the question is asked the other way round: the folders where such builds may lie are listed, and
-those which would look there are told. To wake too many does no harm: each of them looks for
-itself.
+the question is asked the other way round. Nothing is fetched: :mod:`buildhub.folder_search`
+looks into the folders that are named here. To wake too many does no harm, as each of them looks
+for itself.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from .archive import Archive, Listing
 from .builds import Build, recognise
 from .metadata_formats import FORMATS
 from .metadata_places import CandidatePlace, NightlyPlace, ReleasePlace, place_of, plain_platform
@@ -57,6 +55,11 @@ class Waiters(NamedTuple):
     walks: tuple[Walk, ...]
     concerns: Callable[[Build], bool]
     likely: tuple[str, ...] = ()  #: keys to try if no listing shows any
+
+    @property
+    def folder(self) -> str:
+        """The folder of the metadata file."""
+        return self.key.rpartition("/")[0] + "/"
 
 
 def waiters_of(key: str) -> Waiters | None:
@@ -143,68 +146,3 @@ def _is_locale(folder: str) -> bool:
 
 def _is_funnelcake(folder: str) -> bool:
     return bool(_FUNNELCAKE_FOLDER.fullmatch(folder))
-
-
-async def find(archive: Archive, waiters: Waiters, found: Callable[[Build], None]) -> bool:
-    """Call ``found`` with each build that waits, as soon as it is seen.
-
-    Returns whether the listings seem to be up to date; if not, it is worth asking again. Raises
-    :class:`Unreachable` if a folder can't be listed, after all others were.
-    """
-    search = _Search(archive, waiters, found)
-    up_to_date = await _all(search.walk(walk.root, walk) for walk in waiters.walks)
-    if not up_to_date:
-        # Large folders are cached for minutes, but a file is there when it is there.
-        await asyncio.gather(*(search.try_file(key) for key in waiters.likely))
-    return up_to_date
-
-
-async def _all(walks: Iterable[Coroutine[Any, Any, bool]]) -> bool:
-    """Whether all are true. None hides the others: what one raises is raised in the end."""
-    results = await asyncio.gather(*walks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return all(results)
-
-
-class _Search:
-    """One look at the folders where waiting builds may lie."""
-
-    def __init__(self, archive: Archive, waiters: Waiters, found: Callable[[Build], None]) -> None:
-        self._archive = archive
-        self._waiters = waiters
-        self._found = found
-
-    async def walk(self, folder: str, walk: Walk) -> bool:
-        """Look into ``folder`` and those below it; whether nothing is missing that is bound to be.
-
-        The metadata file is there: who doesn't see it, or the folders that lead to it, lags.
-        """
-        listing = await self._archive.listing(folder) or Listing((), {})
-        builds = self._take(folder, listing)
-        way, _, below = self._waiters.key.removeprefix(folder).partition("/")
-        leads = self._waiters.key.startswith(folder)
-        shown = not leads or way in (listing.folders if below else listing.files)
-        if not walk.levels:
-            return shown and (builds > 0 or not walk.certain)
-        names = set(listing.folders) | ({way} if leads and below else set())
-        inner = walk._replace(levels=walk.levels[1:])
-        into = [name for name in sorted(names) if walk.levels[0](name)]
-        return await _all(self.walk(f"{folder}{name}/", inner) for name in into) and shown
-
-    async def try_file(self, key: str) -> None:
-        """A build that is there, whether a listing shows it or not."""
-        build = recognise(key)
-        if build and self._waiters.concerns(build) and await self._archive.head(key):
-            self._found(build)
-
-    def _take(self, folder: str, listing: Listing) -> int:
-        """Tell of the builds in a listing; their number."""
-        number = 0
-        for name in listing.files:
-            build = recognise(folder + name)
-            if build and self._waiters.concerns(build):
-                self._found(build)
-                number += 1
-        return number
