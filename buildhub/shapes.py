@@ -1,0 +1,200 @@
+"""The archive's shapes: its products, platforms, file names and folders, as tables.
+
+Nothing here decides anything: :mod:`buildhub.builds` reads keys by these tables, and explains
+its answers by them. A new product, platform or kind of file is a new line here.
+
+All patterns are verbose, ASCII only and linear: a quantifier gives nothing back (``++``)
+unless a fixed word follows it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+# ---- platforms ----
+
+#: The operating system of a platform, by how the platform begins.
+SYSTEMS = {
+    "linux": "linux",
+    "win": "win",
+    "mac": "mac",
+    "android": "android",
+    "eabi": "android",
+    "maemo": "maemo",
+}
+
+#: Platforms as the archive spells them. Closed, so that ``win64-asan-reporter`` is none.
+PLATFORM = r"""(?:
+      (?: linux (?: -i686 | -x86_64 | -aarch64 | -arm | -gnueabi-arm )?
+        | mac (?: 64 | -ppc | osx (?: -i686 | -x86_64 )? )?
+        | win (?: 32 | 64 (?: -aarch64 | -x86_64 )? ) (?: -sha1 )?
+      ) (?: -EME-free )?
+    | android (?: -api-\d++ | -aarch64 | -arm (?: v\d )? | -i386 | -x86 (?: _64 )? )?
+    | eabi-arm
+    | maemo \d? (?: -gtk | -qt )?
+)"""
+
+# ---- files ----
+
+#: By the extension of a build. No ``zip``: it is the twin of an ``.exe``, or Windows Mobile's.
+MIMETYPES = {
+    "apk": "application/vnd.android.package-archive",
+    "bz2": "application/x-bzip2",
+    "dmg": "application/x-apple-diskimage",
+    "exe": "application/msdos-windows",
+    "gz": "application/x-gzip",
+    "xz": "application/x-xz",
+}
+
+# 55.0b1, 4.0b2pre
+_VERSION = r"\d++ (?: \. \d++ )*+ [a-z\d]*+"
+# A release's file mostly lacks what its folder adds (38.0.5b1-2, 10.0-real).
+_RELEASE_VERSION = _VERSION + r"(?: - (?: real | funnelcake\d++ | \d ) )*+"
+# In names with spaces also "3.6 Beta 5" and "3 Beta 1".
+_SPACED_VERSION = _RELEASE_VERSION + r"(?: \  (?: alpha | beta | rc ) \  \d++ )?+"
+
+# firefox-55.0.tar.bz2, "Firefox 55.0.dmg", "Firefox Setup 4.0 RC 1.exe", "Thunderbird 3 Beta 1.exe"
+_DESKTOP_FILE = rf"""(?i: {{app}} (?:
+    - {_RELEASE_VERSION} \.tar\.(?: bz2 | xz | gz )
+  | \  {_SPACED_VERSION} \.(?: dmg | exe )
+  | \  setup \  {_SPACED_VERSION} \.exe
+))"""
+
+# fennec-68.11.0.multi.android-arm.apk; before there was Android also fennec-1.1.en-US.mac.dmg
+_MOBILE_FILE = rf"""(?i:
+    {{app}} - {_VERSION} \. [\w-]++ \. {PLATFORM} \.(?: apk | tar\.bz2 | dmg | installer\.exe )
+)"""
+
+# Nightlies and flat releases say it all in the name: firefox-56.0a1.en-US.linux-x86_64
+_FULL_NAME = rf"""(?i:
+    {{app}} - (?P<version> {_VERSION} ) \. (?P<locale> [\w-]++ ) \. (?P<platform> {PLATFORM} )
+)"""
+_NIGHTLY_FILE = _FULL_NAME + r"(?i: \.(?: tar\.bz2 | tar\.xz | dmg | installer\.exe | apk ) )"
+_FLAT_FILE = (
+    _FULL_NAME + r"(?i: \.(?: (?: installer\. )? tar\.gz | tar\.bz2 | dmg | installer\.exe ) )"
+)
+
+# ---- products ----
+
+
+class Product(NamedTuple):
+    """What lies in one of the archive's product folders."""
+
+    name: str  #: as the records say it
+    app: str  #: how its file names begin
+    file: str  #: the pattern of a release's file
+    beta: str  #: the channel of a version with a ``b``
+    examples: str  #: for people: a release's files
+
+
+_DESKTOP_EXAMPLES = "{0}-55.0.tar.bz2 (.xz, .gz), {1} 55.0.dmg or {1} Setup 55.0.exe".format
+_FIREFOX_EXAMPLES = _DESKTOP_EXAMPLES("firefox", "Firefox")
+
+#: By the archive's folder. DevEdition's files are called Firefox, mobile's fennec.
+PRODUCTS = {
+    "firefox": Product("firefox", "firefox", _DESKTOP_FILE, "beta", _FIREFOX_EXAMPLES),
+    "thunderbird": Product(
+        "thunderbird",
+        "thunderbird",
+        _DESKTOP_FILE,
+        "beta",
+        _DESKTOP_EXAMPLES("thunderbird", "Thunderbird"),
+    ),
+    "mobile": Product(
+        "fennec", "fennec", _MOBILE_FILE, "beta", "fennec-55.0.multi.android-arm.apk"
+    ),
+    "devedition": Product("devedition", "firefox", _DESKTOP_FILE, "aurora", _FIREFOX_EXAMPLES),
+}
+
+# ---- folders ----
+
+#: The archive's sections that hold published builds, and how what follows begins.
+SECTIONS = {
+    "releases": r"\d",
+    "candidates": r"\d",
+    "nightly": r"\d\d\d\d/\d\d/\d",
+}
+
+#: Trees whose nightlies are catalogued.
+TREES = ("mozilla-central", "comm-central")
+
+# 56.0.1-funnelcake131, 10.0-real, 38.0.5b1-2, 3.6.3plugin1. What came before 1.0 is not
+# catalogued, nor is the folder of the first candidate of 1.0.
+_NUMBERS = r"(?! 0\. | 1\.0rc/ ) \d++ (?: \. \d++ )++"
+_PLACE = r"(?P<platform> [\w-]++ ) / (?P<locale> [\w-]++ ) / {file}"
+_CANDIDATE = rf"(?P<version> {_NUMBERS} [\w-]*? )-candidates / build(?P<number> [1-9]\d{{0,3}} ) /"
+
+# Nightlies before August 2011 have a shorter date: 2010-07-04-05-mozilla-central.
+_DATED = rf"""
+    \d{{4}} / \d\d /
+    (?P<folder> \d{{4}} (?: -\d\d ){{3}} (?: -\d\d-\d\d )? - (?: {"|".join(TREES)} )
+"""
+
+
+class Shape(NamedTuple):
+    """One way in which the archive names builds."""
+
+    section: str  #: the archive's folder below the product's
+    name: str
+    form: str  #: for people: what follows the section
+    pattern: str  #: of what follows the section; ``{app}`` and ``{file}`` are the product's
+    folders: tuple[str, ...] = tuple(PRODUCTS)  #: the products that have it
+
+    def compiled(self, product: Product) -> re.Pattern[str]:
+        """The pattern for one product, of all that follows the section in a key."""
+        pattern = self.pattern.replace("{file}", product.file).replace("{app}", product.app)
+        return re.compile(pattern, re.VERBOSE | re.ASCII)
+
+
+#: The commonest of a section first.
+SHAPES = (
+    Shape(
+        "releases",
+        "release",
+        "<version>/<platform>/<locale>/<file>",
+        rf"(?P<version> {_NUMBERS} [\w-]*+ ) / {_PLACE}",
+    ),
+    Shape(
+        "releases",
+        "funnelcake release",
+        "<version>-funnelcake<N>/<v1 or funnelcakeN>/<platform>/<locale>/<file>",
+        rf"(?P<version> {_NUMBERS} [a-z\d]*+ -funnelcake\d++ ) / [a-z]++ \d++ / {_PLACE}",
+    ),
+    Shape(
+        "releases",
+        "flat release",
+        "<version>/<app>-<version>.<locale>.<platform>.<extension>",
+        rf"{_NUMBERS} [\w-]*+ / {_FLAT_FILE}",
+    ),
+    Shape(
+        "candidates",
+        "candidate",
+        "<version>-candidates/build<N>/<platform>/<locale>/<file>",
+        rf"{_CANDIDATE} {_PLACE}",
+    ),
+    Shape(
+        "candidates",
+        "funnelcake candidate",
+        "<version>-candidates/build<N>/funnelcake<N>/<platform>/<locale>/<file>",
+        rf"{_CANDIDATE} (?P<funnelcake> funnelcake\d++ ) / {_PLACE}",
+    ),
+    Shape(
+        "nightly",
+        "nightly",
+        "<YYYY>/<MM>/<date>-<tree>[-l10n]/<app>-<version>.<locale>.<platform>.<extension>",
+        rf"{_DATED} (?: -l10n )? ) / {_NIGHTLY_FILE}",
+    ),
+    Shape(
+        "nightly",
+        "mobile nightly",
+        "<YYYY>/<MM>/<date>-<tree>-<device>[-old-id][-l10n]/[en-US/]"
+        "<app>-<version>.<locale>.<platform>.<extension>",
+        rf"""
+        {_DATED} (?: - (?: (?P<api> android-api-\d++ ) | {PLATFORM} ) )?
+            (?P<old_id> -old-id )? (?: -l10n )?
+        ) / (?: en-US/ )? {_NIGHTLY_FILE}
+        """,
+        folders=("mobile",),
+    ),
+)
