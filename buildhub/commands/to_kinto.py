@@ -80,7 +80,7 @@ def main(
             known = None
             if skip or dry_run:
                 known = stack.enter_context(Known(settings.cache_folder, client.target))
-                known.refresh(client)
+                known.refresh(client, stop.check)
             publisher = Publisher(
                 client,
                 known=known,

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .client import Again, Client, Refused, retry_after
+from ..errors import BadInput, Unreachable
+from .client import Client
+from .failures import Again, Refused, Stumbled, retry_after
+
+#: Kinto's default for ids; ``fullmatch``, as ``$`` would allow a newline behind it.
+_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
+
+#: Stands for the status where there was none.
+_NO_ANSWER = 503
 
 #: One request of a batch, as Kinto's API writes it.
 Request = dict[str, Any]
@@ -38,6 +47,25 @@ class Unsettled(Again):
         self.answers = answers
 
 
+def checked(record: Any) -> Mapping[str, Any]:
+    """The data of a record ``{"data": {...}}``, less what Kinto writes into it itself.
+
+    A ``last_modified`` that came along would date the record back, and hide the change from
+    everybody who asks for changes. Raises :class:`BadInput` if it is no record.
+    """
+    if not isinstance(record, Mapping) or not isinstance(record.get("data"), Mapping):
+        raise BadInput('this is no record: it must look like {"data": {…}}')
+    data: Mapping[str, Any] = record["data"]
+    if "last_modified" in data or "schema" in data:
+        data = {k: v for k, v in data.items() if k not in ("last_modified", "schema")}
+    if "id" in data and not (isinstance(data["id"], str) and _ID.fullmatch(data["id"])):
+        raise BadInput(
+            f"{str(data['id'])[:100]!r} is no record id: letters, digits, dashes and underscores"
+            " are allowed, the first a letter or digit"
+        )
+    return data
+
+
 def store_request(client: Client, data: Mapping[str, Any]) -> Request:
     """The request that stores a record: PUT if it has an id, else POST.
 
@@ -56,9 +84,9 @@ def send(client: Client, requests: Sequence[Request]) -> list[Answer]:
 
     A batch in which a request got a 409 or a 5xx is sent again whole: a 409 aborts the
     database's transaction, which also undoes requests before it that were answered with 201.
-    Where that does not help, each request is sent on its own, once, so that one record that
-    breaks the server takes no other with it. A batch that is too large for the server (413) or
-    for its limit (400) is halved. Requests must bear to be sent twice.
+    Where that does not help, each request is sent on its own, once, so that one record at which
+    the server stumbles takes no other with it. A batch that is too large for the server (413)
+    or for its limit (400) is halved. Requests must bear to be sent twice.
 
     Raises :class:`Unreachable` where no try brought an answer, and :class:`Refused` where the
     server refuses the batch as such (wrong credentials).
@@ -66,9 +94,12 @@ def send(client: Client, requests: Sequence[Request]) -> list[Answer]:
     try:
         return _send_whole(client, requests)
     except Unsettled as error:
-        if len(requests) == 1:
-            return error.answers
-        return [answer for request in requests for answer in _send_once(client, request)]
+        return _send_singly(client, requests) if len(requests) > 1 else error.answers
+    except Stumbled:
+        answers = _send_singly(client, requests) if len(requests) > 1 else []
+        if all(answer.failed for answer in answers):
+            raise
+        return answers
     except Refused as error:
         if error.status not in (400, 413):
             raise
@@ -88,10 +119,24 @@ def _send_whole(client: Client, requests: Sequence[Request]) -> list[Answer]:
     return _answers(body, len(requests))
 
 
-def _send_once(client: Client, request: Request) -> list[Answer]:
-    """One request without more ado: its batch has had all the retries there are."""
-    body, _ = client.request("POST", "/batch", body={"requests": [request]})
-    return _answers(body, 1)
+def _send_singly(client: Client, requests: Sequence[Request]) -> list[Answer]:
+    """Each request without more ado: their batch has had all the retries there are."""
+    answers = []
+    for request in requests:
+        try:
+            body, _ = client.request(
+                "POST", "/batch", body={"requests": [request]}, retry=False,
+                check=_check_single,
+            )  # fmt: skip
+        except Unreachable as error:
+            answers.append(Answer(_NO_ANSWER, {"message": str(error)}))
+        else:
+            answers += _answers(body, 1)
+    return answers
+
+
+def _check_single(body: Any) -> None:
+    _answers(body, 1)
 
 
 def _answers(body: Any, expected: int) -> list[Answer]:

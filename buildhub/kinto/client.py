@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import email.utils
+import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -17,8 +16,9 @@ import kinto_http.session
 import requests
 
 from .. import USER_AGENT
-from ..errors import BuildhubError, Fatal, Unreachable
+from ..errors import Fatal, Unreachable
 from ..settings import Settings
+from .failures import Again, Refused, Stumbled, failure, waits, why
 
 logger = logging.getLogger(__name__)
 
@@ -27,23 +27,6 @@ DEFAULT_BATCH_SIZE = 25
 
 #: A server that lives takes a connection within seconds, however long its answer takes.
 _CONNECT_SECONDS = 10
-
-
-class Again(Exception):
-    """A request that is worth asking again: ``str()`` says why, ``wait`` when (in seconds)."""
-
-    def __init__(self, reason: str, wait: float = 0) -> None:
-        super().__init__(reason)
-        self.wait = wait
-
-
-class Refused(BuildhubError):
-    """Kinto answered 4xx, and would answer the same if it were asked again."""
-
-    def __init__(self, request: str, status: int, body: Mapping[str, Any]) -> None:
-        super().__init__(f"Kinto answered {status} to {request}: {reason_in(body)}.")
-        self.status = status
-        self.body = body
 
 
 class Client:
@@ -77,10 +60,10 @@ class Client:
         self.timeout = timeout
         self._server_url = server_url
         self._auth = _credentials(auth)
-        self._batch_size = batch_size
+        self._wanted_batch_size = batch_size
         self._threads = threading.local()
         self._retrying = backoff.on_exception(
-            lambda: _waits(first_wait, longest=timeout),
+            lambda: waits(first_wait, longest=timeout),
             Again,
             max_tries=retries + 1,
             jitter=lambda seconds: backoff.random_jitter(seconds) if first_wait >= 1 else seconds,
@@ -115,6 +98,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         check: Callable[[Any], None] | None = None,
         anonymous: bool = False,
+        retry: bool = True,
     ) -> tuple[Any, Mapping[str, str]]:
         """The decoded answer and its headers; the body is None for HEAD and 304.
 
@@ -135,32 +119,38 @@ class Client:
             return answer
 
         try:
-            result: tuple[Any, Mapping[str, str]] = self._retrying(once)()
+            result: tuple[Any, Mapping[str, str]] = (self._retrying(once) if retry else once)()
         except Again as error:
             if type(error) is not Again:
                 raise
-            raise Unreachable(
+            # A 5xx that comes at once, and asks for no patience, may be this request's own fault.
+            kind = Stumbled if error.status in (500, 503) and not error.wait else Unreachable
+            raise kind(
                 f"Kinto at {self.url} gives no proper answer ({error}): check that it is running,"
                 " and --server or SERVER_URL."
             ) from None
         return result
 
     def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
-        """The objects of a list, a page at a time, for as long as the server has more."""
+        """The objects of a list, a page at a time, for as long as the server has more.
+
+        Whoever lets go of a page before asking for the next has only one in memory.
+        """
         query = urlencode(params)
         while True:
             answer, headers = self.request("GET", f"{path}?{query}", check=_check_list)
-            yield answer["data"]
+            yield answer.pop("data")
             if not (following := headers.get("Next-Page")):
                 return
             # Behind a proxy the server may not know its own address: only the query is taken.
             query = urlsplit(following).query
 
+    @functools.cached_property
     def batch_size(self) -> int:
         """Requests in one batch: what was asked for, but no more than the server takes."""
         info, _ = self.request("GET", "/", check=_check_root)
-        limit = info["settings"].get("batch_max_requests") or DEFAULT_BATCH_SIZE
-        return min(limit, self._batch_size or limit)
+        limit = int(info["settings"].get("batch_max_requests") or DEFAULT_BATCH_SIZE)
+        return min(limit, self._wanted_batch_size or limit)
 
     def no_access(self, status: int) -> Fatal:
         """The sentence for a 401 or 403."""
@@ -193,15 +183,15 @@ class Client:
         try:
             answer: tuple[Any, Mapping[str, str]] = self._when_allowed(method, path, arguments)
         except kinto_http.exceptions.KintoException as error:
-            raise _failure(f"{method} {path}", error.response) from None
+            raise failure(f"{method} {path}", error.response) from None
         except requests.exceptions.JSONDecodeError:
             raise Again("its answer is no JSON") from None
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise Again(_why(error)) from None
+            raise Again(why(error)) from None
         except requests.RequestException as error:
             if isinstance(error, ValueError):  # InvalidURL and its like
                 raise Fatal(f"{self.url} is no address of a Kinto: check --server.") from None
-            raise Again(_why(error)) from None
+            raise Again(why(error)) from None
         return answer
 
     def _when_allowed(self, method: str, path: str, arguments: Mapping[str, Any]) -> Any:
@@ -238,37 +228,6 @@ class Client:
         )  # fmt: skip
 
 
-def reason_in(body: Any) -> str:
-    """The server's own words in an answer that refuses; one line, cut where it is endless."""
-    words = ""
-    if isinstance(body, Mapping):
-        words = str(body.get("message") or body.get("error") or "")
-    words = " ".join(words.split()) or "no reason given"
-    return words if len(words) <= 300 else words[:297] + "…"
-
-
-def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that a ``Retry-After`` header asks for, in either of its forms; else 0."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isdecimal():
-        return float(text)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return 0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0, (moment - datetime.now(UTC)).total_seconds())
-
-
-def _waits(first: float, longest: float) -> Generator[float, Any, None]:
-    """backoff's protocol: it sends the exception and gets the seconds to wait."""
-    error = yield 0
-    while True:
-        error = yield min(max(first, getattr(error, "wait", 0)), longest)
-        first *= 2
-
-
 def _credentials(auth: str) -> Any:
     """What kinto_http takes as ``auth``; bytes, so that any password can be sent."""
     if ":" in auth:
@@ -283,36 +242,15 @@ def _no_auth(request: Any) -> Any:
     return request
 
 
-def _failure(request: str, response: requests.Response) -> Again | Refused:
-    """What an answer of 4xx or 5xx means."""
-    status = response.status_code
-    if status >= 500 or status in (409, 429):
-        return Again(f"it answered {status}", retry_after(response.headers))
-    try:
-        body = response.json()
-    except ValueError:
-        body = {"message": response.reason}
-    return Refused(request, status, body)
-
-
-def _why(error: BaseException) -> str:
-    """The innermost reason of a failed connection, such as ``Connection refused``."""
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    reason = "the connection broke"
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror:
-            reason = inner.strerror
-        inner = inner.__cause__ or inner.__context__
-    return reason
-
-
 def _check_root(answer: Any) -> None:
     if not isinstance(answer, dict) or not isinstance(answer.get("settings"), dict):
         raise Again("what answers there is no Kinto")
 
 
 def _check_list(answer: Any) -> None:
-    if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
-        raise Again("its answer is no list")
+    try:
+        sound = all("id" in one and "last_modified" in one for one in answer["data"])
+    except (KeyError, TypeError):
+        sound = False
+    if not sound:
+        raise Again("its answer is no list of records")

@@ -12,9 +12,9 @@ from urllib.parse import quote_plus
 
 from ..errors import BadInput, Unreachable
 from ..records import digest
-from .batches import Answer, Request, send
-from .client import Client, Refused, reason_in
-from .publisher import checked
+from .batches import Answer, Request, checked, send
+from .client import Client
+from .failures import Refused, reason_in
 
 #: Characters of the ids in one URL: many servers and proxies take 8 KB for its line.
 _URL_LENGTH = 6_000
@@ -38,16 +38,8 @@ class Outcome(NamedTuple):
         return self.what in ("created", "updated", "unchanged")
 
 
-class _Writer:
-    """The state of one call of :func:`store`."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.outcomes: dict[str, Outcome] = {}
-        self.tried: dict[str, str] = {}  # id → what its last try would have done
-
-    def settle(self, record_id: str, what: str, reason: str = "") -> None:
-        self.outcomes[record_id] = Outcome(record_id, what, reason)
+#: Of records whose race is still open.
+_UNSETTLED = Outcome("", "failed")
 
 
 def store(client: Client, records: Iterable[Mapping[str, Any]]) -> list[Outcome]:
@@ -64,21 +56,21 @@ def store(client: Client, records: Iterable[Mapping[str, Any]]) -> list[Outcome]
         if "id" not in data:
             raise BadInput("a record without an id can't be stored under a condition")
         waiting[data["id"]] = data
-    order = list(waiting)
-    writer = _Writer(client)
+    outcomes: dict[str, Outcome] = dict.fromkeys(waiting, _UNSETTLED)
     try:
         for _ in range(_ROUNDS):
-            if not (waiting := _round(writer, waiting)):
+            if not (waiting := _round(client, waiting, outcomes)):
                 break
-        for record_id in waiting:
-            writer.settle(record_id, "failed", "others keep writing it")
     except Unreachable as error:
-        for record_id in order:
-            if record_id not in writer.outcomes:
-                writer.settle(record_id, "failed", str(error))
+        reason = str(error)
     except Refused as error:
         raise client.fatal(error) from None
-    return [writer.outcomes[record_id] for record_id in order]
+    else:
+        reason = "others keep writing it"
+    return [
+        Outcome(record_id, "failed", reason) if outcome is _UNSETTLED else outcome
+        for record_id, outcome in outcomes.items()
+    ]
 
 
 def look(client: Client, ids: Sequence[str]) -> dict[str, tuple[bytes, int]]:
@@ -106,54 +98,48 @@ def _shares(ids: Sequence[str]) -> Iterator[list[str]]:
         yield share
 
 
-def _round(writer: _Writer, waiting: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _round(
+    client: Client, waiting: Mapping[str, Mapping[str, Any]], outcomes: dict[str, Outcome]
+) -> dict[str, Mapping[str, Any]]:
     """Look, then write what differs; returns the records whose race was lost."""
-    there = look(writer.client, list(waiting))
-    requests = {}
+    there = look(client, list(waiting))
+    differing = []
     for record_id, data in waiting.items():
-        seen = there.get(record_id)
-        if seen and seen[0] == digest(data):
-            # Equal after a try of ours: that try got through, though its answer did not.
-            writer.settle(record_id, writer.tried.get(record_id, "unchanged"))
+        if record_id in there and there[record_id][0] == digest(data):
+            outcomes[record_id] = Outcome(record_id, "unchanged")
         else:
-            writer.tried[record_id] = "updated" if seen else "created"
-            requests[record_id] = _conditional(writer.client, data, seen[1] if seen else None)
-    if not requests:
-        return {}
-    lost = []
-    size = writer.client.batch_size()
-    ids = list(requests)
-    for start in range(0, len(ids), size):
-        some = ids[start : start + size]
-        for record_id, answer in zip(
-            some, send(writer.client, [requests[one] for one in some]), strict=True
-        ):
+            differing.append(record_id)
+    size = client.batch_size if differing else 1
+    lost = {}
+    for start in range(0, len(differing), size):
+        ids = differing[start : start + size]
+        requests = [_conditional(client, waiting[one], there.get(one)) for one in ids]
+        for record_id, answer in zip(ids, send(client, requests), strict=True):
             if answer.status == _LOST_THE_RACE:
-                lost.append(record_id)
+                lost[record_id] = waiting[record_id]
             else:
-                _take(writer, record_id, answer)
-    return {record_id: waiting[record_id] for record_id in lost}
+                outcomes[record_id] = _outcome(record_id, answer)
+    return lost
 
 
-def _conditional(client: Client, data: Mapping[str, Any], last_modified: int | None) -> Request:
-    condition = {"If-None-Match": "*"}
-    if last_modified is not None:
-        condition = {"If-Match": f'"{last_modified}"'}
+def _conditional(
+    client: Client, data: Mapping[str, Any], seen: tuple[bytes, int] | None
+) -> Request:
+    """A PUT that is carried out only if the server still has what was ``seen`` there."""
     return {
         "method": "PUT",
         "path": f"{client.records_path}/{data['id']}",
-        "headers": condition,
+        "headers": {"If-Match": f'"{seen[1]}"'} if seen else {"If-None-Match": "*"},
         "body": {"data": data},
     }
 
 
-def _take(writer: _Writer, record_id: str, answer: Answer) -> None:
-    """Settle a record whose answer is final."""
+def _outcome(record_id: str, answer: Answer) -> Outcome:
+    """What a final answer means."""
     if answer.stored:
-        writer.settle(record_id, writer.tried[record_id])
-    elif answer.failed:
-        writer.settle(record_id, "failed", f"Kinto answered {answer.status}")
-    elif answer.status in (401, 403, 404):
+        return Outcome(record_id, "created" if answer.status == 201 else "updated")
+    if answer.failed:
+        return Outcome(record_id, "failed", f"Kinto answered {answer.status}")
+    if answer.status in (401, 403, 404):
         raise Refused(f"PUT {record_id}", answer.status, answer.body)
-    else:
-        writer.settle(record_id, "refused", reason_in(answer.body))
+    return Outcome(record_id, "refused", reason_in(answer.body))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -17,12 +16,10 @@ from typing import Any, NamedTuple, Self
 
 from ..errors import BadInput, BuildhubError, Interrupted, Unreachable
 from ..records import digest
-from .batches import Answer, Request, send, store_request
-from .client import Client, Refused, reason_in
+from .batches import Answer, Request, checked, send, store_request
+from .client import Client
+from .failures import Refused, reason_in
 from .known import Known
-
-#: Kinto's default for ids; ``fullmatch``, as ``$`` would allow a newline behind it.
-_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 
 #: Batches that wait or are under way for each connection: one is sent, one is ready.
 _AHEAD = 2
@@ -61,27 +58,23 @@ class _Item(NamedTuple):
     """A record on its way."""
 
     where: str
-    data: Mapping[str, Any]
     request: Request
 
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """As it is sent: with an id in any case."""
+        data: Mapping[str, Any] = self.request["body"]["data"]
+        return data
 
-def checked(record: Any) -> Mapping[str, Any]:
-    """The data of a record ``{"data": {...}}``, less what Kinto writes into it itself.
+    @property
+    def is_new(self) -> bool:
+        """Whether it came without an id."""
+        return bool(self.request["method"] == "POST")
 
-    A ``last_modified`` that came along would date the record back, and hide the change from
-    everybody who asks for changes. Raises :class:`BadInput` if it is no record.
-    """
-    if not isinstance(record, Mapping) or not isinstance(record.get("data"), Mapping):
-        raise BadInput('this is no record: it must look like {"data": {…}}')
-    data: Mapping[str, Any] = record["data"]
-    if "last_modified" in data or "schema" in data:
-        data = {k: v for k, v in data.items() if k not in ("last_modified", "schema")}
-    if "id" in data and not (isinstance(data["id"], str) and _ID.fullmatch(data["id"])):
-        raise BadInput(
-            f"{str(data['id'])[:100]!r} is no record id: letters, digits, dashes and underscores"
-            " are allowed, the first a letter or digit"
-        )
-    return data
+    @property
+    def name(self) -> str:
+        """For messages: an id that we have made up means nothing to anybody."""
+        return "a record without id" if self.is_new else str(self.data["id"])
 
 
 class Publisher:
@@ -111,7 +104,7 @@ class Publisher:
         self._jobs = jobs
         self._dry_run = dry_run
         self._report = report
-        self._size = client.batch_size()
+        self._size = client.batch_size
         self._batch: list[_Item] = []
         self._ids: set[str] = set()  # of the batch that is being filled
         self._under_way: dict[Future[list[Answer]], tuple[list[_Item], set[str]]] = {}
@@ -148,7 +141,7 @@ class Publisher:
             return
         if "id" in data:
             self._ids.add(data["id"])
-        self._batch.append(_Item(where, data, store_request(self._client, data)))
+        self._batch.append(_Item(where, store_request(self._client, data)))
         if len(self._batch) >= self._size:
             self._send_batch()
 
@@ -223,9 +216,10 @@ class Publisher:
         stored = []
         for item, answer in zip(items, answers, strict=True):
             if answer.stored:
-                new = answer.status == 201 or item.request["method"] == "POST"
+                # A POST that is answered with 200 was stored by an earlier try.
+                new = answer.status == 201 or item.is_new
                 self.summary.count("created" if new else "updated")
-                stored.append((answer.body["data"]["id"], digest(item.data)))
+                stored.append((item.data["id"], digest(item.data)))
             elif answer.failed:
                 self._fail([item], f"Kinto answered {answer.status}")
             elif answer.status in (401, 403, 404):
@@ -240,8 +234,7 @@ class Publisher:
 
     def _refuse(self, item: _Item, answer: Answer) -> None:
         self.summary.count("refused")
-        name = item.data.get("id", "a record without id")
-        self._report(f"{item.where}: Kinto refuses {name}: {reason_in(answer.body)}.")
+        self._report(f"{item.where}: Kinto refuses {item.name}: {reason_in(answer.body)}.")
 
     def _fail(self, items: list[_Item], reason: str) -> None:
         """Count records of which nobody knows whether they are stored; report them if new."""
@@ -249,14 +242,10 @@ class Publisher:
             return
         self.summary.count("failed", len(items))
         if self._known is not None:
-            self._known.doubt(item.data["id"] for item in items if "id" in item.data)
+            self._known.doubt(item.data["id"] for item in items)
         if reason:
             first, last = items[0], items[-1]
-            what = (
-                str(first.data.get("id", "a record without id"))
-                if first is last
-                else f"this and the records up to {last.where}"
-            )
+            what = f"this and the records up to {last.where}" if last is not first else first.name
             self._report(f"{first.where}: {what} may not be stored: {reason.rstrip('.')}.")
 
     def _abandon(self) -> None:
