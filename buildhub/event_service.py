@@ -133,6 +133,7 @@ class Service:
         ]
         with _cancelled_by(stop, tasks):
             await asyncio.gather(*tasks, return_exceptions=stop is not None)
+        await self._archive.abandon()  # what ran out of time
 
 
 async def _see_to(
