@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,18 +14,15 @@ import pytest
 
 from buildhub.archive import Archive
 from buildhub.builds import recognise
-from buildhub.event_service import Account, Service
 from buildhub.events import Events
-from buildhub.initialization import initialize
 from buildhub.kinto import Client, Outcome, store
-from buildhub.settings import PRODUCT_FOLDERS, Settings
+from buildhub.settings import PRODUCT_FOLDERS
 
 from ..archive_files import File
-from ..archive_server import ArchiveServer
 from ..archive_tree import candidate_tree, nightly_tree, release_tree
-from ..piped import Records, piped, stored
+from ..piped import piped
 from ..s3_events import bridged, created, in_sns, in_sqs, removed
-from ..servers import Kinto
+from .world import World
 
 pytestmark = pytest.mark.functional
 
@@ -37,49 +34,6 @@ CANDIDATE = "pub/firefox/candidates/54.0-candidates/build1/win64"
 EXE = f"{CANDIDATE}/fr/Firefox Setup 54.0.exe"
 JSON = f"{CANDIDATE}/en-US/firefox-54.0.json"
 NIGHTLY = "pub/firefox/nightly/2017/08/2017-08-08-10-00-25-mozilla-central"
-
-
-class World:
-    """An archive that grows, a Kinto, and a container that handles events."""
-
-    def __init__(self, archive: ArchiveServer, kinto: Kinto) -> None:
-        self.archive = archive
-        self.kinto = kinto
-        self._services: list[Service] = []
-        self.service = self.container()
-
-    def container(self, *, pause: float = 0.01, **variables: str) -> Service:
-        """Another process, as far as this can be told."""
-        environ = {
-            "SERVER_URL": self.kinto.url,
-            "ARCHIVE_URL": self.archive.url,
-            "NB_PARALLEL_REQUESTS": "32",
-            **variables,
-        }
-        service = Service(Settings.from_environment(environ), pause=pause).__enter__()
-        self._services.append(service)
-        return service
-
-    def deliver(self, *keys: str) -> Account:
-        """One event that names all these."""
-        return self.service.handle(created(*keys))
-
-    def records(self) -> Records:
-        return stored(self.kinto.records())
-
-    def close(self) -> None:
-        for service in self._services:
-            service.__exit__(None, None, None)
-
-
-@pytest.fixture
-def world(kinto: Kinto) -> Iterator[World]:
-    """Its Kinto has the real schema, and refuses what does not fit."""
-    initialize(Client(kinto.url, "user:pass", "build-hub", "releases"))
-    with ArchiveServer({}) as archive:
-        world = World(archive, kinto)
-        yield world
-        world.close()
 
 
 # All kinds of builds, in both orders
