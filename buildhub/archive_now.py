@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Mapping
 from .archive import Archive, File, Listing
 from .builds import Build
 from .metadata import Answers, Finder
-from .metadata_places import place_of
+from .metadata_places import NightlyPlace, ReleasePlace, place_of
 from .records import Record, make_record
 
 
@@ -25,8 +25,9 @@ class Now:
         contents: Mapping[str, bytes] | None = None,
     ) -> None:
         self._archive = archive
+        self._source = _AheadOfListings(archive, named, dict(contents or {}))
         self._finder = Finder(
-            _AheadOfListings(archive, named, dict(contents or {})),
+            self._source,
             Answers(None, archive.url),
             keep_absent=False,
             trust_listings=False,
@@ -46,6 +47,18 @@ class Now:
         url = self._archive.url + build.key
         return make_record(build, metadata, url=url, size=file.size, date=file.date)
 
+    def is_unreadable(self, build: Build) -> bool:
+        """Whether there was something in the place of metadata: an error page, perhaps.
+
+        To be asked of a build without metadata only.
+        """
+        place = place_of(build)
+        if isinstance(place, NightlyPlace):
+            start = place.stem
+        else:
+            start = place.candidates if isinstance(place, ReleasePlace) else place.folder
+        return any(key.startswith(start) for key in self._source.read)
+
 
 class _AheadOfListings:
     """An archive whose listings show the files that are known to be there."""
@@ -56,9 +69,13 @@ class _AheadOfListings:
         self._archive = archive
         self._named = named
         self._contents = contents
+        self.read: set[str] = set()  #: files that were there when they were asked for
 
     async def document(self, key: str) -> bytes | None:
-        return self._contents.get(key) or await self._archive.document(key)
+        content = self._contents.get(key) or await self._archive.document(key)
+        if content is not None:
+            self.read.add(key)
+        return content
 
     async def listing(self, folder: str) -> Listing | None:
         listing = await self._archive.listing(folder)

@@ -49,9 +49,7 @@ class Account:
         for key, reason in self.failures.items():
             keys.setdefault(reason, []).append(key)
         reasons = "; ".join(f"{', '.join(some)}: {reason}" for reason, some in keys.items())
-        return BuildhubError(
-            f"{len(self.failures)} events failed and are to be sent again: {reasons}"
-        )
+        return BuildhubError(f"What failed, and is to be sent again: {reasons}.")
 
     def as_dict(self) -> dict[str, int]:
         """The figures, as a Lambda answers."""

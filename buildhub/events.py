@@ -93,12 +93,22 @@ class Events:
 
     async def _archive_came(self, build: Build) -> str:
         file = await self._arrival(build.key)
-        while True:
+        done = NO_METADATA
+
+        async def attempt() -> bool:
+            nonlocal done
             now = self._now
             done = await self._see_to(build, now, file)
-            if done != NO_METADATA or now is self._now:
-                return done
-            # Meanwhile metadata came, in another event of this invocation: perhaps its own.
+            if done == NO_METADATA and now is not self._now:
+                # Meanwhile metadata came, in another event of this invocation: perhaps its own.
+                return await attempt()
+            if done == NO_METADATA and now.is_unreadable(build):
+                self._now = Now(self._archive, self._named)
+                return False
+            return True
+
+        await self._patiently(attempt)
+        return done
 
     async def _metadata_came(self, waiters: Waiters) -> str:
         key = waiters.key

@@ -20,6 +20,7 @@ from buildhub.settings import PRODUCT_FOLDERS
 
 from ..archive_files import File
 from ..archive_tree import candidate_tree, nightly_tree, release_tree
+from ..locales import LOCALES as LOCALES_OF_A_RELEASE
 from ..piped import piped
 from ..s3_events import bridged, created, in_sns, in_sqs, removed
 from .world import World
@@ -316,11 +317,21 @@ def test_metadata_that_is_not_there_yet_is_waited_for(world: World) -> None:
     assert len(world.records()) == 3
 
 
-def test_metadata_that_is_an_error_page_at_first_is_asked_for_again(world: World) -> None:
+@pytest.mark.parametrize(("event", "number"), [(JSON, 3), (EXE, 1)])
+def test_metadata_that_is_an_error_page_at_first_is_asked_for_again(
+    world: World, event: str, number: int
+) -> None:
     world.archive.files.update(candidate_tree(platforms=("win64",)))
     world.archive.fail(JSON, "html", "html")
-    assert not world.deliver(JSON).failures
-    assert len(world.records()) == 3
+    assert not world.deliver(event).failures
+    assert len(world.records()) == number
+
+
+def test_an_archive_without_metadata_is_not_waited_for(world: World) -> None:
+    """Metadata has an event of its own."""
+    world.archive.files[EXE] = File(5)
+    assert not world.deliver(EXE).failures
+    assert world.archive.requests["GET", JSON] == 1
 
 
 @pytest.mark.parametrize("event", [JSON, EXE])
@@ -414,6 +425,30 @@ def test_of_many_that_wait_those_that_fail_do_not_keep_the_others(world: World) 
     assert list(account.failures) == [JSON]
     assert EXE in account.failures[JSON]
     assert {data["target"]["locale"] for data in world.records().values()} == {"en-US", "ja"}
+
+
+# Many at once
+
+
+def test_ninety_locales_are_few_requests_side_by_side(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One to the archive for each, some listings, the metadata; four batches at least to Kinto."""
+    world.archive.files.update(candidate_tree(platforms=("win64",), locales=LOCALES_OF_A_RELEASE))
+    world.archive.latency = 0.01
+    with caplog.at_level(logging.DEBUG, "urllib3"):
+        world.deliver(JSON)
+    assert len(world.records()) == 90
+    assert world.archive.total <= 90 + 6
+    assert 16 < world.archive.most_at_once <= 32
+    assert sum('"GET /v1/' in line or '"POST /v1/' in line for line in caplog.messages) <= 14
+
+
+def test_metadata_that_comes_with_its_archives_is_read_once_for_all(world: World) -> None:
+    world.archive.files.update(candidate_tree(platforms=("win64",), locales=SOME_LOCALES))
+    world.deliver(*(key for key in world.archive.files if recognise(key)))
+    assert len(world.records()) == len(SOME_LOCALES)
+    assert world.archive.requests["GET", JSON] == 1
 
 
 # Once and for all
