@@ -62,7 +62,7 @@ class _Search:
         leads = self._waiters.key.startswith(folder)
         shown = not leads or way in (listing.folders if below else listing.files)
         if not walk.levels:
-            return shown and (bool(builds) or not walk.certain)
+            return shown and bool(builds) and walk.certain
         inner = Walk(walk.root, walk.levels[1:], walk.certain)
         visit = self.walk if inner.levels else self._visit_locale
         names = set(listing.folders) | ({way} if leads and below else set())

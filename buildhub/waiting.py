@@ -45,7 +45,7 @@ class Walk(NamedTuple):
 
     root: str
     levels: tuple[Callable[[str], bool], ...] = ()  #: which subfolders to go into, by name
-    certain: bool = True  #: whether a folder at the end of the walk is bound to have builds
+    certain: bool = True  #: whether it would be noticed that a build is missing
 
 
 class Waiters(NamedTuple):
@@ -73,7 +73,8 @@ def waiters_of(key: str) -> Waiters | None:
 def _waiters_of_nightly(key: str) -> Waiters | None:
     """A nightly's ``.json``, ``.buildhub.json`` or ``.txt``, beside the build in en-US or multi.
 
-    For it wait that build, and the localised ones of the same platform in the ``-l10n`` folder.
+    For it wait that build, and the localised ones of the same platform in the ``-l10n`` folder:
+    nothing tells how many these are.
     """
     for ending in sorted(FORMATS, key=len, reverse=True):
         if key.endswith(ending):

@@ -27,6 +27,7 @@ from .world import World
 pytestmark = pytest.mark.functional
 
 ORDERS = int(os.environ.get("BUILDHUB_ORDERS", "2"))
+EXAMPLES = 10 * ORDERS
 
 Tree = dict[str, File]
 
@@ -91,12 +92,19 @@ TREES: dict[str, Callable[[], Tree]] = {
 
 
 @settings(
-    max_examples=20,
+    max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(tree=st.sampled_from(sorted(TREES)), luck=st.randoms(use_true_random=False))
 def test_small_trees_in_any_order(world: World, tree: str, luck: random.Random) -> None:
+    """Also where listings lag behind."""
     world.begin_anew()
-    live_through(world, history(TREES[tree](), luck, repeats=3))
+    files = TREES[tree]()
+    late = luck.sample(sorted(files), 4)
+    for key in late:
+        world.archive.lag(key, luck.randint(1, 3))
+    live_through(world, history(files, luck, repeats=3))
+    for key in late:
+        world.archive.lag(key, 0)
     assert world.records() == piped(world.archive)

@@ -369,6 +369,14 @@ def test_a_nightly_is_found_although_its_large_folder_is_listed_from_a_cache(wor
     assert data["target"]["platform"] == "linux-x86_64"
 
 
+def test_a_localised_nightly_that_is_not_listed_yet_is_found(world: World) -> None:
+    """Nothing tells that it is missing, so the folder is looked into as often as allowed."""
+    world.archive.files.update(nightly_tree(platforms=("win64",)))
+    world.archive.lag(f"{NIGHTLY}-l10n/firefox-57.0a1.fr.win64.installer.exe", 3)
+    world.deliver(f"{NIGHTLY}/firefox-57.0a1.en-US.win64.json")
+    assert len(world.records()) == 3
+
+
 def test_the_highest_build_counts_although_no_listing_shows_it_yet(world: World) -> None:
     world.archive.files.update(release_tree(platforms=("win64",), builds=(1, 2)))
     listing_of_builds = JSON.partition("build1")[0]
