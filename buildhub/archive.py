@@ -85,11 +85,15 @@ class Archive:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self.abandon()
+        await self._session.close()
+
+    async def abandon(self) -> None:
+        """Give up requests that nobody waits for any more, so that nobody later joins them."""
         flights = list(self._flights.values())
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
-        await self._session.close()
 
     async def listing(self, folder: str) -> Listing | None:
         """The folder (raw key, ending in a slash), or None where there is none.

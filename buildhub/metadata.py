@@ -18,11 +18,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
-from .archive import Archive
+from .archive import Archive, Listing
 from .cache import open_database
 from .metadata_formats import FORMATS, from_buildhub_json, from_json
 from .metadata_places import CandidatePlace, NightlyPlace, Place, ReleasePlace, build_number
@@ -58,6 +58,16 @@ class Answer(NamedTuple):
     value: Any  #: Metadata; or the number of the highest build; None: there is none
     newest: str  #: date of the newest file that was seen there or asked for
     learned: float  #: seconds since the epoch
+
+
+class Source(Protocol):
+    """What the finder needs of an :class:`Archive`."""
+
+    async def listing(self, folder: str) -> Listing | None:
+        """The folder (raw key, ending in a slash), or None where there is none."""
+
+    async def document(self, key: str) -> bytes | None:
+        """The content of a file, or None where there is none."""
 
 
 class Unknown:
@@ -127,21 +137,24 @@ class Answers:
 class Finder:
     """Finds the metadata of builds: what is known at once, the rest from the archive.
 
-    ``keep_absent`` false (Lambdas) trusts no earlier answer "there is none". ``clock`` gives
-    seconds since the epoch.
+    ``keep_absent`` false (Lambdas) trusts no earlier answer "there is none". ``trust_listings``
+    false (events) also asks for files that a listing may not show yet. ``clock`` gives seconds
+    since the epoch.
     """
 
     def __init__(
         self,
-        archive: Archive,
+        archive: Source,
         answers: Answers,
         *,
         keep_absent: bool = True,
+        trust_listings: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._archive = archive
         self._answers = answers
         self._keep_absent = keep_absent
+        self._trust_listings = trust_listings
         self._clock = clock
         self._started = clock()
         self._under_way: dict[Place, asyncio.Task[Metadata | None]] = {}
@@ -204,16 +217,27 @@ class Finder:
         return None
 
     async def _read_candidate(self, place: CandidatePlace) -> Metadata | None:
+        likely = [] if self._trust_listings else place.likely_names()
+        for name in likely[:1]:  # nearly always there: no listing is needed then
+            if found := await self._read(place, name):
+                return found
         listing = await self._archive.listing(place.folder)
-        if listing is None:
+        files = listing.files if listing else {}
+        self._seen_in_candidates(place, max(files.values(), default=""))
+        names = dict.fromkeys([*likely, *place.metadata_names(list(files))])
+        for name in sorted(names, key=lambda name: name == "buildhub.json"):
+            if name not in likely[:1] and (found := await self._read(place, name)):
+                return found
+        return None
+
+    async def _read(self, place: CandidatePlace, name: str) -> Metadata | None:
+        content = await self._archive.document(place.folder + name)
+        if content is None:
             return None
-        self._seen_in_candidates(place, max(listing.files.values(), default=""))
-        for name in place.metadata_names(list(listing.files)):
-            content = await self._archive.document(place.folder + name)
-            parse = from_buildhub_json if name == "buildhub.json" else from_json
-            if content is not None and (found := parse(content, place.product)):
-                return found._replace(build={**found.build, "number": place.number})
-            logger.warning("%s%s is no metadata; it is passed over.", place.folder, name)
+        parse = from_buildhub_json if name == "buildhub.json" else from_json
+        if found := parse(content, place.product):
+            return found._replace(build={**found.build, "number": place.number})
+        logger.warning("%s%s is no metadata; it is passed over.", place.folder, name)
         return None
 
     async def _list_builds(self, candidates: str, date: str) -> int | None:

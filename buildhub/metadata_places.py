@@ -61,6 +61,13 @@ class CandidatePlace(NamedTuple):
                     return found + [name for name in names if name == "buildhub.json"]
         return [name for name in names if name == "buildhub.json"]
 
+    def likely_names(self) -> list[str]:
+        """How the metadata is called as a rule: for those who can't rely on a listing."""
+        app = APPS.get(self.product, self.product)
+        middle = f".en-US.{self.file_platform}" if self.product == "fennec" else ""
+        names = [f"{app}-{version}{middle}.json" for version in self.versions if version]
+        return [*names, "buildhub.json"]
+
 
 class ReleasePlace(NamedTuple):
     """The candidates of a release's version: which build folder is the highest is to be seen."""
@@ -113,7 +120,7 @@ def _candidate_place(
     folder_version = above.split("/")[3].removesuffix("-candidates")
     return CandidatePlace(
         product,
-        f"{_REPACK.sub('', above)}/en-US/",
+        f"{plain_platform(above)}/en-US/",
         tuple(dict.fromkeys((folder_version, file_version))),
         file_platform,
     )
@@ -129,7 +136,7 @@ def _release_place(
     return ReleasePlace(
         product,
         f"{found['product']}/candidates/{found['version']}-candidates/",
-        _REPACK.sub("", platform),
+        plain_platform(platform),
         tuple(dict.fromkeys((found["version"], file_version))),
         file_platform,
     )
@@ -151,6 +158,11 @@ def build_platform_of_mobile(build: Build, name: str) -> str:
     if build.product != "fennec":
         return ""
     return _EXTENSION.sub("", name).rpartition(f".{build.locale}.")[2]
+
+
+def plain_platform(platform: str) -> str:
+    """``win32`` of ``win32-EME-free``: repacks have the metadata of their plain platform."""
+    return _REPACK.sub("", platform)
 
 
 def build_number(folder: str) -> int | None:

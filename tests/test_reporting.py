@@ -7,16 +7,14 @@ import re
 import subprocess
 import sys
 import textwrap
-import threading
-import zlib
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
 from buildhub import __version__
 from buildhub.reporting import known_secrets, mask
+
+from .sentry_server import Sentry, running_sentry
 
 AUTH = "admin:hunter2/é'x"
 PASSWORD = "hunter2/é'x"
@@ -278,42 +276,10 @@ def test_a_handlers_error_is_logged_and_raised_without_the_secret() -> None:
 # Sentry
 
 
-class Sentry:
-    """Takes events as Sentry does."""
-
-    def __init__(self, port: int) -> None:
-        self.dsn = f"http://key0815:secret4711@127.0.0.1:{port}/1"
-        self.status = 200
-        self.bodies: list[str] = []
-        self.requests: list[tuple[str, dict[str, str]]] = []
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(body) for body in self.bodies]
-
-
 @pytest.fixture
 def sentry() -> Iterator[Sentry]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            sentry.requests.append((self.path, dict(self.headers)))
-            sentry.bodies.append(zlib.decompress(body).decode())
-            self.send_response(sentry.status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing on stderr."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    sentry = Sentry(server.server_port)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    with server:
+    with running_sentry() as sentry:
         yield sentry
-        server.shutdown()
-        thread.join()
 
 
 FAILING = """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -50,14 +50,20 @@ def files_or_stdin(context: click.Context, files: Sequence[str]) -> Sequence[str
     return files
 
 
-def run(main: Callable[[Settings, Stop], bool], given: dict[str, Any], verbosity: int) -> NoReturn:
+def run(
+    main: Callable[[Settings, Stop], bool],
+    given: dict[str, Any],
+    verbosity: int,
+    *,
+    defaults: Mapping[str, str] | None = None,
+) -> NoReturn:
     """Run ``main`` with the settings, and end the program with the status that fits.
 
-    ``given`` are the options' values. ``main`` returns whether all went well. It is told of
-    SIGINT and SIGTERM through the :class:`Stop`.
+    ``given`` are the options' values, ``defaults`` what differs from the table's. ``main``
+    returns whether all went well. It is told of SIGINT and SIGTERM through the :class:`Stop`.
     """
     try:
-        settings = Settings.from_environment(os.environ, given=given)
+        settings = Settings.from_environment(os.environ, defaults=defaults, given=given)
         reporting.configure(verbosity, settings.sentry_dsn, secrets=[settings.auth])
     except BuildhubError as error:
         raise click.UsageError(str(error)) from None

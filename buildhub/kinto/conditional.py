@@ -1,12 +1,15 @@
 """A few records that others may be writing at the same moment: nobody undoes the other's work.
 
-Each record is compared with what the server has now, and written only under the condition that
-this is still so (``If-None-Match: *``, ``If-Match``). Who lost the race looks again.
+Each record is compared with what the server has, and written only under the condition that this
+is still so (``If-None-Match: *``, ``If-Match``). But who made a record may have looked at the
+archive before somebody else did, whose record is on the server by now. So what would replace
+another record is first made anew, from what the archive says after the look at the server. Who
+loses the race looks again, at both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 
@@ -42,24 +45,26 @@ class Outcome(NamedTuple):
 _UNSETTLED = Outcome("", "failed")
 
 
-def store(client: Client, records: Iterable[Mapping[str, Any]]) -> list[Outcome]:
+#: Ids → their records, made from what the archive says at this moment.
+LookAgain = Callable[[Sequence[str]], Iterable[Mapping[str, Any]]]
+
+
+def store(
+    client: Client, records: Iterable[Mapping[str, Any]], *, look_again: LookAgain
+) -> list[Outcome]:
     """Store those of ``records`` (``{"data": {"id", …}}``) that the server has not or otherwise.
 
-    An outcome for each id, in the order of the records; of two records of one id the last
-    counts. 80 records cost one request to look and one for each batch to write. Raises
-    :class:`Fatal` for wrong credentials or a missing collection, :class:`BadInput` for what is
-    no record with an id.
+    ``look_again`` makes those anew that are to replace others; one that it does not make stays
+    as it is on the server. An outcome for each id, in the order of the records; of two records
+    of one id the last counts. 80 new records cost one request to look and one for each batch to
+    write. Raises :class:`Fatal` for wrong credentials or a missing collection,
+    :class:`BadInput` for what is no record with an id, and what ``look_again`` raises.
     """
-    waiting: dict[str, Mapping[str, Any]] = {}
-    for record in records:
-        data = checked(record)
-        if "id" not in data:
-            raise BadInput("a record without an id can't be stored under a condition")
-        waiting[data["id"]] = data
+    waiting = _by_id(records)
     outcomes: dict[str, Outcome] = dict.fromkeys(waiting, _UNSETTLED)
     try:
         for _ in range(_ROUNDS):
-            if not (waiting := _round(client, waiting, outcomes)):
+            if not (waiting := _round(client, waiting, outcomes, look_again)):
                 break
     except Unreachable as error:
         reason = str(error)
@@ -71,6 +76,16 @@ def store(client: Client, records: Iterable[Mapping[str, Any]]) -> list[Outcome]
         Outcome(record_id, "failed", reason) if outcome is _UNSETTLED else outcome
         for record_id, outcome in outcomes.items()
     ]
+
+
+def _by_id(records: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    by_id: dict[str, Mapping[str, Any]] = {}
+    for record in records:
+        data = checked(record)
+        if "id" not in data:
+            raise BadInput("a record without an id can't be stored under a condition")
+        by_id[data["id"]] = data
+    return by_id
 
 
 def look(client: Client, ids: Sequence[str]) -> dict[str, tuple[bytes, int]]:
@@ -99,24 +114,40 @@ def _shares(ids: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _round(
-    client: Client, waiting: Mapping[str, Mapping[str, Any]], outcomes: dict[str, Outcome]
+    client: Client,
+    waiting: Mapping[str, Mapping[str, Any]],
+    outcomes: dict[str, Outcome],
+    look_again: LookAgain,
 ) -> dict[str, Mapping[str, Any]]:
     """Look, then write what differs; returns the records whose race was lost."""
     there = look(client, list(waiting))
-    differing = []
+    other = [one for one in waiting if one in there and there[one][0] != digest(waiting[one])]
+    made = _by_id(look_again(other)) if other else {}
+    differing: dict[str, Mapping[str, Any]] = {}
     for record_id, data in waiting.items():
-        if record_id in there and there[record_id][0] == digest(data):
-            outcomes[record_id] = Outcome(record_id, "unchanged")
+        now = made.get(record_id) if record_id in there else data
+        if now and (record_id not in there or there[record_id][0] != digest(now)):
+            differing[record_id] = now
         else:
-            differing.append(record_id)
-    size = client.batch_size if differing else 1
+            outcomes[record_id] = Outcome(record_id, "unchanged")
+    return _write(client, differing, there, outcomes)
+
+
+def _write(
+    client: Client,
+    records: Mapping[str, Mapping[str, Any]],
+    there: Mapping[str, tuple[bytes, int]],
+    outcomes: dict[str, Outcome],
+) -> dict[str, Mapping[str, Any]]:
+    """Write records over what is ``there``; returns those whose race was lost."""
+    size = client.batch_size if records else 1
     lost = {}
-    for start in range(0, len(differing), size):
-        ids = differing[start : start + size]
-        requests = [_conditional(client, waiting[one], there.get(one)) for one in ids]
+    for start in range(0, len(records), size):
+        ids = list(records)[start : start + size]
+        requests = [_conditional(client, records[one], there.get(one)) for one in ids]
         for record_id, answer in zip(ids, send(client, requests), strict=True):
             if answer.status == _LOST_THE_RACE:
-                lost[record_id] = waiting[record_id]
+                lost[record_id] = records[record_id]
             else:
                 outcomes[record_id] = _outcome(record_id, answer)
     return lost

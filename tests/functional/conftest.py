@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from ..archive_server import ArchiveServer
 from ..servers import ACCOUNTS_SETTINGS, STRICT_SETTINGS, Kinto, running_kinto
+from .world import World
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +50,13 @@ def accounts_kinto(_accounts_kinto: Kinto) -> Kinto:
     account = {"data": {"password": "pass"}}
     _accounts_kinto.call("PUT", "/accounts/user", json=account, auth=None)
     return _accounts_kinto
+
+
+@pytest.fixture
+def world(kinto: Kinto) -> Iterator[World]:
+    """An empty archive, a Kinto that has the real schema, and a container for events."""
+    with ArchiveServer({}) as archive:
+        world = World(archive, kinto)
+        world.begin_anew()
+        yield world
+        world.close()

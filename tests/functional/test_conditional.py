@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
-from buildhub.kinto import Client, store
+from buildhub import kinto as kinto_room
+from buildhub.kinto import Client, Outcome
 from buildhub.kinto.conditional import look
 
 from ..records import make_record
@@ -19,6 +21,13 @@ pytestmark = pytest.mark.functional
 def client(kinto: Kinto) -> Client:
     kinto.make_collection(schema={"properties": {"build": {"type": "object"}}})
     return Client(kinto.url, "user:pass", "build-hub", "releases", retries=1)
+
+
+def store(client: Client, records: list[dict[str, Any]]) -> list[Outcome]:
+    """While nothing changes in the archive: to look again brings the same records."""
+    return kinto_room.store(
+        client, records, look_again=lambda ids: [r for r in records if r["data"]["id"] in ids]
+    )
 
 
 def what(outcomes) -> list[str]:
@@ -86,3 +95,21 @@ def test_writers_at_the_same_moment_store_each_record_once(kinto, client):
     for of_one_record in zip(*results, strict=True):
         assert set(of_one_record) <= {"created", "unchanged"}
     assert len(kinto.records()) == 60
+
+
+def test_what_would_replace_another_record_is_made_anew_first(kinto, client):
+    """This record was made before a file was rebuilt; the one on the server is of the new file."""
+    rebuilt = make_record(1, download={"size": 2})
+    store(client, [rebuilt])
+    outcomes = kinto_room.store(client, [make_record(1)], look_again=lambda ids: [rebuilt])
+    assert what(outcomes) == ["unchanged"]
+    (record,) = kinto.records().values()
+    assert record["download"] == {"size": 2}
+
+
+def test_what_can_not_be_made_anew_stays_as_it_is(kinto, client):
+    store(client, [make_record(1)])
+    before = kinto.records()
+    changed = make_record(1, download={"size": 2})
+    assert what(kinto_room.store(client, [changed], look_again=lambda ids: [])) == ["unchanged"]
+    assert kinto.records() == before

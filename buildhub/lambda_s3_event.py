@@ -1,0 +1,68 @@
+"""Events of the archive's bucket, as an AWS Lambda: the catalogue is right in seconds.
+
+Entry point: ``buildhub.lambda_s3_event.lambda_handler``. To try it without AWS:
+``python -m buildhub.lambda_s3_event event.json``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from . import reporting
+from .event_envelopes import is_queue_event
+from .event_service import Service
+from .settings import Settings
+
+#: What differs from a command's defaults: only /tmp can be written in a Lambda, and those who
+#: wait for one metadata file are many.
+DEFAULTS = {"cache_folder": "/tmp", "nb_parallel_requests": "32"}
+
+_warm: Service | None = None
+
+
+def lambda_handler(event: Any, context: Any = None) -> dict[str, Any]:
+    """Handle an event of S3, in any wrapping.
+
+    Of a queue's event the messages that failed are returned, as ``batchItemFailures``: SQS sends
+    them again. Otherwise :class:`BuildhubError` is raised if anything failed, after all records
+    were handled, with each key in it: Lambda sends the event again.
+    """
+    settings = Settings.from_environment(os.environ, defaults=DEFAULTS)
+    reporting.configure(
+        reporting.VERBOSE, settings.sentry_dsn, secrets=[settings.auth], in_lambda=True
+    )
+    with reporting.unhandled_errors_logged():
+        left = context.get_remaining_time_in_millis() / 1000 if context is not None else None
+        account = _service(settings).handle(event, seconds_left=left)
+        if is_queue_event(event):
+            if account.problem:
+                reporting.log_error(account.problem)
+            failures = [{"itemIdentifier": message} for message in account.failed_messages]
+            return {"batchItemFailures": failures}
+        if account.problem:
+            raise account.problem
+        return account.as_dict()
+
+
+def _service(settings: Settings) -> Service:
+    """The one of the invocation before, if its settings are these."""
+    global _warm
+    if _warm is None or _warm.settings != settings:
+        cool_down()
+        _warm = Service(settings).__enter__()
+    return _warm
+
+
+def cool_down() -> None:
+    """Close what is kept open between invocations."""
+    global _warm
+    if _warm is not None:
+        _warm.__exit__(None, None, None)
+        _warm = None
+
+
+if __name__ == "__main__":
+    from .commands.s3_event import main
+
+    main()

@@ -1,0 +1,110 @@
+"""Whatever the order of events, however often they come: the same records in the end.
+
+The archive grows in one order, and is told of in another; events come in handfuls, as a queue
+delivers them, and only of files that are there. ``BUILDHUB_ORDERS=50`` tries the whole release
+in 50 orders (some minutes) instead of 2.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from buildhub.builds import recognise
+
+from ..archive_files import File
+from ..archive_tree import candidate_tree, nightly_tree, release_tree
+from ..locales import LOCALES
+from ..piped import piped
+from ..s3_events import created, in_sqs
+from .world import World
+
+pytestmark = pytest.mark.functional
+
+ORDERS = int(os.environ.get("BUILDHUB_ORDERS", "2"))
+EXAMPLES = 10 * ORDERS
+
+Tree = dict[str, File]
+
+
+def history(tree: Tree, random: random.Random, repeats: int) -> Iterator[tuple[Tree, list[str]]]:
+    """What comes to the archive, and what it is told of then; some files are told of twice."""
+    coming = random.sample(sorted(tree), len(tree))
+    telling = coming + random.sample(coming, repeats)
+    random.shuffle(telling)
+    there: set[str] = set()
+    while telling:
+        size = random.randint(1, max(1, len(tree) // 4))
+        told, telling = telling[:size], telling[size:]
+        ahead = random.randint(0, len(coming))
+        new = ({*told} | {*coming[:ahead]}) - there
+        there |= new
+        yield {key: tree[key] for key in new}, told
+
+
+def live_through(world: World, steps: Iterator[tuple[Tree, list[str]]]) -> None:
+    for new, told in steps:
+        world.archive.files.update(new)
+        account = world.service.handle(in_sqs(*map(created, told)))
+        assert not account.failures
+
+
+@pytest.mark.parametrize("order", range(ORDERS))
+def test_a_whole_release_in_any_order(world: World, order: int) -> None:
+    """900 builds: candidates and release, 5 platforms, 90 locales; metadata; some twice."""
+    tree = release_tree(locales=LOCALES, builds=(1,), metadata=("json", "neighbours"))
+    assert sum(recognise(key) is not None for key in tree) == 900
+    live_through(world, history(tree, random.Random(order), repeats=100))
+    assert world.archive.files.keys() == tree.keys()
+    records = world.records()
+    assert len(records) == 900
+    assert records == piped(world.archive)
+
+
+TWO = ("en-US", "fr")
+
+TREES: dict[str, Callable[[], Tree]] = {
+    "release of two builds": lambda: release_tree(
+        platforms=("win32", "win32-EME-free"), locales=TWO, builds=(9, 10)
+    ),
+    "both kinds of metadata": lambda: (
+        release_tree(platforms=("mac",), locales=TWO, builds=(1,), metadata=("json",))
+        | candidate_tree(
+            platforms=("mac",),
+            locales=(),
+            metadata=("buildhub",),
+            buildids={"mac": "20170101000000"},
+        )
+    ),
+    "mobile": lambda: release_tree(
+        "mobile", "56.0b3", platforms=("android-api-15",), locales=(*TWO, "multi"), builds=(2,)
+    ),
+    "nightlies": lambda: (
+        nightly_tree(platforms=("win64", "mac"), locales=TWO)
+        | nightly_tree("mobile", platforms=("android-api-15",), locales=(*TWO, "multi"))
+    ),
+}
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(tree=st.sampled_from(sorted(TREES)), luck=st.randoms(use_true_random=False))
+def test_small_trees_in_any_order(world: World, tree: str, luck: random.Random) -> None:
+    """Also where listings lag behind."""
+    world.begin_anew()
+    files = TREES[tree]()
+    late = luck.sample(sorted(files), 4)
+    for key in late:
+        world.archive.lag(key, luck.randint(1, 3))
+    live_through(world, history(files, luck, repeats=3))
+    for key in late:
+        world.archive.lag(key, 0)
+    assert world.records() == piped(world.archive)
