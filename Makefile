@@ -5,8 +5,18 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAINTS := requirements/lock.txt
 
+# Of the Lambda zip: x86_64 or arm64, and the version of Python chosen in AWS.
+LAMBDA_ARCH ?= x86_64
+LAMBDA_PYTHON ?= 3.11
+LAMBDA_ZIP ?= lambda.zip
+
+# Of the image: runtime, dev or kinto, and options of docker, podman or buildah.
+TARGET ?= runtime
+BUILDFLAGS ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help install run stop test format lint types
+.PHONY: help install run stop test format lint types \
+	lock docker lambda.zip
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +44,32 @@ format: $(INSTALLED)  ## Format the code
 
 lint: $(INSTALLED)  ## Check style and formatting
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/shellcheck .docker/*.sh
 
 types: $(INSTALLED)  ## Check the types
 	$(BIN)/mypy
+
+lock:  ## Write the newest versions that fit setup.py to the lock, to be tested then
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet --upgrade pip setuptools wheel
+	$(VENV)-lock/bin/pip install --quiet -e '.[dev]'
+	echo "# What buildhub is tested with. Made by: make lock" > $(CONSTRAINTS)
+	$(VENV)-lock/bin/pip freeze --all --exclude-editable | LC_ALL=C sort -f >> $(CONSTRAINTS)
+	rm -rf $(VENV)-lock
+
+docker:  ## Build the image with docker, podman or buildah (TARGET=runtime|dev|kinto)
+	.docker/build.sh $(TARGET) buildhub$(if $(filter-out runtime,$(TARGET)),:$(TARGET)) $(BUILDFLAGS)
+
+ifdef IN_DOCKER
+lambda.zip:  ## Make the zip for AWS Lambda (LAMBDA_ARCH=x86_64|arm64, LAMBDA_PYTHON, IN_DOCKER=1)
+	$(MAKE) docker TARGET=dev
+	$(or $(ENGINE),docker) run --rm -e LAMBDA_ARCH=$(LAMBDA_ARCH) -e LAMBDA_PYTHON=$(LAMBDA_PYTHON) \
+		buildhub:dev lambda.zip > $(LAMBDA_ZIP).part
+	mv $(LAMBDA_ZIP).part $(LAMBDA_ZIP)
+else
+lambda.zip: $(INSTALLED)
+	$(BIN)/python .lambda/build.py --arch $(LAMBDA_ARCH) --python $(LAMBDA_PYTHON) \
+		--output $(LAMBDA_ZIP)
+endif
