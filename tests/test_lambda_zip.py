@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ARCH = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
-pytestmark = [pytest.mark.slow, pytest.mark.enable_socket]
+pytestmark = pytest.mark.slow
 
 
 def build(output: Path, *, script: Path = ROOT / ".lambda" / "build.py") -> Path:
