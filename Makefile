@@ -16,7 +16,7 @@ BUILDFLAGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run stop test format lint types \
-	lock docker lambda.zip
+	docs lock docker lambda.zip
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ lint: $(INSTALLED)  ## Check style and formatting
 
 types: $(INSTALLED)  ## Check the types
 	$(BIN)/mypy
+
+docs: $(INSTALLED)  ## Build the documentation: docs/_build/html/index.html
+	$(BIN)/python -m docs.generate
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
 
 lock:  ## Write the newest versions that fit setup.py to the lock, to be tested then
 	rm -rf $(VENV)-lock

@@ -1,0 +1,30 @@
+"""Sphinx's configuration. `make docs` builds with warnings as errors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import buildhub  # noqa: E402
+
+project = "buildhub"
+author = "The buildhub authors"
+copyright = "Mozilla"
+version = release = buildhub.__version__
+
+# What is generated is included in other pages.
+exclude_patterns = ["_build", "generated"]
+nitpicky = True
+
+html_theme = "alabaster"
+html_theme_options = {
+    "description": buildhub.__doc__.strip(),
+    "page_width": "1080px",
+    "fixed_sidebar": True,
+}
+html_show_copyright = False
+# Fonts and scripts come from the pages' own server: they can be read without the internet.
+html_copy_source = False

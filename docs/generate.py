@@ -1,0 +1,160 @@
+"""Writes the parts of the documentation that come from the code: ``docs/generated/``.
+
+``make docs`` runs it. What it writes is committed, so that it can be read and compared where
+the repository is, and a test fails when it is not what the code says today.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from buildhub.settings import VARIABLES, Variable
+from docs import drawing
+
+DOCS = Path(__file__).parent
+GENERATED = DOCS / "generated"
+
+COMMANDS = ("inventory-to-records", "to-kinto", "latest-inventory-to-kinto")
+
+#: The inventory Lambda is the run of ``latest-inventory-to-kinto``; this is the other one.
+EVENT_LAMBDA = [
+    *("server_url", "bucket", "collection", "auth", "cache_folder", "nb_retry_request"),
+    *("batch_max_requests", "timeout_seconds", "sentry_dsn", "archive_url"),
+    *("nb_parallel_requests", "products"),
+]
+
+
+def command(name: str) -> click.Command:
+    """The click command behind a command's name."""
+    module = import_module(f"buildhub.commands.{name.replace('-', '_')}")
+    found: click.Command = module.main
+    return found
+
+
+def help_text(name: str) -> str:
+    """What ``NAME --help`` prints on a terminal of 80 columns: click leaves two of them free."""
+    main = command(name)
+    with click.Context(
+        main, info_name=name, **main.context_settings | {"terminal_width": 78}
+    ) as context:
+        return main.get_help(context) + "\n"
+
+
+def users(variable: Variable) -> list[str]:
+    """Who heeds a variable: commands, as references, and the Lambdas."""
+    found = [
+        f":doc:`/commands/{name}`"
+        for name in COMMANDS
+        if variable.name in {param.name for param in command(name).params}
+    ]
+    if f":doc:`/commands/{COMMANDS[-1]}`" in found:
+        found.append("inventory Lambda")
+    if variable.name in EVENT_LAMBDA:
+        found.append("event Lambda")
+    return found
+
+
+def options(variable: Variable) -> list[str]:
+    """The names of the variable's option, as the commands declare them."""
+    names: dict[str, None] = {}
+    for name in COMMANDS:
+        for param in command(name).params:
+            if param.name == variable.name:
+                names |= dict.fromkeys([*param.opts, *param.secondary_opts])
+    return sorted(names, key=lambda option: (option.startswith("--"), option))
+
+
+def variables() -> str:
+    """The page's part on each variable, in the table's order."""
+    return "\n".join(line for variable in VARIABLES.values() for line in _variable(variable))
+
+
+def _variable(variable: Variable) -> Iterator[str]:
+    default = variable.default_text or f"``{variable.default}``"
+    yield f".. envvar:: {variable.env}"
+    yield ""
+    yield f"   {variable.help}"
+    yield ""
+    yield f"   :Type: {variable.kind}{', a secret' if variable.secret else ''}"
+    yield f"   :Default: {default}"
+    if variable.secret:
+        yield f"   :From a file: ``{variable.env}_FILE``"
+    yield f"   :Option: {', '.join(f'``{name}``' for name in options(variable)) or 'none'}"
+    yield f"   :Heeded by: {', '.join(users(variable))}"
+    yield ""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a record, from ``jobs/initialization.yml``."""
+    content = yaml.safe_load((DOCS.parent / "jobs" / "initialization.yml").read_text())
+    found: dict[str, Any] = content["buckets"]["build-hub"]["collections"]["releases"]["data"]
+    return dict(found["schema"])
+
+
+def fields(of: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Each field's dotted name, its part of the schema, and whether it is always there."""
+    for name, part in of["properties"].items():
+        always = name in of.get("required", ())
+        if part["type"] == "object":
+            yield from fields(part, f"{prefix}{name}.")
+        else:
+            yield prefix + name, part, always
+
+
+def fields_table() -> str:
+    """A table of all fields, with the values of the example record."""
+    example = json.loads((DOCS / "record.json").read_text())["data"]
+    rows = [("Field", "Type", "Always", "What it is", "Example")]
+    for name, part, always in fields(schema()):
+        value: Any = example
+        for step in name.split("."):
+            value = value.get(step) if isinstance(value, dict) else None
+        kind = part.get("format", part["type"])
+        choices = ", ".join(f"``{choice}``" for choice in part.get("enum", ()))
+        what = part["description"] + (f" One of {choices}." if choices else "")
+        shown = "" if value is None else f"``{value}``"
+        yes = "yes" if always or name == "id" else ""
+        rows.append((f"``{name}``", kind, yes, what, shown))
+    return "\n".join(_list_table(rows, widths=(15, 10, 7, 35, 33))) + "\n"
+
+
+def _list_table(rows: Iterable[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
+    yield ".. list-table::"
+    yield "   :header-rows: 1"
+    yield f"   :widths: {' '.join(map(str, widths))}"
+    yield ""
+    for row in rows:
+        for index, cell in enumerate(row):
+            yield f"   {'  ' if index else '* '}- {cell}".rstrip()
+
+
+def output(*arguments: str) -> str:
+    """What a program of the repository prints."""
+    return subprocess.run(
+        arguments, cwd=DOCS.parent, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def everything() -> dict[Path, str]:
+    """Each file that is generated, and its content of today."""
+    files = {GENERATED / f"{name}.txt": help_text(name) for name in COMMANDS}
+    files[GENERATED / "variables.rst"] = variables()
+    files[GENERATED / "fields.rst"] = fields_table()
+    files[GENERATED / "container.txt"] = output(".docker/entrypoint.sh", "help")
+    files[GENERATED / "make.txt"] = output("make", "--no-print-directory", "help")
+    files[DOCS / "overview.svg"] = drawing.svg((DOCS / "overview.txt").read_text())
+    return files
+
+
+if __name__ == "__main__":
+    GENERATED.mkdir(exist_ok=True)
+    for path, text in everything().items():
+        path.write_text(text)
