@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAINTS := requirements/lock.txt
 
+# The files of benchmarks/ that can be started.
+BENCHMARKS = $(shell grep -l __main__ benchmarks/*.py | sort | sed 's|/|.|; s|\.py$$||')
+
 # Of the Lambda zip: x86_64 or arm64, and the version of Python chosen in AWS.
 LAMBDA_ARCH ?= x86_64
 LAMBDA_PYTHON ?= 3.11
@@ -16,7 +19,7 @@ BUILDFLAGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run stop test format lint types \
-	docs lock docker lambda.zip
+	functional bench docs lock docker lambda.zip
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +41,12 @@ stop: $(INSTALLED)  ## Stop the Kinto that `make run` has started
 
 test: lint types  ## Check everything: style, types, unit and functional tests with coverage
 	$(BIN)/pytest --cov=buildhub --cov-report=term:skip-covered
+
+functional: $(INSTALLED)  ## Only the tests on real servers
+	$(BIN)/pytest tests/functional
+
+bench: $(INSTALLED)  ## Measure what the documentation claims of speed and memory (minutes)
+	@for one in $(BENCHMARKS); do echo "$$one"; $(BIN)/python -m $$one || exit 1; done
 
 format: $(INSTALLED)  ## Format the code
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from buildhub.builds import recognise
 
 from buildhub.archive import Archive
-from buildhub.builds import recognise
 from buildhub.errors import Unreachable
 from buildhub.metadata import Answers, Finder, Unknown
 from buildhub.metadata_places import place_of
