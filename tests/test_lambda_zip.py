@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 import subprocess
 import sys
@@ -11,29 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.lambda_zip import build
+
 ROOT = Path(__file__).parent.parent
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-ARCH = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 pytestmark = pytest.mark.slow
-
-
-def build(output: Path, *, script: Path = ROOT / ".lambda" / "build.py") -> Path:
-    options = ["--python", PYTHON, "--arch", ARCH, "--output", str(output)]
-    subprocess.run([sys.executable, str(script), *options], check=True, capture_output=True)
-    return output
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("zip") / "lambda.zip")
-
-
-@pytest.fixture(scope="module")
-def unpacked(archive: Path) -> Path:
-    folder = archive.parent / "unpacked"
-    shutil.unpack_archive(archive, folder)
-    return folder
 
 
 def run_on_its_own(folder: Path, code: str) -> str:
@@ -43,7 +24,7 @@ def run_on_its_own(folder: Path, code: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd="/").stdout
 
 
-def test_another_clone_at_another_time_gives_the_same_bytes(archive, tmp_path):
+def test_another_clone_at_another_time_gives_the_same_bytes(lambda_zip, tmp_path):
     """Neither the folder's name, nor the files' times, nor what lies beside them, gets in."""
     clone = tmp_path / "clone"
     for name in ("buildhub", "jobs", ".lambda", "requirements"):
@@ -54,18 +35,18 @@ def test_another_clone_at_another_time_gives_the_same_bytes(archive, tmp_path):
     stale.parent.mkdir(parents=True)
     stale.write_text("an older build's")
     again = build(clone / "lambda.zip", script=clone / ".lambda" / "build.py")
-    assert again.read_bytes() == archive.read_bytes()
+    assert again.read_bytes() == lambda_zip.read_bytes()
 
 
-def test_entries_are_sorted_and_readable_and_have_one_time(archive):
-    entries = zipfile.ZipFile(archive).infolist()
+def test_entries_are_sorted_and_readable_and_have_one_time(lambda_zip):
+    entries = zipfile.ZipFile(lambda_zip).infolist()
     assert [e.filename for e in entries] == sorted(e.filename for e in entries)
     assert {e.date_time for e in entries} == {(1980, 1, 1, 0, 0, 0)}
     assert {e.external_attr >> 16 for e in entries} == {0o100644}
 
 
-def test_it_holds_what_the_handlers_read_and_nothing_else(archive):
-    names = zipfile.ZipFile(archive).namelist()
+def test_it_holds_what_the_handlers_read_and_nothing_else(lambda_zip):
+    names = zipfile.ZipFile(lambda_zip).namelist()
     assert "buildhub/initialization.yml" in names
     services = {n.split("/")[2] for n in names if n.startswith("botocore/data/") if "/20" in n}
     assert services == {"s3"}
@@ -76,12 +57,12 @@ def test_it_holds_what_the_handlers_read_and_nothing_else(archive):
 
 
 @pytest.mark.parametrize("handler", ["lambda_s3_inventory", "lambda_s3_event"])
-def test_unpacked_it_imports_the_handler(unpacked, handler):
+def test_unpacked_it_imports_the_handler(lambda_folder, handler):
     code = f"import buildhub.{handler} as module; print(callable(module.lambda_handler))"
-    assert run_on_its_own(unpacked, code) == "True\n"
+    assert run_on_its_own(lambda_folder, code) == "True\n"
 
 
-def test_the_client_of_s3_works_with_the_data_that_is_left(unpacked):
+def test_the_client_of_s3_works_with_the_data_that_is_left(lambda_folder):
     code = """
 import botocore.session, botocore
 from botocore.config import Config
@@ -89,7 +70,7 @@ client = botocore.session.Session().create_client(
     "s3", "us-east-1", config=Config(signature_version=botocore.UNSIGNED))
 print(client.get_paginator("list_objects_v2") is not None, client.meta.endpoint_url)
 """
-    assert run_on_its_own(unpacked, code) == "True https://s3.amazonaws.com\n"
+    assert run_on_its_own(lambda_folder, code) == "True https://s3.amazonaws.com\n"
 
 
 @pytest.mark.parametrize(
