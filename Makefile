@@ -28,7 +28,7 @@ $(INSTALLED): setup.py $(CONSTRAINTS)
 	@echo "Making $(VENV) with everything that buildhub needs: a minute or two, once."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --upgrade -c $(CONSTRAINTS) pip setuptools wheel
-	@$(BIN)/pip install --quiet -c $(CONSTRAINTS) -e '.[dev]'
+	@$(BIN)/pip install -qq -c $(CONSTRAINTS) -e '.[dev]'
 	@touch $@
 
 install: $(INSTALLED)  ## Make .venv with buildhub and what developing it needs

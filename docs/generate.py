@@ -6,7 +6,6 @@ the repository is, and a test fails when it is not what the code says today.
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
@@ -16,6 +15,7 @@ from typing import Any
 import click
 import yaml
 
+from buildhub import lambda_s3_event, lambda_s3_inventory
 from buildhub.settings import VARIABLES, Variable
 from docs import drawing
 
@@ -23,6 +23,8 @@ DOCS = Path(__file__).parent
 GENERATED = DOCS / "generated"
 
 COMMANDS = ("inventory-to-records", "to-kinto", "latest-inventory-to-kinto")
+
+LAMBDAS = {"inventory Lambda": lambda_s3_inventory, "event Lambda": lambda_s3_event}
 
 #: The inventory Lambda is the run of ``latest-inventory-to-kinto``; this is the other one.
 EVENT_LAMBDA = [
@@ -62,6 +64,18 @@ def users(variable: Variable) -> list[str]:
     return found
 
 
+def lambda_defaults(variable: Variable) -> str:
+    """What the default is in the Lambdas, where it is another one there."""
+    differs = {
+        name: module.DEFAULTS[variable.name]
+        for name, module in LAMBDAS.items()
+        if variable.name in module.DEFAULTS
+    }
+    if len(set(differs.values())) == 1 and len(differs) == len(LAMBDAS):
+        return f"; in the Lambdas ``{next(iter(differs.values()))}``"
+    return "".join(f"; in the {name} ``{default}``" for name, default in differs.items())
+
+
 def options(variable: Variable) -> list[str]:
     """The names of the variable's option, as the commands declare them."""
     names: dict[str, None] = {}
@@ -84,7 +98,7 @@ def _variable(variable: Variable) -> Iterator[str]:
     yield f"   {variable.help}"
     yield ""
     yield f"   :Type: {variable.kind}{', a secret' if variable.secret else ''}"
-    yield f"   :Default: {default}"
+    yield f"   :Default: {default}{lambda_defaults(variable)}"
     if variable.secret:
         yield f"   :From a file: ``{variable.env}_FILE``"
     yield f"   :Option: {', '.join(f'``{name}``' for name in options(variable)) or 'none'}"
@@ -110,20 +124,14 @@ def fields(of: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str
 
 
 def fields_table() -> str:
-    """A table of all fields, with the values of the example record."""
-    example = json.loads((DOCS / "record.json").read_text())["data"]
-    rows = [("Field", "Type", "Always", "What it is", "Example")]
+    """A table of all fields."""
+    rows = [("Field", "Type", "Always", "What it is")]
     for name, part, always in fields(schema()):
-        value: Any = example
-        for step in name.split("."):
-            value = value.get(step) if isinstance(value, dict) else None
         kind = part.get("format", part["type"])
         choices = ", ".join(f"``{choice}``" for choice in part.get("enum", ()))
         what = part["description"] + (f" One of {choices}." if choices else "")
-        shown = "" if value is None else f"``{value}``"
-        yes = "yes" if always or name == "id" else ""
-        rows.append((f"``{name}``", kind, yes, what, shown))
-    return "\n".join(_list_table(rows, widths=(15, 10, 7, 35, 33))) + "\n"
+        rows.append((f"``{name}``", kind, "yes" if always or name == "id" else "", what))
+    return "\n".join(_list_table(rows, widths=(22, 12, 8, 58))) + "\n"
 
 
 def _list_table(rows: Iterable[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
