@@ -15,12 +15,18 @@ setup(
     long_description=(ROOT / "README.rst").read_text(),
     long_description_content_type="text/x-rst",
     url="https://github.com/mozilla-services/buildhub",
+    project_urls={
+        "Source": "https://github.com/mozilla-services/buildhub",
+        "Changelog": "https://github.com/mozilla-services/buildhub/blob/main/CHANGELOG.rst",
+    },
+    keywords="mozilla firefox thunderbird releases builds kinto s3 inventory lambda",
     author="The buildhub authors",
     license="MPL-2.0",
     classifiers=[
         "Development Status :: 5 - Production/Stable",
         "Environment :: Console",
         "Intended Audience :: Developers",
+        "Intended Audience :: System Administrators",
         "Operating System :: POSIX",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",

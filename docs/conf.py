@@ -24,6 +24,8 @@ html_theme_options = {
     "description": buildhub.__doc__.strip(),
     "page_width": "1080px",
     "fixed_sidebar": True,
+    "font_size": "16px",
+    "code_font_size": "0.8em",
 }
 html_show_copyright = False
 # Fonts and scripts come from the pages' own server: they can be read without the internet.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -113,6 +114,36 @@ def test_each_channel_that_a_record_may_have_is_described():
     text = (DOCS / "data.rst").read_text()
     for channel in ("release", "beta", "aurora", "esr", "nightly", "-old-id"):
         assert f"``{channel}``" in text
+
+
+def texts_of_the_code() -> str:
+    """All texts in buildhub, those that are put together from pieces in one piece."""
+    found = []
+    for path in (ROOT / "buildhub").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)
+
+
+def test_each_message_that_is_explained_is_one():
+    operations = (DOCS / "operations.rst").read_text()
+    section = operations.partition("What messages mean\n")[2].partition("When builds are missing")[
+        0
+    ]
+    messages = re.findall(r"^(\S.*)\n   \S", section, re.MULTILINE)
+    texts = texts_of_the_code()
+    assert len(messages) > 10
+    for message in messages:
+        for piece in message.replace("``", "").split("…"):
+            assert piece.strip() in texts, message
+
+
+def test_each_reason_for_which_a_build_is_skipped_is_explained():
+    operations = (DOCS / "operations.rst").read_text()
+    for path in (ROOT / "buildhub").rglob("*.py"):
+        for reason in re.findall(r'_skip\("([^"]+)"', path.read_text()):
+            assert f"\n{reason} " in operations
 
 
 @pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
