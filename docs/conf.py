@@ -15,9 +15,14 @@ author = "The buildhub authors"
 copyright = "Mozilla"
 version = release = buildhub.__version__
 
+extensions = ["sphinx.ext.autosummary"]
+autosummary_generate = False
+
 # What is generated is included in other pages.
 exclude_patterns = ["_build", "generated"]
 nitpicky = True
+# The modules are described where they are listed, and nowhere else.
+nitpick_ignore_regex = [("py:obj", r"buildhub\..*")]
 
 html_theme = "alabaster"
 html_theme_options = {

@@ -116,6 +116,13 @@ def test_each_channel_that_a_record_may_have_is_described():
         assert f"``{channel}``" in text
 
 
+def test_each_module_has_its_place_in_the_architecture():
+    listed = re.findall(r"^   (buildhub\.[\w.]+)$", (DOCS / "architecture.rst").read_text(), re.M)
+    paths = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "buildhub").rglob("*.py")]
+    modules = {".".join(path.parts).removesuffix(".__init__") for path in paths}
+    assert sorted(listed) == sorted(modules - {"buildhub"})
+
+
 def texts_of_the_code() -> str:
     """All texts in buildhub, those that are put together from pieces in one piece."""
     found = []
