@@ -14,6 +14,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 STAGES = dict(
     re.findall(r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
 )
+ENTRYPOINT = "entrypoint.sh"
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 
 
@@ -87,9 +88,11 @@ def test_compose_builds_targets_that_exist_and_waits_for_services_that_exist():
 
 
 def test_compose_has_every_job_beside_an_initialised_server():
+    """As entry points: what `docker compose run JOB …` gets behind the job are its options."""
+    assert f"COPY .docker/{ENTRYPOINT} /usr/local/bin/{ENTRYPOINT}" in STAGES["runtime"]
     services = COMPOSE["services"]
     for job in ("inventory-to-records", "to-kinto", "latest-inventory-to-kinto"):
-        assert services[job]["command"] == [job]
+        assert services[job]["entrypoint"] == [ENTRYPOINT, job]
         assert "initialize" in services[job]["depends_on"]
     assert "kinto-wizard" in services["initialize"]["command"]
 
