@@ -24,20 +24,16 @@ GENERATED = DOCS / "generated"
 
 COMMANDS = ("inventory-to-records", "to-kinto", "latest-inventory-to-kinto")
 
-LAMBDAS = {"inventory Lambda": lambda_s3_inventory, "event Lambda": lambda_s3_event}
+#: The event Lambda on the command line. It isn't installed as a command: it's for trials.
+EVENT_LAMBDA = "python -m buildhub.lambda_s3_event"
 
-#: The inventory Lambda is the run of ``latest-inventory-to-kinto``; this is the other one.
-EVENT_LAMBDA = [
-    *("server_url", "bucket", "collection", "auth", "cache_folder", "nb_retry_request"),
-    *("batch_max_requests", "timeout_seconds", "sentry_dsn", "archive_url"),
-    *("nb_parallel_requests", "products"),
-]
+LAMBDAS = {"inventory Lambda": lambda_s3_inventory, "event Lambda": lambda_s3_event}
 
 
 def command(name: str) -> click.Command:
     """The click command behind a command's name."""
-    module = import_module(f"buildhub.commands.{name.replace('-', '_')}")
-    found: click.Command = module.main
+    module = "s3_event" if name == EVENT_LAMBDA else name.replace("-", "_")
+    found: click.Command = import_module(f"buildhub.commands.{module}").main
     return found
 
 
@@ -50,17 +46,24 @@ def help_text(name: str) -> str:
         return main.get_help(context) + "\n"
 
 
+def page(name: str) -> str:
+    """The name of a command's page, and of the file with its help."""
+    return name.rpartition(".")[2]
+
+
+def heeds(name: str, variable: Variable) -> bool:
+    """Whether a command heeds a variable, in other words has an option for it."""
+    return variable.name in {param.name for param in command(name).params}
+
+
 def users(variable: Variable) -> list[str]:
     """Who heeds a variable: commands, as references, and the Lambdas."""
-    found = [
-        f":doc:`/commands/{name}`"
-        for name in COMMANDS
-        if variable.name in {param.name for param in command(name).params}
-    ]
-    if f":doc:`/commands/{COMMANDS[-1]}`" in found:
+    found = [f":doc:`/commands/{name}`" for name in COMMANDS if heeds(name, variable)]
+    # The inventory Lambda is the run of the last command.
+    if heeds(COMMANDS[-1], variable):
         found.append("inventory Lambda")
-    if variable.name in EVENT_LAMBDA:
-        found.append("event Lambda")
+    if heeds(EVENT_LAMBDA, variable):
+        found.append(f":doc:`event Lambda </commands/{page(EVENT_LAMBDA)}>`")
     return found
 
 
@@ -153,7 +156,8 @@ def output(*arguments: str) -> str:
 
 def everything() -> dict[Path, str]:
     """Each file that is generated, and its content of today."""
-    files = {GENERATED / f"{name}.txt": help_text(name) for name in COMMANDS}
+    programs = (*COMMANDS, EVENT_LAMBDA)
+    files = {GENERATED / f"{page(name)}.txt": help_text(name) for name in programs}
     files[GENERATED / "variables.rst"] = variables()
     files[GENERATED / "fields.rst"] = fields_table()
     files[GENERATED / "container.txt"] = output(".docker/entrypoint.sh", "help")

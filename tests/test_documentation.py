@@ -40,23 +40,29 @@ def test_each_command_has_a_page_and_is_in_the_readme():
         if entry.value.startswith("buildhub.")
     }
     assert installed == set(generate.COMMANDS)
-    assert {page.stem for page in (DOCS / "commands").iterdir()} == installed
+    pages = {page.stem for page in (DOCS / "commands").iterdir()}
+    assert pages == {*installed, generate.page(generate.EVENT_LAMBDA)}
     for name in installed:
         assert name in README.read_text()
 
 
-@pytest.mark.parametrize("name", generate.COMMANDS)
+PROGRAMS = [*generate.COMMANDS, generate.EVENT_LAMBDA]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_the_help_on_the_page_is_what_the_command_prints(name):
-    command = Path(sys.executable).with_name(name)
+    program, *arguments = name.split()
+    command = [Path(sys.executable).with_name(program), *arguments, "--help"]
     environ = {"PATH": "", "COLUMNS": "80", "LC_ALL": "C.UTF-8"}
-    printed = subprocess.check_output([command, "--help"], text=True, env=environ)
-    assert (generate.GENERATED / f"{name}.txt").read_text() == printed
-    assert f"../generated/{name}.txt" in (DOCS / "commands" / f"{name}.rst").read_text()
+    printed = subprocess.check_output(command, text=True, env=environ)
+    page = generate.page(name)
+    assert (generate.GENERATED / f"{page}.txt").read_text() == printed
+    assert f"../generated/{page}.txt" in (DOCS / "commands" / f"{page}.rst").read_text()
 
 
-@pytest.mark.parametrize("name", generate.COMMANDS)
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_each_option_is_on_the_commands_page(name):
-    text = (generate.GENERATED / f"{name}.txt").read_text()
+    text = (generate.GENERATED / f"{generate.page(name)}.txt").read_text()
     for param in generate.command(name).params:
         for option in [*param.opts, *param.secondary_opts]:
             assert option in text or param.param_type_name == "argument"
