@@ -5,8 +5,21 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAINTS := requirements/lock.txt
 
+# The files of benchmarks/ that can be started.
+BENCHMARKS = $(shell grep -l __main__ benchmarks/*.py | sort | sed 's|/|.|; s|\.py$$||')
+
+# Of the Lambda zip: x86_64 or arm64, and the version of Python chosen in AWS.
+LAMBDA_ARCH ?= x86_64
+LAMBDA_PYTHON ?= 3.11
+LAMBDA_ZIP ?= lambda.zip
+
+# Of the image: runtime, dev or kinto, and options of docker, podman or buildah.
+TARGET ?= runtime
+BUILDFLAGS ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help install run stop test format lint types
+.PHONY: help install run stop test format lint types \
+	functional bench docs lock docker lambda.zip
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +28,7 @@ $(INSTALLED): setup.py $(CONSTRAINTS)
 	@echo "Making $(VENV) with everything that buildhub needs: a minute or two, once."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --upgrade -c $(CONSTRAINTS) pip setuptools wheel
-	@$(BIN)/pip install --quiet -c $(CONSTRAINTS) -e '.[dev]'
+	@$(BIN)/pip install -qq -c $(CONSTRAINTS) -e '.[dev]'
 	@touch $@
 
 install: $(INSTALLED)  ## Make .venv with buildhub and what developing it needs
@@ -29,11 +42,47 @@ stop: $(INSTALLED)  ## Stop the Kinto that `make run` has started
 test: lint types  ## Check everything: style, types, unit and functional tests with coverage
 	$(BIN)/pytest --cov=buildhub --cov-report=term:skip-covered
 
+functional: $(INSTALLED)  ## Only the tests on real servers
+	$(BIN)/pytest tests/functional
+
+bench: $(INSTALLED)  ## Measure what the documentation claims of speed and memory (minutes)
+	@for one in $(BENCHMARKS); do echo "$$one"; $(BIN)/python -m $$one || exit 1; done
+
 format: $(INSTALLED)  ## Format the code
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 lint: $(INSTALLED)  ## Check style and formatting
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/shellcheck .docker/*.sh
 
 types: $(INSTALLED)  ## Check the types
 	$(BIN)/mypy
+
+docs: $(INSTALLED)  ## Build the documentation: docs/_build/html/index.html
+	$(BIN)/python -m docs.generate
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+
+lock:  ## Write the newest versions that fit setup.py to the lock, to be tested then
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet --upgrade pip setuptools wheel
+	$(VENV)-lock/bin/pip install --quiet -e '.[dev]'
+	echo "# What buildhub is tested with. Made by: make lock" > $(CONSTRAINTS)
+	$(VENV)-lock/bin/pip freeze --all --exclude-editable | LC_ALL=C sort -f >> $(CONSTRAINTS)
+	rm -rf $(VENV)-lock
+
+docker:  ## Build the image with docker, podman or buildah (TARGET=runtime|dev|kinto)
+	.docker/build.sh $(TARGET) buildhub$(if $(filter-out runtime,$(TARGET)),:$(TARGET)) $(BUILDFLAGS)
+
+ifdef IN_DOCKER
+lambda.zip:  ## Make the zip for AWS Lambda (LAMBDA_ARCH=x86_64|arm64, LAMBDA_PYTHON, IN_DOCKER=1)
+	$(MAKE) docker TARGET=dev
+	$(or $(ENGINE),docker) run --rm -e LAMBDA_ARCH=$(LAMBDA_ARCH) -e LAMBDA_PYTHON=$(LAMBDA_PYTHON) \
+		buildhub:dev lambda.zip > $(LAMBDA_ZIP).part
+	mv $(LAMBDA_ZIP).part $(LAMBDA_ZIP)
+else
+lambda.zip: $(INSTALLED)
+	$(BIN)/python .lambda/build.py --arch $(LAMBDA_ARCH) --python $(LAMBDA_PYTHON) \
+		--output $(LAMBDA_ZIP)
+endif

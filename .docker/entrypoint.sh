@@ -1,0 +1,53 @@
+#!/bin/sh
+# What the container does: one subcommand, or any other command. Each is started with `exec`,
+# so that it is process 1 and SIGTERM (docker stop) reaches it.
+set -eu
+
+usage() {
+    cat <<'END'
+Usage: docker run [-i] [-e VARIABLE=VALUE]... IMAGE COMMAND [OPTIONS]
+
+  inventory-to-records       read S3 inventories (CSV), write records (one JSON object a line)
+  to-kinto                   read records, store them on a Kinto server
+  latest-inventory-to-kinto  fetch the newest inventories and store what is new
+  lambda.zip                 write the zip file for AWS Lambda to standard output (dev image)
+  test                       run all checks and tests (dev image)
+  lint                       check style and types only (dev image)
+  version                    print the version of buildhub
+
+Anything else is executed as it is. COMMAND --help tells more of the first three.
+END
+}
+
+only_in_dev() {
+    if [ "${BUILDHUB_IMAGE:-}" != dev ]; then
+        echo "\`$1\` needs the dev image: build it with \`make docker TARGET=dev\`," \
+            "then \`docker run buildhub:dev $1\`." >&2
+        exit 2
+    fi
+}
+
+case "${1:-help}" in
+help | -h | --help)
+    usage
+    ;;
+version)
+    exec python -c 'import buildhub; print("buildhub", buildhub.__version__)'
+    ;;
+lambda.zip)
+    only_in_dev "$1"
+    if [ -t 1 ]; then
+        echo "This writes a zip file: run it without -t and with > lambda.zip behind it." >&2
+        exit 2
+    fi
+    make lambda.zip LAMBDA_ZIP=/tmp/lambda.zip >&2
+    exec cat /tmp/lambda.zip
+    ;;
+test | lint)
+    only_in_dev "$1"
+    exec make "$1"
+    ;;
+*)
+    exec "$@"
+    ;;
+esac

@@ -1,0 +1,37 @@
+"""Sphinx's configuration. `make docs` builds with warnings as errors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import buildhub  # noqa: E402
+
+project = "buildhub"
+author = "The buildhub authors"
+copyright = "Mozilla"
+version = release = buildhub.__version__
+
+extensions = ["sphinx.ext.autosummary"]
+autosummary_generate = False
+
+# What is generated is included in other pages.
+exclude_patterns = ["_build", "generated"]
+nitpicky = True
+# The modules are described where they are listed, and nowhere else.
+nitpick_ignore_regex = [("py:obj", r"buildhub\..*")]
+
+html_theme = "alabaster"
+html_theme_options = {
+    "description": buildhub.__doc__.strip(),
+    "page_width": "1080px",
+    "fixed_sidebar": True,
+    "font_size": "16px",
+    "code_font_size": "0.8em",
+}
+html_show_copyright = False
+# Fonts and scripts come from the pages' own server: they can be read without the internet.
+html_copy_source = False

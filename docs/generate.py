@@ -1,0 +1,172 @@
+"""Writes the parts of the documentation that come from the code: ``docs/generated/``.
+
+``make docs`` runs it. What it writes is committed, so that it can be read and compared where
+the repository is, and a test fails when it is not what the code says today.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from buildhub import lambda_s3_event, lambda_s3_inventory
+from buildhub.settings import VARIABLES, Variable
+from docs import drawing
+
+DOCS = Path(__file__).parent
+GENERATED = DOCS / "generated"
+
+COMMANDS = ("inventory-to-records", "to-kinto", "latest-inventory-to-kinto")
+
+#: The event Lambda on the command line. It isn't installed as a command: it's for trials.
+EVENT_LAMBDA = "python -m buildhub.lambda_s3_event"
+
+LAMBDAS = {"inventory Lambda": lambda_s3_inventory, "event Lambda": lambda_s3_event}
+
+
+def command(name: str) -> click.Command:
+    """The click command behind a command's name."""
+    module = "s3_event" if name == EVENT_LAMBDA else name.replace("-", "_")
+    found: click.Command = import_module(f"buildhub.commands.{module}").main
+    return found
+
+
+def help_text(name: str) -> str:
+    """What ``NAME --help`` prints on a terminal of 80 columns: click leaves two of them free."""
+    main = command(name)
+    with click.Context(
+        main, info_name=name, **main.context_settings | {"terminal_width": 78}
+    ) as context:
+        return main.get_help(context) + "\n"
+
+
+def page(name: str) -> str:
+    """The name of a command's page, and of the file with its help."""
+    return name.rpartition(".")[2]
+
+
+def heeds(name: str, variable: Variable) -> bool:
+    """Whether a command heeds a variable, in other words has an option for it."""
+    return variable.name in {param.name for param in command(name).params}
+
+
+def users(variable: Variable) -> list[str]:
+    """Who heeds a variable: commands, as references, and the Lambdas."""
+    found = [f":doc:`/commands/{name}`" for name in COMMANDS if heeds(name, variable)]
+    # The inventory Lambda is the run of the last command.
+    if heeds(COMMANDS[-1], variable):
+        found.append("inventory Lambda")
+    if heeds(EVENT_LAMBDA, variable):
+        found.append(f":doc:`event Lambda </commands/{page(EVENT_LAMBDA)}>`")
+    return found
+
+
+def lambda_defaults(variable: Variable) -> str:
+    """What the default is in the Lambdas, where it is another one there."""
+    differs = {
+        name: module.DEFAULTS[variable.name]
+        for name, module in LAMBDAS.items()
+        if variable.name in module.DEFAULTS
+    }
+    if len(set(differs.values())) == 1 and len(differs) == len(LAMBDAS):
+        return f"; in the Lambdas ``{next(iter(differs.values()))}``"
+    return "".join(f"; in the {name} ``{default}``" for name, default in differs.items())
+
+
+def options(variable: Variable) -> list[str]:
+    """The names of the variable's option, as the commands declare them."""
+    names: dict[str, None] = {}
+    for name in COMMANDS:
+        for param in command(name).params:
+            if param.name == variable.name:
+                names |= dict.fromkeys([*param.opts, *param.secondary_opts])
+    return sorted(names, key=lambda option: (option.startswith("--"), option))
+
+
+def variables() -> str:
+    """The page's part on each variable, in the table's order."""
+    return "\n".join(line for variable in VARIABLES.values() for line in _variable(variable))
+
+
+def _variable(variable: Variable) -> Iterator[str]:
+    default = variable.default_text or f"``{variable.default}``"
+    yield f".. envvar:: {variable.env}"
+    yield ""
+    yield f"   {variable.help}"
+    yield ""
+    yield f"   :Type: {variable.kind}{', a secret' if variable.secret else ''}"
+    yield f"   :Default: {default}{lambda_defaults(variable)}"
+    if variable.secret:
+        yield f"   :From a file: ``{variable.env}_FILE``"
+    yield f"   :Option: {', '.join(f'``{name}``' for name in options(variable)) or 'none'}"
+    yield f"   :Heeded by: {', '.join(users(variable))}"
+    yield ""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a record, from ``jobs/initialization.yml``."""
+    content = yaml.safe_load((DOCS.parent / "jobs" / "initialization.yml").read_text())
+    found: dict[str, Any] = content["buckets"]["build-hub"]["collections"]["releases"]["data"]
+    return dict(found["schema"])
+
+
+def fields(of: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Each field's dotted name, its part of the schema, and whether it is always there."""
+    for name, part in of["properties"].items():
+        always = name in of.get("required", ())
+        if part["type"] == "object":
+            yield from fields(part, f"{prefix}{name}.")
+        else:
+            yield prefix + name, part, always
+
+
+def fields_table() -> str:
+    """A table of all fields."""
+    rows = [("Field", "Type", "Always", "What it is")]
+    for name, part, always in fields(schema()):
+        kind = part.get("format", part["type"])
+        choices = ", ".join(f"``{choice}``" for choice in part.get("enum", ()))
+        what = part["description"] + (f" One of {choices}." if choices else "")
+        rows.append((f"``{name}``", kind, "yes" if always or name == "id" else "", what))
+    return "\n".join(_list_table(rows, widths=(22, 12, 8, 58))) + "\n"
+
+
+def _list_table(rows: Iterable[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
+    yield ".. list-table::"
+    yield "   :header-rows: 1"
+    yield f"   :widths: {' '.join(map(str, widths))}"
+    yield ""
+    for row in rows:
+        for index, cell in enumerate(row):
+            yield f"   {'  ' if index else '* '}- {cell}".rstrip()
+
+
+def output(*arguments: str) -> str:
+    """What a program of the repository prints."""
+    return subprocess.run(
+        arguments, cwd=DOCS.parent, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def everything() -> dict[Path, str]:
+    """Each file that is generated, and its content of today."""
+    programs = (*COMMANDS, EVENT_LAMBDA)
+    files = {GENERATED / f"{page(name)}.txt": help_text(name) for name in programs}
+    files[GENERATED / "variables.rst"] = variables()
+    files[GENERATED / "fields.rst"] = fields_table()
+    files[GENERATED / "container.txt"] = output(".docker/entrypoint.sh", "help")
+    files[GENERATED / "make.txt"] = output("make", "--no-print-directory", "help")
+    files[DOCS / "overview.svg"] = drawing.svg((DOCS / "overview.txt").read_text())
+    return files
+
+
+if __name__ == "__main__":
+    GENERATED.mkdir(exist_ok=True)
+    for path, text in everything().items():
+        path.write_text(text)
