@@ -138,8 +138,9 @@ class Finder:
     """Finds the metadata of builds: what is known at once, the rest from the archive.
 
     ``keep_absent`` false (Lambdas) trusts no earlier answer "there is none". ``trust_listings``
-    false (events) also asks for files that a listing may not show yet. ``clock`` gives seconds
-    since the epoch.
+    false (events) also asks for files that a listing may not show yet. So many ``searches`` go
+    on at a time, in the order in which they were asked for; None does not limit them. ``clock``
+    gives seconds since the epoch.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class Finder:
         *,
         keep_absent: bool = True,
         trust_listings: bool = True,
+        searches: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._archive = archive
@@ -158,6 +160,10 @@ class Finder:
         self._clock = clock
         self._started = clock()
         self._under_way: dict[Place, asyncio.Task[Metadata | None]] = {}
+        self._readings: dict[str, asyncio.Task[Metadata | None]] = {}
+        # A search that was begun is ended before the next begins: with a queue of single requests
+        # the first record would have to wait for the first request of every other search.
+        self._turns = asyncio.Semaphore(searches) if searches else contextlib.nullcontext()
 
     def known(self, place: Place, date: str) -> Metadata | Unknown | None:
         """The metadata, None if there is none, or ``UNKNOWN``; never asks the network.
@@ -190,20 +196,37 @@ class Finder:
             del self._under_way[place]
 
     async def _search(self, place: Place, date: str) -> Metadata | None:
-        if isinstance(place, ReleasePlace):
-            number = self._highest_known(place.candidates, date)
-            if isinstance(number, Unknown):
-                number = await self._list_builds(place.candidates, date)
-            if number is None:
-                return None
-            place = place.in_build(number)
-        found = self._known_at(_address(place), date)
-        if isinstance(found, Unknown):
-            if isinstance(place, NightlyPlace):
-                found = await self._read_nightly(place)
-            else:
-                found = await self._read_candidate(place)
-            self._answers.put(_address(place), Answer(found, date, self._clock()))
+        async with self._turns:
+            if isinstance(place, ReleasePlace):
+                number = self._highest_known(place.candidates, date)
+                if isinstance(number, Unknown):
+                    number = await self._list_builds(place.candidates, date)
+                if number is None:
+                    return None
+                place = place.in_build(number)
+            found = self._known_at(_address(place), date)
+            return await self._reading(place, date) if isinstance(found, Unknown) else found
+
+    def _reading(
+        self, place: NightlyPlace | CandidatePlace, date: str
+    ) -> asyncio.Task[Metadata | None]:
+        """One reading of a place, also where a release and its candidate ask at the same time."""
+        address = _address(place)
+        reading = self._readings.get(address)
+        if reading is None:
+            reading = asyncio.ensure_future(self._read_and_keep(place, date))
+            self._readings[address] = reading
+            reading.add_done_callback(lambda _: self._readings.pop(address))
+        return reading
+
+    async def _read_and_keep(
+        self, place: NightlyPlace | CandidatePlace, date: str
+    ) -> Metadata | None:
+        if isinstance(place, NightlyPlace):
+            found = await self._read_nightly(place)
+        else:
+            found = await self._read_candidate(place)
+        self._answers.put(_address(place), Answer(found, date, self._clock()))
         return found
 
     async def _read_nightly(self, place: NightlyPlace) -> Metadata | None:
@@ -304,7 +327,12 @@ async def open_finder(settings: Settings, *, keep_absent: bool = True) -> AsyncI
     )
     with contextlib.closing(Answers(settings.cache_folder, settings.archive_url)) as answers:
         async with archive:
-            yield Finder(archive, answers, keep_absent=keep_absent)
+            yield Finder(
+                archive,
+                answers,
+                keep_absent=keep_absent,
+                searches=settings.nb_parallel_requests,
+            )
 
 
 @functools.lru_cache(maxsize=4096)

@@ -70,6 +70,12 @@ def _signals(stop: Stop) -> Iterator[asyncio.Future[None]]:
         loop.remove_reader(stop.fileno())
 
 
+def _nobody_may_ask(reading: asyncio.Future[Any]) -> None:
+    """A signal ends both the reading and its reader: nobody is left to look at its error."""
+    if not reading.cancelled():
+        reading.exception()
+
+
 class Pipeline:
     """Recognises builds, finds their metadata, makes their records.
 
@@ -123,7 +129,9 @@ class Pipeline:
             if not self._window and reading is None:
                 entries = read()  # nothing is under way that a blocked event loop would delay
             else:
-                reading = reading or asyncio.ensure_future(asyncio.to_thread(read))
+                if reading is None:
+                    reading = asyncio.ensure_future(asyncio.to_thread(read))
+                    reading.add_done_callback(_nobody_may_ask)
                 await self._wait(stopped, reading)
                 if not reading.done():
                     yield self._ready()

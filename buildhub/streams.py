@@ -33,6 +33,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        self._abandoned = False
         self._reader, self._writer = os.pipe()
 
     def set(self, signum: int, _frame: FrameType | None = None) -> None:
@@ -46,13 +47,13 @@ class Stop:
         return self._reader
 
     def check(self) -> None:
-        """Raise :class:`Interrupted` if a signal has come."""
-        if self.signum is not None:
-            raise Interrupted(self.signum)
+        """Raise :class:`Interrupted` if a signal has come, or all was abandoned."""
+        if self.signum is not None or self._abandoned:
+            raise Interrupted(self.signum or 0)
 
     def abandon(self) -> None:
         """Wake a thread that waits for input which nobody wants any more."""
-        self.signum = self.signum or 0
+        self._abandoned = True
         os.write(self._writer, b"!")
 
     def close(self) -> None:

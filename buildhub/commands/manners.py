@@ -74,7 +74,11 @@ def run(
 
 def _status(main: Callable[[Settings, Stop], bool], settings: Settings, stop: Stop) -> int:
     try:
-        return 0 if main(settings, stop) else FAILED
+        all_well = main(settings, stop)
+        if stop.signum is not None:
+            # The end of the input may be the signal's doing: Ctrl-C ends all of a pipe.
+            return 128 + stop.signum
+        return 0 if all_well else FAILED
     except Interrupted as interruption:
         return 128 + interruption.signum
     except BrokenPipeError:
