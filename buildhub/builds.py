@@ -217,5 +217,6 @@ def candidate_pattern(folders: Sequence[str] = PRODUCT_FOLDERS) -> re.Pattern[by
     pattern = rf"""
         pub/ (?: (?<= "pub/ ) {place} [^"]*+ | (?<! "pub/ ) {place} [^",\r\n]*+ )
         (?i: (?<= {ends} ) )
+        (?<! \.tests\.tar\.gz )  # the most frequent of all that end like a build and are none
     """
     return re.compile(pattern.encode(), re.VERBOSE)

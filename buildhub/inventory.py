@@ -111,12 +111,13 @@ class Reader:
         """The schema, if every row of the block is ASCII, quoted, and has all its columns."""
         first = block.count(b'","', 0, block.find(b"\n")) + 1
         schema = self._schema or _BY_NUMBER.get(first)
+        # Any row of another form changes the number of separators, or has a byte that is no ASCII.
         regular = (
             schema is not None
             and block.startswith(b'"')
-            and block.rstrip(b"\n").endswith(b'"')
-            and block.count(b'"\n"') == rows - 1
+            and block.endswith((b'"\n', b'"'))
             and block.count(b'","') == rows * (schema.columns - 1)
+            and b"\r" not in block
             and block.isascii()
         )
         return schema if regular else None
