@@ -289,3 +289,17 @@ def test_the_lambda_returns_its_figures(run: Run, container: LambdaRuntime) -> N
         len(builds(OTHERS)),
     ]
     assert not any(one["error"] or one["failed"] for one in answer["inventories"])
+
+
+def test_what_the_lambda_has_no_time_for_is_done_by_the_next(
+    run: Run, container: LambdaRuntime
+) -> None:
+    run.archive.latency = 3
+    answer = container.invoke({}, seconds=12)
+    assert [task["inventory"] for task in answer["remaining"]] == ["firefox", "archive"]
+    assert not run.has_all(FIREFOX, OTHERS)
+    run.archive.latency = 0
+    answer = container.invoke(answer)
+    assert "remaining" not in answer
+    assert run.has_all(FIREFOX, OTHERS)
+    assert container.cold_starts == 1
