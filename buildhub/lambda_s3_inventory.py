@@ -71,7 +71,9 @@ def _stop_in_time(context: Any) -> Iterator[Stop]:
     timer = None
     if context is not None:
         left = context.get_remaining_time_in_millis() / 1000
-        timer = threading.Timer(left - min(left * KEPT_BACK, KEPT_BACK_SECONDS), stop.abandon)
+        kept_back = min(left * KEPT_BACK, KEPT_BACK_SECONDS)
+        stop.grace = min(stop.grace, kept_back / 2)  # the other half is for Kinto
+        timer = threading.Timer(left - kept_back, stop.abandon)
         timer.daemon = True
         timer.start()
     try:

@@ -26,9 +26,6 @@ from .streams import Stop
 #: Entries that may wait for the archive at the same time. Some 90 share one answer.
 WINDOW = 10_000
 
-#: Seconds that requests under way are given to end after a signal.
-GRACE = 5.0
-
 
 @dataclass
 class Account:
@@ -117,7 +114,7 @@ class Pipeline:
                     yield ready
                     stop.check()
         except Interrupted:
-            await self._finish_what_is_under_way()
+            await self._finish_what_is_under_way(stop.grace)
             yield self._ready()
             raise
 
@@ -227,7 +224,7 @@ class Pipeline:
             return None
         return self._finish(waiting.entry, waiting.build, metadata)
 
-    async def _finish_what_is_under_way(self) -> None:
+    async def _finish_what_is_under_way(self, seconds: float) -> None:
         searches = [w.search for w in self._window if isinstance(w, _Waiting)]
         if searches:
-            await asyncio.wait(searches, timeout=GRACE)
+            await asyncio.wait(searches, timeout=seconds)

@@ -24,6 +24,9 @@ from .errors import BadInput, Interrupted
 #: Bytes asked for at once: the largest pipe that Linux gives to a user.
 CHUNK = 1 << 20
 
+#: Seconds that requests under way are given to end after a signal.
+GRACE = 5.0
+
 _GZIP_MAGIC = b"\x1f\x8b"
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists on Linux only
 
@@ -34,6 +37,7 @@ class Stop:
     def __init__(self) -> None:
         self.signum: int | None = None
         self._abandoned = False
+        self.grace = GRACE  #: seconds that what is under way is given to end
         self._reader, self._writer = os.pipe()
 
     def set(self, signum: int, _frame: FrameType | None = None) -> None:

@@ -1,0 +1,305 @@
+"""The whole run, as cron and Lambda start it: inventories in S3 → records in a real Kinto."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from .. import s3_bucket
+from ..archive_files import File
+from ..archive_server import ArchiveServer
+from ..archive_tree import nightly_tree, release_tree
+from ..faulty_proxy import Answer, FaultyProxy, before, cut_at, damaged, unavailable
+from ..lambda_runtime import LambdaRuntime
+from ..s3_bucket import Bucket
+from ..servers import Kinto
+
+pytestmark = pytest.mark.functional
+
+ROOT = Path(__file__).parents[2]
+COMMAND = str(Path(sys.executable).with_name("latest-inventory-to-kinto"))
+YESTERDAY, TODAY, TOMORROW = "2017-08-09T00-12Z", "2017-08-10T00-11Z", "2017-08-11T00-10Z"
+
+SMALL = {"platforms": ("linux-x86_64", "win64"), "locales": ("en-US", "fr")}
+FIREFOX = release_tree("firefox", "54.0", **SMALL) | nightly_tree("firefox", **SMALL)
+OTHERS = release_tree("thunderbird", "52.2.0", (1,), **SMALL) | nightly_tree(
+    "mobile", platforms=("android-api-15",), locales=("multi", "en-US")
+)
+LATER = nightly_tree("firefox", moment="2017-08-10-10-00-25", **SMALL)
+
+
+def builds(tree: dict[str, File]) -> list[str]:
+    """The keys of a tree that are to have a record."""
+    return [key for key, file in tree.items() if file.body is None]
+
+
+def csv(tree: dict[str, File], *, members: int = 1) -> bytes:
+    """A file of an inventory that lists ``tree``, and what is no build beside it."""
+    objects = [(key, file.size, f"{file.date[:-1]}.000Z") for key, file in tree.items()]
+    objects.append(("pub/firefox/releases/54.0/SHA512SUMS", 1000, "2017-06-13T12:00:00.000Z"))
+    return s3_bucket.packed(s3_bucket.rows(objects, "net-mozaws-prod-delivery-x"), members)
+
+
+def halves(tree: dict[str, File]) -> list[bytes]:
+    """``tree`` in two files, the second of several gzip members."""
+    middle, items = len(tree) // 2, list(tree.items())
+    return [csv(dict(items[:middle])), csv(dict(items[middle:]), members=3)]
+
+
+class Run:
+    """The command, what it talks to, and folders of its own."""
+
+    def __init__(
+        self, bucket: Bucket, s3: FaultyProxy, archive: ArchiveServer, kinto: Kinto, folder: Path
+    ) -> None:
+        self.bucket, self.s3, self.archive, self.kinto = bucket, s3, archive, kinto
+        self.cache = folder / "cache"
+        self.variables = {
+            "SERVER_URL": kinto.url,
+            "ARCHIVE_URL": archive.url,
+            "AWS_ENDPOINT_URL": s3.url,
+            "CACHE_FOLDER": str(self.cache),
+            "CSV_DOWNLOAD_DIRECTORY": str(folder / "csv"),
+            "NB_RETRY_REQUEST": "1",
+            "TIMEOUT_SECONDS": "30",
+        }
+        own = ("PATH", "HOME", "LANG", "PYTHONPATH")
+        inherited = {name: os.environ[name] for name in own if name in os.environ}
+        self.environ = inherited | self.variables
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [COMMAND, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=self.environ,
+            timeout=60,
+        )
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[subprocess.Popen[bytes]]:
+        process = subprocess.Popen(
+            [COMMAND], env=self.environ, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(timeout=30)
+
+    def moments(self) -> dict[str, int]:
+        """When each record was last written, by the key of its file."""
+        return {
+            one["download"]["url"].removeprefix(self.archive.url): one["last_modified"]
+            for one in self.kinto.records().values()
+        }
+
+    def has_all(self, *trees: dict[str, File]) -> bool:
+        return sorted(self.moments()) == sorted(key for tree in trees for key in builds(tree))
+
+
+@pytest.fixture(scope="module")
+def _bucket() -> Iterator[Bucket]:
+    with s3_bucket.running() as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def run(_bucket: Bucket, kinto: Kinto, tmp_path: Path) -> Iterator[Run]:
+    """Two inventories of today; yesterday's list what nobody has."""
+    _bucket.empty()
+    absent = nightly_tree("firefox", moment="2016-01-01-10-00-25", **SMALL)
+    _bucket.add_inventory("firefox", YESTERDAY, [csv(absent)])
+    _bucket.add_inventory("firefox", TODAY, halves(FIREFOX))
+    _bucket.add_inventory("archive", TODAY, halves(OTHERS))
+    with (
+        before(_bucket.url) as s3,
+        ArchiveServer(FIREFOX | OTHERS | LATER) as archive,
+    ):
+        yield Run(_bucket, s3, archive, kinto, tmp_path)
+
+
+def columns(table: str) -> dict[str, dict[str, str]]:
+    """The table's figures, by inventory."""
+    lines = table.splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("inventory "))
+    names = lines[start].split()
+    rows = [line.split(maxsplit=len(names) - 1) for line in lines[start + 1 : start + 3]]
+    return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
+
+
+def test_an_empty_server_has_it_all_in_one_run(run: Run) -> None:
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert run.has_all(FIREFOX, OTHERS)
+    table = columns(done.stderr)
+    assert list(table) == ["firefox", "archive"]
+    for inventory, tree in (("firefox", FIREFOX), ("archive", OTHERS)):
+        expected = str(len(builds(tree)))
+        assert table[inventory]["rows"] == str(len(tree) + 2)
+        assert table[inventory]["builds"] == table[inventory]["created"] == expected
+        assert table[inventory]["failed"] == table[inventory]["refused"] == "0"
+
+
+def test_a_second_run_downloads_and_writes_nothing(run: Run) -> None:
+    assert run().returncode == 0
+    before_it, fetched = run.moments(), len(run.s3.fetched(".csv.gz"))
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert run.moments() == before_it
+    assert fetched == len(run.s3.fetched(".csv.gz")) == 4
+    table = columns(done.stderr)
+    assert table["firefox"]["unchanged"] == str(len(builds(FIREFOX)))
+    assert table["firefox"]["created"] == table["firefox"]["updated"] == "0"
+
+
+def test_tomorrow_only_what_is_new_is_written(run: Run) -> None:
+    assert run().returncode == 0
+    before_it = run.moments()
+    keys = run.bucket.add_inventory("firefox", TOMORROW, [*halves(FIREFOX), csv(LATER)])
+    run.s3.seen.clear()
+    assert run().returncode == 0
+    after = run.moments()
+    assert {key: after[key] for key in before_it} == before_it
+    assert sorted(after.keys() - before_it.keys()) == sorted(builds(LATER))
+    assert [keys[-1] in seen.path for seen in run.s3.fetched(".csv.gz")] == [True]
+
+
+def test_a_folder_that_has_no_manifest_yet_is_passed_over(run: Run) -> None:
+    run.bucket.put(s3_bucket.PREFIX.format("firefox") + f"{TOMORROW}/manifest.checksum", b"?")
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert run.has_all(FIREFOX, OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("broken", "other"), [("archive", FIREFOX), ("firefox", OTHERS)], ids=["last", "first"]
+)
+def test_an_inventory_that_fails_does_not_stop_the_other(
+    run: Run, broken: str, other: dict[str, File]
+) -> None:
+    run.bucket.add_inventory(broken, TOMORROW, [b"ORC"], fileFormat="ORC")
+    done = run()
+    assert done.returncode == 1
+    assert f"{broken} is not complete: " in done.stderr
+    assert "ORC" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert run.has_all(other)
+
+
+@pytest.mark.parametrize(
+    "fault", [cut_at(100), damaged, unavailable], ids=["broken off", "damaged", "503"]
+)
+def test_a_download_that_fails_once_is_tried_again(
+    run: Run, fault: Callable[[Answer], Answer]
+) -> None:
+    run.s3.fault(".csv.gz", fault)
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert len(run.s3.fetched(".csv.gz")) == 5
+    assert run.has_all(FIREFOX, OTHERS)
+
+
+def test_a_run_leaves_another_alone(run: Run) -> None:
+    run.cache.mkdir()
+    lock = run.cache / "buildhub-run.lock"
+    with lock.open("w") as file:
+        file.write("4711\n")
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = run()
+    assert done.returncode == 1
+    assert f"Another run is going (process 4711, lock {lock})" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not run.s3.seen
+    assert run().returncode == 0
+    assert run.has_all(FIREFOX, OTHERS)
+
+
+def test_a_run_that_was_killed_is_made_good_by_the_next(run: Run) -> None:
+    def held(answer: Answer) -> Answer:
+        run.s3.held_after = len(answer.body) // 2
+        run.s3.flowing.clear()
+        return answer
+
+    run.s3.fault(".csv.gz", lambda answer: answer, held)
+    with run.started() as process:
+        assert run.s3.holding.wait(30)
+        deadline = time.monotonic() + 30
+        some: dict[str, int] = {}
+        while not some and time.monotonic() < deadline:
+            time.sleep(0.05)
+            with contextlib.suppress(requests.HTTPError):  # no collection yet
+                some = run.moments()
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(timeout=30) == -signal.SIGKILL
+    run.s3.flowing.set()
+    some = run.moments()
+    assert 0 < len(some) < len(builds(FIREFOX))
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert run.has_all(FIREFOX, OTHERS)
+    assert {key: run.moments()[key] for key in some} == some
+
+
+def test_a_dry_run_writes_nothing(run: Run) -> None:
+    assert run("--inventory", "archive").returncode == 0
+    before_it = run.moments()
+    done = run("--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert run.moments() == before_it
+    table = columns(done.stderr)
+    assert table["firefox"]["created"] == str(len(builds(FIREFOX)))
+    assert table["archive"]["unchanged"] == str(len(builds(OTHERS)))
+
+
+@pytest.fixture
+def container(run: Run, tmp_path: Path) -> Iterator[LambdaRuntime]:
+    """The Lambda; its code is ours, what it needs is what is installed here."""
+    packages = f"{ROOT}:{sysconfig.get_path('purelib')}"
+    variables = run.variables | {"PYTHONPATH": packages, "NB_PARALLEL_REQUESTS": "1"}
+    handler = "buildhub.lambda_s3_inventory.lambda_handler"
+    with LambdaRuntime(handler, tmp_path, variables) as container:
+        yield container
+
+
+def test_the_lambda_returns_its_figures(run: Run, container: LambdaRuntime) -> None:
+    answer = container.invoke({})
+    assert run.has_all(FIREFOX, OTHERS)
+    assert list(answer) == ["inventories"]
+    assert [(one["inventory"], one["manifest"]) for one in answer["inventories"]] == [
+        ("firefox", TODAY),
+        ("archive", TODAY),
+    ]
+    assert [one["created"] for one in answer["inventories"]] == [
+        len(builds(FIREFOX)),
+        len(builds(OTHERS)),
+    ]
+    assert not any(one["error"] or one["failed"] for one in answer["inventories"])
+
+
+def test_what_the_lambda_has_no_time_for_is_done_by_the_next(
+    run: Run, container: LambdaRuntime
+) -> None:
+    run.archive.latency = 3
+    answer = container.invoke({}, seconds=12)
+    assert [task["inventory"] for task in answer["remaining"]] == ["firefox", "archive"]
+    assert not run.has_all(FIREFOX, OTHERS)
+    run.archive.latency = 0
+    answer = container.invoke(answer)
+    assert "remaining" not in answer
+    assert run.has_all(FIREFOX, OTHERS)
+    assert container.cold_starts == 1
