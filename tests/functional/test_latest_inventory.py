@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from .. import s3_bucket
+from .. import gate, s3_bucket
 from ..archive_files import File
 from ..archive_server import ArchiveServer
 from ..archive_tree import nightly_tree, release_tree
@@ -253,6 +253,26 @@ def test_a_run_that_was_killed_is_made_good_by_the_next(run: Run) -> None:
     assert done.returncode == 0, done.stderr
     assert run.has_all(FIREFOX, OTHERS)
     assert {key: run.moments()[key] for key in some} == some
+
+
+def test_a_kinto_that_is_away_for_five_seconds_is_waited_for(run: Run) -> None:
+    def held(answer: Answer) -> Answer:
+        run.s3.held_after = len(answer.body) // 2
+        run.s3.flowing.clear()
+        return answer
+
+    run.s3.fault(".csv.gz", lambda answer: answer, held)
+    with gate.before(run.kinto.url) as way:
+        run.environ |= {"SERVER_URL": way.url, "NB_RETRY_REQUEST": "5"}
+        with run.started() as process:
+            assert run.s3.holding.wait(30)
+            way.shut()
+            run.s3.flowing.set()
+            time.sleep(5)
+            way.unshut()
+            assert process.wait(timeout=60) == 0
+        assert way.turned_away > 1
+    assert run.has_all(FIREFOX, OTHERS)
 
 
 def test_a_dry_run_writes_nothing(run: Run) -> None:
