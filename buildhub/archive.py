@@ -8,15 +8,16 @@ from collections.abc import Awaitable, Callable, Generator
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
-import aiohttp
 import backoff
-from yarl import URL
 
 from . import USER_AGENT
 from .errors import Fatal, Unreachable
+
+if TYPE_CHECKING:
+    import aiohttp
 
 #: Seconds to get a connection; TIMEOUT_SECONDS is for the whole request.
 CONNECT_SECONDS = 30
@@ -67,17 +68,24 @@ class Archive:
         self._timeout = timeout
         self._flights: dict[tuple[str, str], asyncio.Task[Any]] = {}
         self._failures_in_a_row = 0
-        self._session: aiohttp.ClientSession
+        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Archive:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._parallel),
-            timeout=aiohttp.ClientTimeout(
-                total=self._timeout, sock_connect=min(CONNECT_SECONDS, self._timeout)
-            ),
-            headers={"User-Agent": USER_AGENT},
-        )
         return self
+
+    def _connected(self) -> aiohttp.ClientSession:
+        """The session. A run whose cache knows all never imports aiohttp: it takes 0.1 s."""
+        import aiohttp
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._parallel),
+                timeout=aiohttp.ClientTimeout(
+                    total=self._timeout, sock_connect=min(CONNECT_SECONDS, self._timeout)
+                ),
+                headers={"User-Agent": USER_AGENT},
+            )
+        return self._session
 
     async def __aexit__(
         self,
@@ -86,7 +94,8 @@ class Archive:
         trace: TracebackType | None,
     ) -> None:
         await self.abandon()
-        await self._session.close()
+        if self._session is not None:
+            await self._session.close()
 
     async def abandon(self) -> None:
         """Give up requests that nobody waits for any more, so that nobody later joins them."""
@@ -149,6 +158,9 @@ class Archive:
     async def _request(
         self, method: str, path: str, read: Callable[[aiohttp.ClientResponse], Awaitable[T]]
     ) -> T | None:
+        import aiohttp
+        from yarl import URL
+
         url = URL(self.url + quote(path, safe="/"), encoded=True)
         # Exactly this: with any other the archive answers a folder with a page for people.
         headers = {"Accept": "application/json"} if method == "LIST" else {}
@@ -158,7 +170,7 @@ class Archive:
         verb = "GET" if method == "LIST" else method
         try:
             async with self._limit:
-                async with self._session.request(verb, url, headers=headers) as response:
+                async with self._connected().request(verb, url, headers=headers) as response:
                     if response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
                         return None
                     if response.status == HTTPStatus.TOO_MANY_REQUESTS or response.status >= 500:

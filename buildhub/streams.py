@@ -102,6 +102,14 @@ class _Source(io.RawIOBase):
         self._wait()
         return os.readv(self._fd, [buffer])
 
+    def piece(self) -> bytes:
+        """What is there, as it is: without the copy that ``read`` makes."""
+        if self._ahead:
+            data, self._ahead = self._ahead, b""
+            return data
+        self._wait()
+        return os.read(self._fd, CHUNK)
+
     def starts_with_gzip_magic(self) -> bool:
         """Look at the first two bytes without consuming them."""
         while len(self._ahead) < len(_GZIP_MAGIC):
@@ -152,7 +160,7 @@ def chunks(
         if source.starts_with_gzip_magic():
             yield from _unpacked(source, path)
         else:
-            while data := source.read(CHUNK):
+            while data := source.piece():
                 yield data
     except OSError as error:
         raise BadInput(f"Cannot read {name_of(path)}: {error.strerror}.") from None
