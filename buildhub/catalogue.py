@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,7 +73,8 @@ class Report:
     file: str = ""  #: the one at hand
     files_done: int = 0
     files: int = 0
-    seconds: float = 0
+    began: float = field(default_factory=time.monotonic)
+    ended: float | None = None
     error: str = ""  #: the sentence, if the inventory could not be loaded to its end
     remaining: Task | None = None  #: what is left to do
 
@@ -109,6 +109,11 @@ class Report:
         }
 
     @property
+    def seconds(self) -> float:
+        """How long it took, or takes already."""
+        return (self.ended or time.monotonic()) - self.began
+
+    @property
     def failed(self) -> int:
         """Builds whose metadata could not be fetched, or whose record could not be stored."""
         return self.account.failed + self.summary.failed
@@ -138,7 +143,7 @@ def catch_up(
             for change in initialize(client):
                 logger.info("%s", change)
         with Known(settings.cache_folder, client.target) as known:
-            known.refresh(client)
+            known.refresh(client, check=stop.check)
             run = _Run(settings, client, known, stop, dry_run, progress)
             return asyncio.run(run.load_all(tasks, keep_absent))
 
@@ -171,7 +176,6 @@ class _Run:
             for task in tasks:
                 report = Report(task.inventory, remaining=task)
                 reports.append(report)
-                began = time.monotonic()
                 try:
                     self._stop.check()
                     await self._load(task, report, finder)
@@ -180,7 +184,7 @@ class _Run:
                 except BuildhubError as error:
                     report.error = str(error)
                     logger.error("Inventory %s: %s", task.inventory, error)
-                report.seconds = time.monotonic() - began
+                report.ended = time.monotonic()
                 self._progress(report)
         return reports
 
@@ -196,14 +200,7 @@ class _Run:
         reader = Reader(
             builds.candidate_pattern(), Schema.parse(",".join(manifest.columns)), logger.error
         )
-        pipeline = Pipeline(
-            finder,
-            archive_url=settings.archive_url,
-            products=settings.products,
-            oldest=settings.oldest(datetime.now(UTC)),
-            report=logger.error,
-            remark=logger.info,
-        )
+        pipeline = Pipeline.from_settings(finder, settings)
         report.account = pipeline.account
         paths = download(
             self._s3,

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from .builds import Build, recognise
@@ -21,7 +22,10 @@ from .inventory import Entry
 from .metadata import Finder, Unknown
 from .metadata_places import place_of
 from .records import Metadata, Record, make_record, suspicion
+from .settings import Settings
 from .streams import Stop
+
+logger = logging.getLogger(__name__)
 
 #: Entries that may wait for the archive at the same time. Some 90 share one answer.
 WINDOW = 10_000
@@ -99,6 +103,18 @@ class Pipeline:
         self._report = report
         self._remark = remark
         self._window: deque[_Waiting | Record] = deque()
+
+    @classmethod
+    def from_settings(cls, finder: Finder, settings: Settings) -> Pipeline:
+        """The pipeline that the settings describe; what it has to say goes to the log."""
+        return cls(
+            finder,
+            archive_url=settings.archive_url,
+            products=settings.products,
+            oldest=settings.oldest(datetime.now(UTC)),
+            report=logger.error,
+            remark=logger.info,
+        )
 
     async def records(
         self, read: Callable[[], list[Entry] | None], stop: Stop

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -99,16 +98,8 @@ class _Run:
         self._unread = 0
 
     async def run(self) -> None:
-        settings = self._settings
-        async with open_finder(settings) as finder:
-            pipeline = Pipeline(
-                finder,
-                archive_url=settings.archive_url,
-                products=settings.products,
-                oldest=settings.oldest(datetime.now(UTC)),
-                report=logger.error,
-                remark=logger.info,
-            )
+        async with open_finder(self._settings) as finder:
+            pipeline = Pipeline.from_settings(finder, self._settings)
             self._account = pipeline.account
             batches = self._entries()
             try:
