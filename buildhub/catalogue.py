@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import fcntl
 import logging
 import os
@@ -195,7 +194,8 @@ class _Run:
             if task.manifest
             else self._s3.newest_manifest(task.inventory)
         )
-        left = [f for f in manifest.files if task.files is None or f.key in task.files]
+        manifest = manifest.only(task.files)
+        left = manifest.files
         report.manifest, report.files = manifest.date, len(left)
         reader = Reader(
             builds.candidate_pattern(), Schema.parse(",".join(manifest.columns)), logger.error
@@ -204,7 +204,7 @@ class _Run:
         report.account = pipeline.account
         paths = download(
             self._s3,
-            dataclasses.replace(manifest, files=tuple(left)),
+            manifest,
             settings.csv_download_directory,
             retries=settings.nb_retry_request,
             check=self._stop.check,
