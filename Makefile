@@ -53,7 +53,7 @@ format: $(INSTALLED)  ## Format the code
 
 lint: $(INSTALLED)  ## Check style and formatting
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/hadolint Dockerfile
+	$(BIN)/hadolint --ignore DL3008 Dockerfile
 	$(BIN)/shellcheck .docker/*.sh
 
 types: $(INSTALLED)  ## Check the types

@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.archive_files import File
-from tests.archive_tree import PLATFORMS, archive_name, release_tree
+from tests.support.archive_files import File
+from tests.support.archive_tree import PLATFORMS, archive_name, release_tree
 
 VERSIONS = [f"{major}.0{minor}" for major in range(30, 130) for minor in ("", "b3", ".1", "b7")]
 LOCALES = """

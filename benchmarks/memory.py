@@ -15,9 +15,8 @@ from pathlib import Path
 
 import click
 
-from tests.archive_server import ArchiveServer
-
-from . import inventories
+from benchmarks import inventories
+from tests.support.archive_server import ArchiveServer
 
 COMMAND = Path(sys.executable).parent / "inventory-to-records"
 

@@ -24,16 +24,15 @@ from urllib.parse import quote
 import click
 import requests
 
-from buildhub.event_service import Service
+from benchmarks.slow_kinto import COUNT_HEADER
+from buildhub.events.service import EventService
 from buildhub.lambda_s3_event import DEFAULTS
 from buildhub.settings import Settings
-from tests.archive_server import ArchiveServer
-from tests.archive_tree import candidate_tree
-from tests.locales import LOCALES
-from tests.s3_events import created
-from tests.servers import KINTO_SETTINGS, Kinto, running_kinto
-
-from .slow_kinto import COUNT_HEADER
+from tests.support.archive_server import ArchiveServer
+from tests.support.archive_tree import candidate_tree
+from tests.support.locales import LOCALES
+from tests.support.s3_events import created
+from tests.support.servers import KINTO_SETTINGS, Kinto, running_kinto
 
 PLATFORM = "win64"
 FOLDER = f"pub/firefox/candidates/54.0-candidates/build1/{PLATFORM}/"
@@ -124,7 +123,7 @@ def measure(name: str, run: Callable[[], object], far: Archive, server: Kinto, r
 
 def cold(settings: Settings) -> None:
     """The first invocation of a container."""
-    with Service(settings) as service:
+    with EventService(settings) as service:
         service.handle(created(METADATA))
 
 
@@ -136,7 +135,7 @@ def compare(latency: float, repeat: int) -> None:
         settings = Settings.from_environment(environ, defaults=DEFAULTS)
         measure("naive", lambda: naive(far.url, server), far, server, 1)
         measure("cold", lambda: cold(settings), far, server, repeat)
-        with Service(settings) as service:
+        with EventService(settings) as service:
             service.handle(created(METADATA))
             measure("warm", lambda: service.handle(created(METADATA)), far, server, repeat)
 

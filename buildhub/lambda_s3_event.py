@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import reporting
-from .event_envelopes import is_queue_event
-from .event_service import Service
+from . import logs
+from .events.messages import is_queue_event
+from .events.service import EventService
 from .settings import Settings
 
 #: What differs from a command's defaults: only /tmp can be written in a Lambda, and those who
 #: wait for one metadata file are many.
 DEFAULTS = {"cache_folder": "/tmp", "nb_parallel_requests": "32"}
 
-_warm: Service | None = None
+_warm: EventService | None = None
 
 
 def lambda_handler(event: Any, context: Any = None) -> dict[str, Any]:
@@ -29,28 +29,26 @@ def lambda_handler(event: Any, context: Any = None) -> dict[str, Any]:
     were handled, with each key in it: Lambda sends the event again.
     """
     settings = Settings.from_environment(os.environ, defaults=DEFAULTS)
-    reporting.configure(
-        reporting.VERBOSE, settings.sentry_dsn, secrets=[settings.auth], in_lambda=True
-    )
-    with reporting.unhandled_errors_logged():
+    logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=[settings.auth], in_lambda=True)
+    with logs.unhandled_errors_logged():
         left = context.get_remaining_time_in_millis() / 1000 if context is not None else None
-        account = _service(settings).handle(event, seconds_left=left)
+        result = _service(settings).handle(event, seconds_left=left)
         if is_queue_event(event):
-            if account.problem:
-                reporting.log_error(account.problem)
-            failures = [{"itemIdentifier": message} for message in account.failed_messages]
+            if result.problem:
+                logs.log_error(result.problem)
+            failures = [{"itemIdentifier": message} for message in result.failed_messages]
             return {"batchItemFailures": failures}
-        if account.problem:
-            raise account.problem
-        return account.as_dict()
+        if result.problem:
+            raise result.problem
+        return result.as_dict()
 
 
-def _service(settings: Settings) -> Service:
+def _service(settings: Settings) -> EventService:
     """The one of the invocation before, if its settings are these."""
     global _warm
     if _warm is None or _warm.settings != settings:
         cool_down()
-        _warm = Service(settings).__enter__()
+        _warm = EventService(settings).__enter__()
     return _warm
 
 
@@ -63,6 +61,6 @@ def cool_down() -> None:
 
 
 if __name__ == "__main__":
-    from .commands.s3_event import main
+    from .commands.s3_event_to_kinto import main
 
     main()

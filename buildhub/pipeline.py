@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from .builds import Build, recognise
+from .archive.formats import Metadata
+from .archive.locations import location_of
+from .archive.lookup import MetadataLookup, NotCached
+from .builds.recognise import Build, recognise
 from .errors import Interrupted, Unreachable
-from .inventory import Entry
-from .metadata import Finder, Unknown
-from .metadata_places import place_of
-from .records import Metadata, Record, make_record, suspicion
+from .inventory.reader import InventoryRow
+from .records import Record, invalid_field, make_record
 from .settings import Settings
-from .streams import Stop
+from .signals import CancellationToken
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ WINDOW = 10_000
 
 
 @dataclass
-class Account:
+class PipelineCounts:
     """What became of the builds of a run."""
 
     builds: int = 0
@@ -49,26 +50,26 @@ class Account:
 class _Waiting:
     """A build whose metadata is being looked for."""
 
-    entry: Entry
+    row: InventoryRow
     build: Build
     search: asyncio.Task[Metadata | None]  #: shared by all who need the same metadata
 
 
 @contextlib.contextmanager
-def _signals(stop: Stop) -> Iterator[asyncio.Future[None]]:
+def _signals(cancellation: CancellationToken) -> Iterator[asyncio.Future[None]]:
     """A future that is done once a signal has come."""
     loop = asyncio.get_running_loop()
     stopped = loop.create_future()
 
     def on_signal() -> None:
-        loop.remove_reader(stop.fileno())  # it stays readable
+        loop.remove_reader(cancellation.fileno())  # it stays readable
         stopped.set_result(None)
 
-    loop.add_reader(stop.fileno(), on_signal)
+    loop.add_reader(cancellation.fileno(), on_signal)
     try:
         yield stopped
     finally:
-        loop.remove_reader(stop.fileno())
+        loop.remove_reader(cancellation.fileno())
 
 
 def _nobody_may_ask(reading: asyncio.Future[Any]) -> None:
@@ -81,43 +82,43 @@ class Pipeline:
     """Recognises builds, finds their metadata, makes their records.
 
     ``products`` are the archive's folders to look at; ``oldest``: files last modified before
-    that are skipped. ``report`` is called with one sentence for each build that failed,
-    ``remark`` for each that was skipped for a reason worth knowing.
+    that are skipped. ``on_error`` is called with one sentence for each build that failed,
+    ``on_skip`` for each that was skipped for a reason worth knowing.
     """
 
     def __init__(
         self,
-        finder: Finder,
+        lookup: MetadataLookup,
         *,
         archive_url: str,
         products: Sequence[str],
         oldest: datetime | None,
-        report: Callable[[str], None],
-        remark: Callable[[str], None],
+        on_error: Callable[[str], None],
+        on_skip: Callable[[str], None],
     ) -> None:
-        self.account = Account()
-        self._finder = finder
+        self.counts = PipelineCounts()
+        self._lookup = lookup
         self._archive_url = archive_url
         self._folders = frozenset(products)
         self._oldest = oldest.strftime("%Y-%m-%dT%H:%M:%SZ") if oldest else ""
-        self._report = report
-        self._remark = remark
+        self._on_error = on_error
+        self._on_skip = on_skip
         self._window: deque[_Waiting | Record] = deque()
 
     @classmethod
-    def from_settings(cls, finder: Finder, settings: Settings) -> Pipeline:
+    def from_settings(cls, lookup: MetadataLookup, settings: Settings) -> Pipeline:
         """The pipeline that the settings describe; what it has to say goes to the log."""
         return cls(
-            finder,
+            lookup,
             archive_url=settings.archive_url,
             products=settings.products,
             oldest=settings.oldest(datetime.now(UTC)),
-            report=logger.error,
-            remark=logger.info,
+            on_error=logger.error,
+            on_skip=logger.info,
         )
 
     async def records(
-        self, read: Callable[[], list[Entry] | None], stop: Stop
+        self, read: Callable[[], list[InventoryRow] | None], cancellation: CancellationToken
     ) -> AsyncIterator[list[Record]]:
         """The records of the entries that ``read`` gives, until it gives None.
 
@@ -125,22 +126,22 @@ class Pipeline:
         is under way is given a few seconds to end, and :class:`Interrupted` is raised.
         """
         try:
-            with _signals(stop) as stopped:
+            with _signals(cancellation) as stopped:
                 async for ready in self._run(read, stopped):
                     yield ready
-                    stop.check()
+                    cancellation.raise_if_cancelled()
         except Interrupted:
-            await self._finish_what_is_under_way(stop.grace)
+            await self._finish_what_is_under_way(cancellation.grace)
             yield self._ready()
             raise
 
     async def _run(
-        self, read: Callable[[], list[Entry] | None], stopped: asyncio.Future[None]
+        self, read: Callable[[], list[InventoryRow] | None], stopped: asyncio.Future[None]
     ) -> AsyncIterator[list[Record]]:
-        reading: asyncio.Future[list[Entry] | None] | None = None
+        reading: asyncio.Future[list[InventoryRow] | None] | None = None
         while True:
             if not self._window and reading is None:
-                entries = read()  # nothing is under way that a blocked event loop would delay
+                rows = read()  # nothing is under way that a blocked event loop would delay
             else:
                 if reading is None:
                     reading = asyncio.ensure_future(asyncio.to_thread(read))
@@ -149,11 +150,11 @@ class Pipeline:
                 if not reading.done():
                     yield self._ready()
                     continue
-                entries, reading = reading.result(), None
-            if entries is None:
+                rows, reading = reading.result(), None
+            if rows is None:
                 break
-            for start in range(0, len(entries), WINDOW):
-                yield self._take(entries[start : start + WINDOW])
+            for start in range(0, len(rows), WINDOW):
+                yield self._take(rows[start : start + WINDOW])
                 while len(self._window) > WINDOW:
                     await self._wait(stopped)
                     yield self._ready()
@@ -170,11 +171,11 @@ class Pipeline:
         awaited = {future for future in (stopped, reading, search) if future is not None}
         await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
 
-    def _take(self, entries: Sequence[Entry]) -> list[Record]:
+    def _take(self, rows: Sequence[InventoryRow]) -> list[Record]:
         """Put entries through; what can be given out now."""
         ready = self._ready()
-        for entry in entries:
-            made = self._start(entry)
+        for row in rows:
+            made = self._start(row)
             if made is None:
                 continue
             if self._window or isinstance(made, _Waiting):
@@ -183,40 +184,40 @@ class Pipeline:
                 ready.append(made)
         return ready
 
-    def _start(self, entry: Entry) -> Record | _Waiting | None:
-        build = recognise(entry.key)
+    def _start(self, row: InventoryRow) -> Record | _Waiting | None:
+        build = recognise(row.key)
         if build is None:
             return None
-        self.account.builds += 1
+        self.counts.builds += 1
         if build.key.split("/", 2)[1] not in self._folders:
             self._skip("other product")
             return None
-        if entry.date < self._oldest:
+        if row.date < self._oldest:
             self._skip("too old")
             return None
-        place = place_of(build)
-        metadata = self._finder.known(place, entry.date)
-        if isinstance(metadata, Unknown):
-            return _Waiting(entry, build, self._finder.search(place, entry.date))
-        return self._finish(entry, build, metadata)
+        location = location_of(build)
+        metadata = self._lookup.cached(location, row.date)
+        if isinstance(metadata, NotCached):
+            return _Waiting(row, build, self._lookup.fetch(location, row.date))
+        return self._finish(row, build, metadata)
 
-    def _finish(self, entry: Entry, build: Build, metadata: Metadata | None) -> Record | None:
+    def _finish(self, row: InventoryRow, build: Build, metadata: Metadata | None) -> Record | None:
         if metadata is None:
-            self._remark(f"{entry.key}: no metadata.")
+            self._on_skip(f"{row.key}: no metadata.")
             self._skip("no metadata")
             return None
         record = make_record(
-            build, metadata, url=self._archive_url + entry.key, size=entry.size, date=entry.date
+            build, metadata, url=self._archive_url + row.key, size=row.size, date=row.date
         )
-        if suspicious := suspicion(record):
-            self._remark(f"{entry.key}: suspicious {suspicious}.")
+        if suspicious := invalid_field(record):
+            self._on_skip(f"{row.key}: suspicious {suspicious}.")
             self._skip("suspicious field")
             return None
-        self.account.records += 1
+        self.counts.records += 1
         return record
 
     def _skip(self, reason: str) -> None:
-        self.account.skipped[reason] += 1
+        self.counts.skipped[reason] += 1
 
     def _ready(self) -> list[Record]:
         """The records at the front of the window that wait for nothing any more."""
@@ -235,10 +236,10 @@ class Pipeline:
         try:
             metadata = waiting.search.result()
         except Unreachable as error:
-            self.account.failed += 1
-            self._report(f"{waiting.entry.key}: its metadata can't be fetched: {error}")
+            self.counts.failed += 1
+            self._on_error(f"{waiting.row.key}: its metadata can't be fetched: {error}")
             return None
-        return self._finish(waiting.entry, waiting.build, metadata)
+        return self._finish(waiting.row, waiting.build, metadata)
 
     async def _finish_what_is_under_way(self, seconds: float) -> None:
         searches = [w.search for w in self._window if isinstance(w, _Waiting)]

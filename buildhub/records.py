@@ -9,22 +9,15 @@ import functools
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 if TYPE_CHECKING:
-    from .builds import Build
+    from .archive.formats import Metadata
+    from .builds.recognise import Build
 
 Record = dict[str, Any]
-
-
-class Metadata(NamedTuple):
-    """What was published beside a build about it, in the shape of a record."""
-
-    build: Mapping[str, Any]  #: id, date, number (releases and candidates), as, cc, cxx, …
-    source: Mapping[str, Any]  #: product, revision, repository, tree
-    channel: str | None  #: the update channel, where the metadata knows it
 
 
 def make_record(build: Build, metadata: Metadata, *, url: str, size: int, date: str) -> Record:
@@ -57,7 +50,7 @@ def make_record(build: Build, metadata: Metadata, *, url: str, size: int, date: 
     }
 
 
-_SOUND = {
+_VALID = {
     "channel": re.compile(r"(?:release|aurora|beta|esr|nightly)(?:-old-id)?"),
     "locale": re.compile(r"multi|[A-Za-z]{2,3}(?:-[A-Za-z]+){0,2}"),
     "platform": re.compile(r"(?:win|mac|linux|android|maemo|eabi).*"),
@@ -66,15 +59,15 @@ _SOUND = {
 
 
 @functools.lru_cache(maxsize=4096)
-def _sound(field: str, value: str) -> bool:
-    return bool(_SOUND[field].fullmatch(value))
+def _is_valid(field: str, value: str) -> bool:
+    return bool(_VALID[field].fullmatch(value))
 
 
-def suspicion(record: Record) -> str | None:
+def invalid_field(record: Record) -> str | None:
     """What makes a record too odd to be published (``channel 'default'``), or None."""
     target = record["data"]["target"]
-    for field in _SOUND:
-        if not _sound(field, target[field]):
+    for field in _VALID:
+        if not _is_valid(field, target[field]):
             return f"{field} {target[field]!r}"
     return None
 

@@ -20,7 +20,7 @@ from .errors import Fatal
 #: event is a request; what ended the run is logged by another logger, and still gets through.
 MOST_EVENTS = 100
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def handler(dsn: str, mask: Callable[[str], str]) -> logging.Handler:
@@ -85,7 +85,7 @@ class _Client(raven.Client):  # type: ignore[misc]
         if self._sent[source] <= MOST_EVENTS:
             super().send(auth_header, **self._masked(data))
         elif self._sent[source] == MOST_EVENTS + 1:
-            _log.warning("Sentry has had %d errors of %s: no more are sent.", MOST_EVENTS, source)
+            logger.warning("Sentry has had %d errors of %s: no more are sent.", MOST_EVENTS, source)
 
     def _masked(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -98,7 +98,9 @@ class _Client(raven.Client):  # type: ignore[misc]
 
     def _failed_send(self, exc: Exception, url: str, data: Any) -> None:
         reason = exc if isinstance(exc, requests.HTTPError) else type(exc).__name__
-        _log.warning("Sentry was not told of an error, at %s (%s): check SENTRY_DSN.", url, reason)
+        logger.warning(
+            "Sentry was not told of an error, at %s (%s): check SENTRY_DSN.", url, reason
+        )
         self.state.set_fail()
 
     def _log_failed_submission(self, data: Any) -> None:

@@ -11,84 +11,34 @@ import contextlib
 import io
 import os
 import select
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from types import FrameType
 from typing import Any
 
 from isal import isal_zlib
 
-from .errors import BadInput, Interrupted
+from .errors import BadInput
+from .signals import CancellationToken
 
 #: Bytes asked for at once: the largest pipe that Linux gives to a user.
 CHUNK = 1 << 20
 
-#: Seconds that requests under way are given to end after a signal.
-GRACE = 5.0
-
 _GZIP_MAGIC = b"\x1f\x8b"
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists on Linux only
-
-
-class Stop:
-    """Knows whether a signal asked the program to stop, and wakes whoever waits for input."""
-
-    def __init__(self) -> None:
-        self.signum: int | None = None
-        self._abandoned = False
-        self.grace = GRACE  #: seconds that what is under way is given to end
-        self._reader, self._writer = os.pipe()
-
-    def set(self, signum: int, _frame: FrameType | None = None) -> None:
-        """Ask to stop. The second signal finds Python's own handling: it ends the program."""
-        self.signum = signum
-        os.write(self._writer, b"!")
-        signal.signal(signum, signal.SIG_DFL)
-
-    def fileno(self) -> int:
-        """Readable once a signal has come: for ``select``."""
-        return self._reader
-
-    def check(self) -> None:
-        """Raise :class:`Interrupted` if a signal has come, or all was abandoned."""
-        if self.signum is not None or self._abandoned:
-            raise Interrupted(self.signum or 0)
-
-    def abandon(self) -> None:
-        """Wake a thread that waits for input which nobody wants any more."""
-        self._abandoned = True
-        os.write(self._writer, b"!")
-
-    def close(self) -> None:
-        os.close(self._reader)
-        os.close(self._writer)
-
-
-@contextlib.contextmanager
-def stop_on_signals(*signals: int) -> Iterator[Stop]:
-    """SIGINT and SIGTERM (or ``signals``) set the :class:`Stop` that is given out."""
-    stop = Stop()
-    previous = {
-        number: signal.signal(number, stop.set)
-        for number in signals or (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        stop.close()
 
 
 class _Source(io.RawIOBase):
     """A file descriptor whose reads return what is there, and end when a signal comes."""
 
     def __init__(
-        self, fd: int, stop: Stop, on_idle: Callable[[], None] | None, idle_seconds: float
+        self,
+        fd: int,
+        cancellation: CancellationToken,
+        on_idle: Callable[[], None] | None,
+        idle_seconds: float,
     ) -> None:
         self._fd = fd
-        self._stop = stop
+        self._cancellation = cancellation
         self._on_idle = on_idle
         self._idle_seconds = idle_seconds
         self._ahead = b""
@@ -123,11 +73,11 @@ class _Source(io.RawIOBase):
         return True
 
     def _wait(self) -> None:
-        self._stop.check()
+        self._cancellation.raise_if_cancelled()
         timeout = self._idle_seconds if self._on_idle else None
         while True:
-            ready, _, _ = select.select([self._fd, self._stop.fileno()], [], [], timeout)
-            self._stop.check()
+            ready, _, _ = select.select([self._fd, self._cancellation.fileno()], [], [], timeout)
+            self._cancellation.raise_if_cancelled()
             if self._fd in ready:
                 return
             if self._on_idle:
@@ -141,7 +91,11 @@ def name_of(path: str) -> str:
 
 
 def chunks(
-    path: str, stop: Stop, *, on_idle: Callable[[], None] | None = None, idle_seconds: float = 1
+    path: str,
+    cancellation: CancellationToken,
+    *,
+    on_idle: Callable[[], None] | None = None,
+    idle_seconds: float = 1,
 ) -> Iterator[bytes]:
     """The bytes of a file, or of standard input for ``-``, unpacked if they are gzip.
 
@@ -156,7 +110,7 @@ def chunks(
         raise BadInput(f"Cannot read {path}: {error.strerror}.") from None
     try:
         _widen_pipe(fd)
-        source = _Source(fd, stop, on_idle, idle_seconds)
+        source = _Source(fd, cancellation, on_idle, idle_seconds)
         if source.starts_with_gzip_magic():
             yield from _unpacked(source, path)
         else:

@@ -32,7 +32,7 @@ LAMBDAS = {"inventory Lambda": lambda_s3_inventory, "event Lambda": lambda_s3_ev
 
 def command(name: str) -> click.Command:
     """The click command behind a command's name."""
-    module = "s3_event" if name == EVENT_LAMBDA else name.replace("-", "_")
+    module = "s3_event_to_kinto" if name == EVENT_LAMBDA else name.replace("-", "_")
     found: click.Command = import_module(f"buildhub.commands.{module}").main
     return found
 

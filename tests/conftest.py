@@ -1,13 +1,68 @@
-"""What is costly to make, and used by tests of several files."""
+"""Fixtures of several files: real servers, each started when first asked for, and packages."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .lambda_zip import build
+from .support.archive_server import ArchiveServer
+from .support.lambda_zip import build
+from .support.servers import ACCOUNTS_SETTINGS, STRICT_SETTINGS, Kinto, running_kinto
+from .support.world import World
+
+
+@pytest.fixture(scope="session")
+def _kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+    with running_kinto(tmp_path_factory.mktemp("kinto")) as kinto:
+        yield kinto
+
+
+@pytest.fixture(scope="session")
+def _strict_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+    with running_kinto(tmp_path_factory.mktemp("strict"), STRICT_SETTINGS) as kinto:
+        yield kinto
+
+
+@pytest.fixture(scope="session")
+def _accounts_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+    with running_kinto(tmp_path_factory.mktemp("accounts"), ACCOUNTS_SETTINGS) as kinto:
+        yield kinto
+
+
+@pytest.fixture
+def kinto(_kinto: Kinto) -> Kinto:
+    """An empty Kinto where everybody who gives a name may write."""
+    _kinto.flush()
+    return _kinto
+
+
+@pytest.fixture
+def strict_kinto(_strict_kinto: Kinto) -> Kinto:
+    """An empty Kinto with its default permissions: what a user made is that user's."""
+    _strict_kinto.flush()
+    return _strict_kinto
+
+
+@pytest.fixture
+def accounts_kinto(_accounts_kinto: Kinto) -> Kinto:
+    """An empty Kinto that knows one user, user:pass, and no other."""
+    _accounts_kinto.flush()
+    account = {"data": {"password": "pass"}}
+    _accounts_kinto.call("PUT", "/accounts/user", json=account, auth=None)
+    return _accounts_kinto
+
+
+@pytest.fixture
+def world(kinto: Kinto) -> Iterator[World]:
+    """An empty archive, a Kinto that has the real schema, and a container for events."""
+    with ArchiveServer({}) as archive:
+        world = World(archive, kinto)
+        world.begin_anew()
+        yield world
+        world.close()
 
 
 @pytest.fixture(scope="session")

@@ -10,17 +10,20 @@ from typing import Any
 import click
 import orjson
 
-from .. import builds, inventory, streams
+from .. import signals, streams
+from ..archive.lookup import open_lookup
+from ..builds import recognise as builds
+from ..builds.explain import explain as explain_key
 from ..errors import BadInput
-from ..metadata import open_finder
-from ..pipeline import Account, Pipeline
+from ..inventory import reader as inventory
+from ..pipeline import Pipeline, PipelineCounts
 from ..settings import Settings, option
-from . import manners
+from . import runner
 
 logger = logging.getLogger(__name__)
 
 
-@click.command(context_settings=manners.CONTEXT)
+@click.command(context_settings=runner.CONTEXT)
 @click.argument("files", nargs=-1)
 @click.option(
     "--schema",
@@ -42,7 +45,7 @@ logger = logging.getLogger(__name__)
     is_flag=True,
     help="The arguments are keys of the archive: tell for each what it is taken for and why.",
 )
-@manners.common_options
+@runner.common_options
 @click.pass_context
 def main(
     context: click.Context,
@@ -64,20 +67,20 @@ def main(
     """
     if explain:
         for key in files:
-            click.echo(builds.explain(key))
+            click.echo(explain_key(key))
         return
-    files = manners.files_or_stdin(context, files)
+    files = runner.files_or_stdin(context, files)
 
-    def work(settings: Settings, stop: streams.Stop) -> bool:
+    def work(settings: Settings, cancellation: signals.CancellationToken) -> bool:
         columns = inventory.schema_option(schema) if schema else None
-        run = _Run(files, columns, settings, stop)
+        run = _Run(files, columns, settings, cancellation)
         try:
             asyncio.run(run.run())
         finally:
-            manners.say(run.summary(), verbosity)
+            runner.echo_summary(run.summary(), verbosity)
         return run.all_well
 
-    manners.run(work, given, verbosity)
+    runner.run(work, given, verbosity)
 
 
 class _Run:
@@ -88,30 +91,32 @@ class _Run:
         files: Sequence[str],
         schema: inventory.Schema | None,
         settings: Settings,
-        stop: streams.Stop,
+        cancellation: signals.CancellationToken,
     ) -> None:
         self._files = files
         self._settings = settings
-        self._stop = stop
-        self._reader = inventory.Reader(builds.candidate_pattern(), schema, logger.error)
-        self._account = Account()
+        self._cancellation = cancellation
+        self._reader = inventory.InventoryReader(builds.candidate_pattern(), schema, logger.error)
+        self._counts = PipelineCounts()
         self._unread = 0
 
     async def run(self) -> None:
-        async with open_finder(self._settings) as finder:
-            pipeline = Pipeline.from_settings(finder, self._settings)
-            self._account = pipeline.account
+        async with open_lookup(self._settings) as lookup:
+            pipeline = Pipeline.from_settings(lookup, self._settings)
+            self._counts = pipeline.counts
             batches = self._entries()
             try:
-                async for records in pipeline.records(lambda: next(batches, None), self._stop):
+                async for records in pipeline.records(
+                    lambda: next(batches, None), self._cancellation
+                ):
                     if records:
                         streams.write(b"".join(_line(record) for record in records))
             finally:
-                self._stop.abandon()
+                self._cancellation.cancel()
 
-    def _entries(self) -> Iterator[list[inventory.Entry]]:
+    def _entries(self) -> Iterator[list[inventory.InventoryRow]]:
         for path in self._files:
-            blocks = streams.blocks(streams.chunks(path, self._stop))
+            blocks = streams.blocks(streams.chunks(path, self._cancellation))
             try:
                 yield from self._reader.entries(blocks, streams.name_of(path))
             except BadInput as error:
@@ -119,21 +124,21 @@ class _Run:
                 logger.error("%s", error)
 
     def summary(self) -> str:
-        account = self._account
-        skipped = account.skipped_by_reason()
+        counts = self._counts
+        skipped = counts.skipped_by_reason()
         parts = [
             f"{self._reader.rows:,} rows",
-            f"{account.builds:,} builds",
-            f"{account.records:,} records",
+            f"{counts.builds:,} builds",
+            f"{counts.records:,} records",
             f"skipped: {skipped}" if skipped else "none skipped",
             f"{self._reader.bad_rows:,} bad rows" if self._reader.bad_rows else "",
-            f"{account.failed:,} failed" if account.failed else "",
+            f"{counts.failed:,} failed" if counts.failed else "",
         ]
         return "inventory-to-records: " + ", ".join(filter(None, parts)) + "."
 
     @property
     def all_well(self) -> bool:
-        return not (self._reader.bad_rows or self._account.failed or self._unread)
+        return not (self._reader.bad_rows or self._counts.failed or self._unread)
 
 
 def _line(record: dict[str, Any]) -> bytes:

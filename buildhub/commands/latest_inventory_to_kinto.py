@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from .. import progress, reporting
-from ..catalogue import Task, catch_up
+from .. import logs
+from ..load import LoadTask, load_inventories
 from ..settings import Settings, option
-from ..streams import Stop
-from . import manners
+from ..signals import CancellationToken
+from . import progress, runner
 
 
-@click.command(context_settings=manners.CONTEXT)
+@click.command(context_settings=runner.CONTEXT)
 @option("server_url")
 @option("bucket")
 @option("collection")
@@ -32,7 +32,7 @@ from . import manners
 @option("timeout_seconds")
 @option("sentry_dsn")
 @click.option("--dry-run", is_flag=True, help="Write nothing to the server; tell what would be.")
-@manners.common_options
+@runner.common_options
 def main(dry_run: bool, verbosity: int, **given: Any) -> None:
     """Load the newest S3 inventories of the archive into Kinto.
 
@@ -44,15 +44,17 @@ def main(dry_run: bool, verbosity: int, **given: Any) -> None:
     daily to catch up.
     """
 
-    def work(settings: Settings, stop: Stop) -> bool:
-        tasks = [Task(inventory) for inventory in settings.inventories]
-        with progress.watching(verbosity > reporting.QUIET) as show:
-            reports = catch_up(settings, tasks, stop, dry_run=dry_run, progress=show)
-        manners.say(progress.table(reports), verbosity)
-        stop.check()
-        return all(report.ok for report in reports)
+    def work(settings: Settings, cancellation: CancellationToken) -> bool:
+        tasks = [LoadTask(inventory) for inventory in settings.inventories]
+        with progress.watching(verbosity > logs.QUIET) as show:
+            results = load_inventories(
+                settings, tasks, cancellation, dry_run=dry_run, progress=show
+            )
+        runner.echo_summary(progress.table(results), verbosity)
+        cancellation.raise_if_cancelled()
+        return all(result.ok for result in results)
 
-    manners.run(work, given, verbosity)
+    runner.run(work, given, verbosity)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,16 @@ from typing import Any
 import click
 import orjson
 
-from .. import streams
+from .. import signals, streams
 from ..errors import BadInput
-from ..kinto import Client, Known, Publisher
+from ..kinto import Client, Publisher, RecordIndex
 from ..settings import Settings, option
-from . import manners
+from . import runner
 
 logger = logging.getLogger(__name__)
 
 
-@click.command(context_settings=manners.CONTEXT)
+@click.command(context_settings=runner.CONTEXT)
 @click.argument("files", nargs=-1)
 @option("server_url")
 @option("bucket")
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 @option("nb_retry_request")
 @option("timeout_seconds")
 @option("sentry_dsn")
-@manners.common_options
+@runner.common_options
 @click.pass_context
 def main(
     context: click.Context,
@@ -71,54 +71,56 @@ def main(
     are added. Blank lines are skipped. A line that is no record, or a record that the server
     refuses, is reported, and all others are stored; the exit status is 1 then.
     """
-    files = manners.files_or_stdin(context, files)
+    files = runner.files_or_stdin(context, files)
 
-    def work(settings: Settings, stop: streams.Stop) -> bool:
-        run = _Run(files, settings, stop)
+    def work(settings: Settings, cancellation: signals.CancellationToken) -> bool:
+        run = _Run(files, settings, cancellation)
         with contextlib.ExitStack() as stack:
             client = Client.from_settings(settings)
             known = None
             if skip or dry_run:
-                known = stack.enter_context(Known(settings.cache_folder, client.target))
-                known.refresh(client, stop.check)
+                known = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
+                known.refresh(client, cancellation.raise_if_cancelled)
             publisher = Publisher(
                 client,
                 known=known,
                 rewrite=not skip,
                 jobs=jobs,
                 dry_run=dry_run,
-                report=logger.error,
+                on_error=logger.error,
             )
             label = "to-kinto (dry run)" if dry_run else "to-kinto"
-            stack.callback(lambda: manners.say(f"{label}: {publisher.summary}.", verbosity))
+            stack.callback(lambda: runner.echo_summary(f"{label}: {publisher.counts}.", verbosity))
             with publisher:
                 run.read_into(publisher)
-        return publisher.summary.ok and not run.bad_input
+        return publisher.counts.ok and not run.bad_input
 
-    manners.run(work, given, verbosity)
+    runner.run(work, given, verbosity)
 
 
 class _Run:
     """The wiring: files → lines → records → the publisher."""
 
-    def __init__(self, files: Sequence[str], settings: Settings, stop: streams.Stop) -> None:
+    def __init__(
+        self, files: Sequence[str], settings: Settings, cancellation: signals.CancellationToken
+    ) -> None:
         self._files = files
         self._settings = settings
-        self._stop = stop
+        self._cancellation = cancellation
         self.bad_input = False
 
     def read_into(self, publisher: Publisher) -> None:
         for path in self._files:
             try:
                 for number, line in self._lines(path, publisher):
-                    self._stop.check()
+                    self._cancellation.raise_if_cancelled()
                     self._add(publisher, line, f"{streams.name_of(path)}, line {number}")
             except BadInput as error:
                 self._complain(str(error))
 
     def _lines(self, path: str, publisher: Publisher) -> Iterator[tuple[int, bytes]]:
         """The lines that are not blank, and their numbers from 1."""
-        chunks = streams.chunks(path, self._stop, on_idle=publisher.flush)
+        chunks = streams.chunks(path, self._cancellation, on_idle=publisher.flush)
         blocks = map(io.BytesIO, streams.blocks(chunks))
         for number, line in enumerate(itertools.chain.from_iterable(blocks), 1):
             if line.strip():

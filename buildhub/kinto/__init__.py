@@ -1,28 +1,29 @@
 """Publish: records into a Kinto collection. Knows nothing of the archive.
 
-``client``       one HTTP door: credentials, time limits, retries, sentences for the operator
-``failures``     what an answer that is none, or a refusal, means
-``batches``      many requests in one, and what became of each
-``known``        what is on the server already, kept on disk between runs
-``publisher``    a stream of records → the server → a summary
-``conditional``  a few records that others may be writing at the same moment
+``client``        the HTTP client: credentials, timeouts, retries, error messages
+``errors``        what an unusable response or a rejection means
+``batch``         many requests in one, and the response to each
+``record_index``  ids and digests of the records on the server, kept between runs
+``publisher``     a stream of records → the server → counts
+``conditional``   a few records that others may be writing at the same moment
+``schema``        ``initialization.yml`` → bucket, collection, schema and permissions
 """
 
-from .batches import Answer, checked
+from .batch import BatchResponse, record_data
 from .client import Client
 from .conditional import Outcome, store
-from .failures import Refused
-from .known import Known
-from .publisher import Publisher, Summary
+from .errors import RequestRejected
+from .publisher import PublishCounts, Publisher
+from .record_index import RecordIndex
 
 __all__ = [
-    "Answer",
+    "BatchResponse",
     "Client",
-    "Known",
     "Outcome",
+    "PublishCounts",
     "Publisher",
-    "Refused",
-    "Summary",
-    "checked",
+    "RecordIndex",
+    "RequestRejected",
+    "record_data",
     "store",
 ]

@@ -18,7 +18,7 @@ import requests
 from .. import USER_AGENT
 from ..errors import Fatal, Unreachable
 from ..settings import Settings
-from .failures import Again, Refused, Stumbled, failure, waits, why
+from .errors import RequestRejected, RetryableError, ServerError, failure, waits, why
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Client:
         self._threads = threading.local()
         self._retrying = backoff.on_exception(
             lambda: waits(first_wait, longest=timeout),
-            Again,
+            RetryableError,
             max_tries=retries + 1,
             jitter=lambda seconds: backoff.random_jitter(seconds) if first_wait >= 1 else seconds,
             on_backoff=self._log_wait,
@@ -96,14 +96,14 @@ class Client:
         *,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        check: Callable[[Any], None] | None = None,
+        validate: Callable[[Any], None] | None = None,
         anonymous: bool = False,
         retry: bool = True,
     ) -> tuple[Any, Mapping[str, str]]:
         """The decoded answer and its headers; the body is None for HEAD and 304.
 
-        ``check`` may look at the answer and raise :class:`Again`. Raises :class:`Refused` for
-        a 4xx, and :class:`Unreachable` (or what ``check`` raised, if it is a subclass of Again)
+        ``validate`` may look at the answer and raise :class:`Again`. Raises :class:`Refused` for
+        a 4xx, and :class:`Unreachable` (or what ``validate`` raised, if it is a subclass of Again)
         where all retries failed.
         """
         arguments: dict[str, Any] = {"headers": headers}
@@ -114,17 +114,17 @@ class Client:
 
         def once() -> tuple[Any, Mapping[str, str]]:
             answer = self._once(method, path, arguments)
-            if check:
-                check(answer[0])
+            if validate:
+                validate(answer[0])
             return answer
 
         try:
             result: tuple[Any, Mapping[str, str]] = (self._retrying(once) if retry else once)()
-        except Again as error:
-            if type(error) is not Again:
+        except RetryableError as error:
+            if type(error) is not RetryableError:
                 raise
             # PostgreSQL takes no NUL in a text: Kinto answers 503 to the whole batch with it.
-            kind = Stumbled if error.status in (500, 503) else Unreachable
+            kind = ServerError if error.status in (500, 503) else Unreachable
             raise kind(
                 f"Kinto at {self.url} gives no proper answer ({error}): check that it is running,"
                 " and --server or SERVER_URL."
@@ -138,7 +138,7 @@ class Client:
         """
         query = urlencode(params)
         while True:
-            answer, headers = self.request("GET", f"{path}?{query}", check=_check_list)
+            answer, headers = self.request("GET", f"{path}?{query}", validate=_validate_list)
             yield answer.pop("data")
             if not (following := headers.get("Next-Page")):
                 return
@@ -148,7 +148,7 @@ class Client:
     @functools.cached_property
     def batch_size(self) -> int:
         """Requests in one batch: what was asked for, but no more than the server takes."""
-        info, _ = self.request("GET", "/", check=_check_root)
+        info, _ = self.request("GET", "/", validate=_validate_root)
         limit = int(info["settings"].get("batch_max_requests") or DEFAULT_BATCH_SIZE)
         return min(limit, self._wanted_batch_size or limit)
 
@@ -169,7 +169,7 @@ class Client:
             f" {self.url} --auth … jobs/initialization.yml."
         )
 
-    def fatal(self, refusal: Refused) -> Fatal:
+    def fatal(self, refusal: RequestRejected) -> Fatal:
         """The sentence for a refusal that concerns the whole collection, not one record."""
         if refusal.status in (401, 403):
             return self.no_access(refusal.status)
@@ -185,13 +185,13 @@ class Client:
         except kinto_http.exceptions.KintoException as error:
             raise failure(f"{method} {path}", error.response) from None
         except requests.exceptions.JSONDecodeError:
-            raise Again("its answer is no JSON") from None
+            raise RetryableError("its answer is no JSON") from None
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise Again(why(error)) from None
+            raise RetryableError(why(error)) from None
         except requests.RequestException as error:
             if isinstance(error, ValueError):  # InvalidURL and its like
                 raise Fatal(f"{self.url} is no address of a Kinto: check --server.") from None
-            raise Again(why(error)) from None
+            raise RetryableError(why(error)) from None
         return answer
 
     def _when_allowed(self, method: str, path: str, arguments: Mapping[str, Any]) -> Any:
@@ -242,15 +242,15 @@ def _no_auth(request: Any) -> Any:
     return request
 
 
-def _check_root(answer: Any) -> None:
+def _validate_root(answer: Any) -> None:
     if not isinstance(answer, dict) or not isinstance(answer.get("settings"), dict):
-        raise Again("what answers there is no Kinto")
+        raise RetryableError("what answers there is no Kinto")
 
 
-def _check_list(answer: Any) -> None:
+def _validate_list(answer: Any) -> None:
     try:
         sound = all("id" in one and "last_modified" in one for one in answer["data"])
     except (KeyError, TypeError):
         sound = False
     if not sound:
-        raise Again("its answer is no list of records")
+        raise RetryableError("its answer is no list of records")

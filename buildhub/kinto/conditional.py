@@ -15,9 +15,9 @@ from urllib.parse import quote_plus
 
 from ..errors import BadInput, Unreachable
 from ..records import digest
-from .batches import Answer, Request, checked, send
+from .batch import BatchResponse, Request, record_data, send
 from .client import Client
-from .failures import Refused, reason_in
+from .errors import RequestRejected, reason_in
 
 #: Characters of the ids in one URL: many servers and proxies take 8 KB for its line.
 _URL_LENGTH = 6_000
@@ -46,29 +46,29 @@ _UNSETTLED = Outcome("", "failed")
 
 
 #: Ids → their records, made from what the archive says at this moment.
-LookAgain = Callable[[Sequence[str]], Iterable[Mapping[str, Any]]]
+RefreshRecords = Callable[[Sequence[str]], Iterable[Mapping[str, Any]]]
 
 
 def store(
-    client: Client, records: Iterable[Mapping[str, Any]], *, look_again: LookAgain
+    client: Client, records: Iterable[Mapping[str, Any]], *, refresh: RefreshRecords
 ) -> list[Outcome]:
     """Store those of ``records`` (``{"data": {"id", …}}``) that the server has not or otherwise.
 
-    ``look_again`` makes those anew that are to replace others; one that it does not make stays
+    ``refresh`` makes those anew that are to replace others; one that it does not make stays
     as it is on the server. An outcome for each id, in the order of the records; of two records
     of one id the last counts. 80 new records cost one request to look and one for each batch to
     write. Raises :class:`Fatal` for wrong credentials or a missing collection,
-    :class:`BadInput` for what is no record with an id, and what ``look_again`` raises.
+    :class:`BadInput` for what is no record with an id, and what ``refresh`` raises.
     """
     waiting = _by_id(records)
     outcomes: dict[str, Outcome] = dict.fromkeys(waiting, _UNSETTLED)
     try:
         for _ in range(_ROUNDS):
-            if not (waiting := _round(client, waiting, outcomes, look_again)):
+            if not (waiting := _round(client, waiting, outcomes, refresh)):
                 break
     except Unreachable as error:
         reason = str(error)
-    except Refused as error:
+    except RequestRejected as error:
         raise client.fatal(error) from None
     else:
         reason = "others keep writing it"
@@ -81,7 +81,7 @@ def store(
 def _by_id(records: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     by_id: dict[str, Mapping[str, Any]] = {}
     for record in records:
-        data = checked(record)
+        data = record_data(record)
         if "id" not in data:
             raise BadInput("a record without an id can't be stored under a condition")
         by_id[data["id"]] = data
@@ -117,12 +117,12 @@ def _round(
     client: Client,
     waiting: Mapping[str, Mapping[str, Any]],
     outcomes: dict[str, Outcome],
-    look_again: LookAgain,
+    refresh: RefreshRecords,
 ) -> dict[str, Mapping[str, Any]]:
     """Look, then write what differs; returns the records whose race was lost."""
     there = look(client, list(waiting))
     other = [one for one in waiting if one in there and there[one][0] != digest(waiting[one])]
-    made = _by_id(look_again(other)) if other else {}
+    made = _by_id(refresh(other)) if other else {}
     differing: dict[str, Mapping[str, Any]] = {}
     for record_id, data in waiting.items():
         now = made.get(record_id) if record_id in there else data
@@ -165,12 +165,12 @@ def _conditional(
     }
 
 
-def _outcome(record_id: str, answer: Answer) -> Outcome:
+def _outcome(record_id: str, answer: BatchResponse) -> Outcome:
     """What a final answer means."""
     if answer.stored:
         return Outcome(record_id, "created" if answer.status == 201 else "updated")
     if answer.failed:
         return Outcome(record_id, "failed", f"Kinto answered {answer.status}")
     if answer.status in (401, 403, 404):
-        raise Refused(f"PUT {record_id}", answer.status, answer.body)
+        raise RequestRejected(f"PUT {record_id}", answer.status, answer.body)
     return Outcome(record_id, "refused", reason_in(answer.body))

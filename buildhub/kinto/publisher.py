@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, Self
 
 from ..errors import BadInput, BuildhubError, Interrupted, Unreachable
 from ..records import digest
-from .batches import Answer, Request, checked, send, store_request
+from .batch import BatchResponse, Request, record_data, send, store_request
 from .client import Client
-from .failures import Refused, reason_in
-from .known import Known
+from .errors import RequestRejected, reason_in
+from .record_index import RecordIndex
 
 #: Batches that wait or are under way for each connection: one is sent, one is ready.
 _AHEAD = 2
@@ -29,7 +29,7 @@ _PATIENCE = 3
 
 
 @dataclass
-class Summary:
+class PublishCounts:
     """What became of the records: how many were created, updated, left, refused, or failed."""
 
     created: int = 0
@@ -81,7 +81,7 @@ class Publisher:
     """Stores records; a context manager that sends the rest at the end.
 
     With ``known``, what is on the server already is left alone, unless ``rewrite`` is set. With
-    ``dry_run`` nothing is sent: the summary tells what would be, as far as is known. ``report``
+    ``dry_run`` nothing is sent: the counts tells what would be, as far as is known. ``on_error``
     gets a sentence for each record that was not stored. To be used by one thread at a time.
 
     ``jobs`` connections send batches. Records of one id are stored in their order in any case.
@@ -91,23 +91,23 @@ class Publisher:
         self,
         client: Client,
         *,
-        known: Known | None,
+        known: RecordIndex | None,
         rewrite: bool = False,
         jobs: int = 1,
         dry_run: bool = False,
-        report: Callable[[str], None],
+        on_error: Callable[[str], None],
     ) -> None:
-        self.summary = Summary()
+        self.counts = PublishCounts()
         self._client = client
         self._known = known
         self._rewrite = rewrite
         self._jobs = jobs
         self._dry_run = dry_run
-        self._report = report
+        self._on_error = on_error
         self._size = client.batch_size
         self._batch: list[_Item] = []
         self._ids: set[str] = set()  # of the batch that is being filled
-        self._under_way: dict[Future[list[Answer]], tuple[list[_Item], set[str]]] = {}
+        self._under_way: dict[Future[list[BatchResponse]], tuple[list[_Item], set[str]]] = {}
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="kinto")
         self._lost_in_a_row = 0
 
@@ -130,14 +130,14 @@ class Publisher:
         server is gone.
         """
         try:
-            data = checked(record)
+            data = record_data(record)
         except BadInput as error:
-            self.summary.refused += 1
-            self._report(f"{where}: {error}.")
+            self.counts.refused += 1
+            self._on_error(f"{where}: {error}.")
             return
         change = self._change(data)
         if self._dry_run or change == "unchanged":
-            self.summary.count(change)
+            self.counts.count(change)
             return
         if "id" in data:
             self._ids.add(data["id"])
@@ -204,13 +204,13 @@ class Publisher:
     def _lose(self, items: list[_Item], error: BuildhubError) -> None:
         """Account for a batch that had no answer; raise if the next would have none either."""
         self._fail(items, str(error))
-        if isinstance(error, Refused):
+        if isinstance(error, RequestRejected):
             raise self._client.fatal(error)
         self._lost_in_a_row += 1
         if not isinstance(error, Unreachable) or self._lost_in_a_row >= _PATIENCE:
             raise error
 
-    def _take(self, items: list[_Item], answers: list[Answer]) -> None:
+    def _take(self, items: list[_Item], answers: list[BatchResponse]) -> None:
         """Account for a batch whose records were answered, each for itself."""
         fatal = None
         stored = []
@@ -218,35 +218,35 @@ class Publisher:
             if answer.stored:
                 # A POST that is answered with 200 was stored by an earlier try.
                 new = answer.status == 201 or item.is_new
-                self.summary.count("created" if new else "updated")
+                self.counts.count("created" if new else "updated")
                 stored.append((item.data["id"], digest(item.data)))
             elif answer.failed:
                 self._fail([item], f"Kinto answered {answer.status}")
             elif answer.status in (401, 403, 404):
-                fatal = self._client.fatal(Refused(item.where, answer.status, answer.body))
+                fatal = self._client.fatal(RequestRejected(item.where, answer.status, answer.body))
                 self._fail([item], "")
             else:
                 self._refuse(item, answer)
         if self._known is not None:
-            self._known.note(stored)
+            self._known.mark_stored(stored)
         if fatal:
             raise fatal
 
-    def _refuse(self, item: _Item, answer: Answer) -> None:
-        self.summary.count("refused")
-        self._report(f"{item.where}: Kinto refuses {item.name}: {reason_in(answer.body)}.")
+    def _refuse(self, item: _Item, answer: BatchResponse) -> None:
+        self.counts.count("refused")
+        self._on_error(f"{item.where}: Kinto refuses {item.name}: {reason_in(answer.body)}.")
 
     def _fail(self, items: list[_Item], reason: str) -> None:
         """Count records of which nobody knows whether they are stored; report them if new."""
         if not items:
             return
-        self.summary.count("failed", len(items))
+        self.counts.count("failed", len(items))
         if self._known is not None:
-            self._known.doubt(item.data["id"] for item in items)
+            self._known.invalidate(item.data["id"] for item in items)
         if reason:
             first, last = items[0], items[-1]
             what = f"this and the records up to {last.where}" if last is not first else first.name
-            self._report(f"{first.where}: {what} may not be stored: {reason.rstrip('.')}.")
+            self._on_error(f"{first.where}: {what} may not be stored: {reason.rstrip('.')}.")
 
     def _abandon(self) -> None:
         """Account for all that is left: let what is being sent end, send no more."""

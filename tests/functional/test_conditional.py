@@ -10,9 +10,8 @@ import pytest
 from buildhub import kinto as kinto_room
 from buildhub.kinto import Client, Outcome
 from buildhub.kinto.conditional import look
-
-from ..records import make_record
-from ..servers import Kinto
+from tests.support.records import make_record
+from tests.support.servers import Kinto
 
 pytestmark = pytest.mark.functional
 
@@ -26,7 +25,7 @@ def client(kinto: Kinto) -> Client:
 def store(client: Client, records: list[dict[str, Any]]) -> list[Outcome]:
     """While nothing changes in the archive: to look again brings the same records."""
     return kinto_room.store(
-        client, records, look_again=lambda ids: [r for r in records if r["data"]["id"] in ids]
+        client, records, refresh=lambda ids: [r for r in records if r["data"]["id"] in ids]
     )
 
 
@@ -101,7 +100,7 @@ def test_what_would_replace_another_record_is_made_anew_first(kinto, client):
     """This record was made before a file was rebuilt; the one on the server is of the new file."""
     rebuilt = make_record(1, download={"size": 2})
     store(client, [rebuilt])
-    outcomes = kinto_room.store(client, [make_record(1)], look_again=lambda ids: [rebuilt])
+    outcomes = kinto_room.store(client, [make_record(1)], refresh=lambda ids: [rebuilt])
     assert what(outcomes) == ["unchanged"]
     (record,) = kinto.records().values()
     assert record["download"] == {"size": 2}
@@ -111,5 +110,5 @@ def test_what_can_not_be_made_anew_stays_as_it_is(kinto, client):
     store(client, [make_record(1)])
     before = kinto.records()
     changed = make_record(1, download={"size": 2})
-    assert what(kinto_room.store(client, [changed], look_again=lambda ids: [])) == ["unchanged"]
+    assert what(kinto_room.store(client, [changed], refresh=lambda ids: [])) == ["unchanged"]
     assert kinto.records() == before

@@ -16,13 +16,21 @@ from pathlib import Path
 
 import pytest
 
-from buildhub.downloads import download
 from buildhub.errors import Fatal, Unreachable
-from buildhub.manifest import Manifest
-from buildhub.s3 import BUCKET, Inventories
-from tests import s3_bucket
-from tests.faulty_proxy import Fault, FaultyProxy, Seen, before, cut_at, damaged, unavailable
-from tests.s3_bucket import Bucket
+from buildhub.inventory.download import download
+from buildhub.inventory.manifest import Manifest
+from buildhub.inventory.s3 import BUCKET, Inventories
+from tests.support import s3_bucket
+from tests.support.faulty_proxy import (
+    Fault,
+    FaultyProxy,
+    Seen,
+    before,
+    cut_at,
+    damaged,
+    unavailable,
+)
+from tests.support.s3_bucket import Bucket
 
 pytestmark = pytest.mark.functional
 
@@ -66,9 +74,13 @@ def manifest(proxy: FaultyProxy) -> Manifest:
 def fetch(manifest: Manifest, tmp_path: Path) -> Fetch:
     """Download to ``tmp_path``, with a client of its own, as a new run would."""
 
-    def fetch(retries: int = 3, check: Callable[[], None] = lambda: None) -> Generator[Path]:
+    def fetch(
+        retries: int = 3, raise_if_cancelled: Callable[[], None] = lambda: None
+    ) -> Generator[Path]:
         inventories = Inventories(timeout_seconds=5, retries=retries)
-        return download(inventories, manifest, tmp_path, retries=retries, check=check)
+        return download(
+            inventories, manifest, tmp_path, retries=retries, raise_if_cancelled=raise_if_cancelled
+        )
 
     return fetch
 
@@ -219,12 +231,12 @@ def test_a_wait_can_be_ended(fetch: Fetch, proxy: FaultyProxy, tmp_path: Path) -
     """Also while the server is silent; the part of a file vanishes."""
     proxy.flowing.clear()
 
-    def check() -> None:
+    def raise_if_cancelled() -> None:
         if proxy.holding.is_set():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        next(fetch(check=check))
+        next(fetch(raise_if_cancelled=raise_if_cancelled))
     proxy.flowing.set()
     wait_until(lambda: "download" not in names_of_threads())
     assert not list((tmp_path / "buildhub").iterdir())
@@ -238,7 +250,8 @@ def test_a_killed_run_is_followed_by_one_that_works(
     proxy.flowing.clear()
     program = (
         "import sys; from pathlib import Path\n"
-        "from buildhub.downloads import download; from buildhub.s3 import Inventories\n"
+        "from buildhub.inventory.download import download\n"
+        "from buildhub.inventory.s3 import Inventories\n"
         "inventories = Inventories(timeout_seconds=60, retries=0)\n"
         "manifest = inventories.newest_manifest('firefox')\n"
         "list(download(inventories, manifest, Path(sys.argv[1]), retries=0))\n"
@@ -297,7 +310,8 @@ def test_a_disk_that_is_full_is_a_sentence(proxy: FaultyProxy, tmp_path: Path) -
     """The limit on a file's size makes write() fail as a full disk does."""
     program = (
         "import resource, signal, sys; from pathlib import Path\n"
-        "from buildhub.downloads import download; from buildhub.s3 import Inventories\n"
+        "from buildhub.inventory.download import download\n"
+        "from buildhub.inventory.s3 import Inventories\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "inventories = Inventories(timeout_seconds=60, retries=0)\n"

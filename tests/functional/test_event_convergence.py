@@ -15,14 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from buildhub.builds import recognise
-
-from ..archive_files import File
-from ..archive_tree import candidate_tree, nightly_tree, release_tree
-from ..locales import LOCALES
-from ..piped import piped
-from ..s3_events import created, in_sqs
-from .world import World
+from buildhub.builds.recognise import recognise
+from tests.support.archive_files import File
+from tests.support.archive_tree import candidate_tree, nightly_tree, release_tree
+from tests.support.locales import LOCALES
+from tests.support.piped import piped
+from tests.support.s3_events import created, in_sqs
+from tests.support.world import World
 
 pytestmark = pytest.mark.functional
 

@@ -12,18 +12,17 @@ from typing import Any
 
 import pytest
 
-from buildhub.archive import Archive
-from buildhub.builds import recognise
-from buildhub.events import Events
+from buildhub.archive.client import Archive
+from buildhub.builds.recognise import recognise
+from buildhub.events.handler import EventHandler
 from buildhub.kinto import Client, Outcome, store
 from buildhub.settings import PRODUCT_FOLDERS
-
-from ..archive_files import File
-from ..archive_tree import candidate_tree, nightly_tree, release_tree
-from ..locales import LOCALES as LOCALES_OF_A_RELEASE
-from ..piped import piped
-from ..s3_events import bridged, created, in_sns, in_sqs, removed
-from .world import World
+from tests.support.archive_files import File
+from tests.support.archive_tree import candidate_tree, nightly_tree, release_tree
+from tests.support.locales import LOCALES as LOCALES_OF_A_RELEASE
+from tests.support.piped import piped
+from tests.support.s3_events import bridged, created, in_sns, in_sqs, removed
+from tests.support.world import World
 
 pytestmark = pytest.mark.functional
 
@@ -540,19 +539,19 @@ def test_who_saw_an_older_archive_does_not_undo_what_another_container_stored(
         world.archive.files[EXE] = File(size, "2017-06-11T00:00:00Z")
         assert not world.deliver(EXE).failures
 
-    def slow_store(records: Sequence[Any], look_again: Callable[..., Any]) -> Sequence[Outcome]:
+    def slow_store(records: Sequence[Any], refresh: Callable[..., Any]) -> Sequence[Outcome]:
         def slow_look_again(ids: Sequence[str]) -> Sequence[Any]:
-            made = look_again(ids)
+            made = refresh(ids)
             if moment == "before the write" and world.archive.files[EXE].size == 77:
                 other_container(88)
             return made
 
         other_container(77)
-        return store(client, records, look_again=slow_look_again)
+        return store(client, records, refresh=slow_look_again)
 
     async def slow_container() -> str:
         async with Archive(world.archive.url) as archive:
-            events = Events(archive, slow_store, products=PRODUCT_FOLDERS, retries=0)
+            events = EventHandler(archive, slow_store, products=PRODUCT_FOLDERS, retries=0)
             return await events.handle(EXE)
 
     asyncio.run(slow_container())

@@ -10,11 +10,10 @@ import pytest
 import requests
 
 from buildhub.errors import Fatal
-from buildhub.initialization import definition, initialize
 from buildhub.kinto import Client
-
-from ..records import make_record
-from ..servers import Kinto
+from buildhub.kinto.schema import definition, initialize
+from tests.support.records import make_record
+from tests.support.servers import Kinto
 
 pytestmark = pytest.mark.functional
 

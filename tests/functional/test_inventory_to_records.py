@@ -17,8 +17,8 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from ..archive_server import ArchiveServer
-from ..archive_tree import release_tree
+from tests.support.archive_server import ArchiveServer
+from tests.support.archive_tree import release_tree
 
 COMMAND = str(Path(sys.executable).with_name("inventory-to-records"))
 DATE = "2017-06-13T12:00:00.000Z"

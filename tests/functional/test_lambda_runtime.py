@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import buildhub
-from tests.lambda_runtime import HandlerError, LambdaRuntime, TimedOut
+from tests.support.lambda_runtime import HandlerError, LambdaRuntime, TimedOut
 
 pytestmark = pytest.mark.functional
 
@@ -35,10 +35,10 @@ def obey(event, context):
     return event
 
 def report(event, context):
-    from buildhub import reporting
-    reporting.configure(reporting.VERBOSE, secrets=["admin:hunter22"], in_lambda=True)
+    from buildhub import logs
+    logs.configure(logs.VERBOSE, secrets=["admin:hunter22"], in_lambda=True)
     logging.getLogger("buildhub").info("logged in as %s", "admin:hunter22")
-    with reporting.unhandled_errors_logged():
+    with logs.unhandled_errors_logged():
         raise ValueError("cannot log in with hunter22")
 """
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from ..archive_tree import candidate_tree
-from ..lambda_runtime import HandlerError, LambdaRuntime
-from ..s3_events import created, in_sqs
-from ..sentry_server import running_sentry
-from .world import World
+from tests.support.archive_tree import candidate_tree
+from tests.support.lambda_runtime import HandlerError, LambdaRuntime
+from tests.support.s3_events import created, in_sqs
+from tests.support.sentry_server import running_sentry
+from tests.support.world import World
 
 pytestmark = pytest.mark.functional
 

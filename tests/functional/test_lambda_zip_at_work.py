@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from .. import s3_bucket
-from ..archive_server import ArchiveServer
-from ..lambda_runtime import LambdaRuntime
-from ..sample import tree
-from ..servers import Kinto
+from tests.sample import tree
+from tests.support import s3_bucket
+from tests.support.archive_server import ArchiveServer
+from tests.support.lambda_runtime import LambdaRuntime
+from tests.support.servers import Kinto
 
 pytestmark = [pytest.mark.functional, pytest.mark.slow]
 

@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from .. import gate, s3_bucket
-from ..archive_files import File
-from ..archive_server import ArchiveServer
-from ..archive_tree import nightly_tree, release_tree
-from ..faulty_proxy import Answer, FaultyProxy, before, cut_at, damaged, unavailable
-from ..lambda_runtime import LambdaRuntime
-from ..s3_bucket import Bucket
-from ..servers import Kinto
+from tests.support import gate, s3_bucket
+from tests.support.archive_files import File
+from tests.support.archive_server import ArchiveServer
+from tests.support.archive_tree import nightly_tree, release_tree
+from tests.support.faulty_proxy import Answer, FaultyProxy, before, cut_at, damaged, unavailable
+from tests.support.lambda_runtime import LambdaRuntime
+from tests.support.s3_bucket import Bucket
+from tests.support.servers import Kinto
 
 pytestmark = pytest.mark.functional
 

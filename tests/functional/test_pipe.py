@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from ..archive_server import ArchiveServer
-from ..sample import tree
-from ..servers import Kinto
+from tests.sample import tree
+from tests.support.archive_server import ArchiveServer
+from tests.support.servers import Kinto
 
 BIN = Path(sys.executable).parent
 

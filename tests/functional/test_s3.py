@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from buildhub.errors import BadInput, Fatal, Unreachable
-from buildhub.s3 import BUCKET, PREFIX, Inventories, Missing
-from tests import s3_bucket
-from tests.faulty_proxy import FaultyProxy, before, cut_at, unavailable
-from tests.s3_bucket import Bucket
+from buildhub.inventory.s3 import BUCKET, PREFIX, Inventories, ObjectNotFound
+from tests.support import s3_bucket
+from tests.support.faulty_proxy import FaultyProxy, before, cut_at, unavailable
+from tests.support.s3_bucket import Bucket
 
 pytestmark = pytest.mark.functional
 
@@ -87,7 +87,7 @@ def test_one_day_can_be_asked_for(bucket: Bucket, inventories: Inventories) -> N
     bucket.add_inventory("firefox", "2017-08-02T00-11Z", FILES)
 
     assert inventories.manifest_of("firefox", "2017-08-01T00-12Z").date == "2017-08-01T00-12Z"
-    with pytest.raises(Missing, match=r"2017-07-31T00-12Z/manifest\.json is not there"):
+    with pytest.raises(ObjectNotFound, match=r"2017-07-31T00-12Z/manifest\.json is not there"):
         inventories.manifest_of("firefox", "2017-07-31T00-12Z")
     with pytest.raises(BadInput, match="'hive' is no inventory's date"):
         inventories.manifest_of("firefox", "hive")

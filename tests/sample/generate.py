@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote_plus
 
-from ..archive_files import File
-from .provenance import last_modified, metadata_of
-from .selection import selected, table
+from tests.sample.provenance import last_modified, metadata_of
+from tests.sample.selection import selected, table
+from tests.support.archive_files import File
 
 HERE = Path(__file__).parent
 

@@ -12,8 +12,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from ..archive_files import File
-from ..archive_metadata import Origin, candidate_metadata, metadata_files
+from tests.support.archive_files import File
+from tests.support.archive_metadata import Origin, candidate_metadata, metadata_files
 
 #: The build that became the release, where it isn't the first.
 FINAL_BUILDS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
-from ..archive_files import File
+from tests.support.archive_files import File
 
 HERE = Path(__file__).parent
 INVENTORY = HERE / "inventory.csv.gz"

@@ -1,0 +1,161 @@
+"""What the metadata files of the archive say, in the shape of a record.
+
+Three formats, one function each. All take the file's bytes and return a :class:`Metadata`, or
+None where the bytes are no metadata: the archive sometimes serves an XML or HTML error page
+with status 200, and a file without a usable build id is of no use to anyone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+
+class Metadata(NamedTuple):
+    """What was published beside a build about it, in the shape of a record."""
+
+    build: Mapping[str, Any]  #: id, date, number (releases and candidates), as, cc, cxx, …
+    source: Mapping[str, Any]  #: product, revision, repository, tree
+    channel: str | None  #: the update channel, where the metadata knows it
+
+
+#: Field of a record's ``build`` → its name in a ``.json`` of the archive.
+TOOLCHAIN = {
+    "as": "as",
+    "cc": "cc",
+    "cxx": "cxx",
+    "ld": "ld",
+    "host": "host_alias",
+    "target": "target_alias",
+}
+
+_BUILD_ID = re.compile(r"(?:[0-9]{8}|[0-9]{10}|[0-9]{12}|[0-9]{14})")
+_REPOSITORY_PREFIX = "MOZ_SOURCE_REPO="
+_MERCURIAL = "hg.mozilla.org/"
+_MOZILLA_CENTRAL = "https://hg.mozilla.org/mozilla-central"
+
+_TEXT_WITH_URL = re.compile(
+    r"\s*(?P<build_id>\d+)\s+(?P<repository>https?://\S+?)/rev/(?P<revision>[0-9a-f]+)\b"
+)
+_TEXT_WITH_REVISION = re.compile(r"\s*(?P<build_id>\d+)(?:[ \t]+(?P<revision>[0-9a-f]+))?\s*")
+
+
+def build_date(build_id: str) -> str | None:
+    """The build id read as ``YYYYMMDDhhmmss``; None if it can't be.
+
+    Old ids have 8, 10 or 12 digits (``2007091104``): what is missing is zero.
+    """
+    if not _BUILD_ID.fullmatch(build_id):
+        return None
+    try:
+        moment = datetime.strptime(build_id.ljust(14, "0"), "%Y%m%d%H%M%S")
+    except ValueError:
+        return None
+    return moment.isoformat() + "Z"
+
+
+def from_json(content: bytes, product: str) -> Metadata | None:
+    """The ``.json`` beside a nightly or candidate, such as ``firefox-54.0.json``."""
+    facts = _object(content)
+    return _metadata(
+        product,
+        build_id=facts.get("buildid"),
+        repository=facts.get("moz_source_repo"),
+        revision=facts.get("moz_source_stamp"),
+        channel=facts.get("moz_update_channel"),
+        toolchain={field: facts.get(name) for field, name in TOOLCHAIN.items()},
+    )
+
+
+def from_buildhub_json(content: bytes, product: str) -> Metadata | None:
+    """``buildhub.json``, since 2018: has the shape of a record.
+
+    Only its build, source and ``target.channel`` are taken: the rest comes from the key.
+    """
+    facts = _object(content)
+    build, source, target = (_mapping(facts.get(name)) for name in ("build", "source", "target"))
+    return _metadata(
+        product,
+        build_id=build.get("id"),
+        repository=source.get("repository"),
+        revision=source.get("revision"),
+        channel=target.get("channel"),
+        toolchain={field: build.get(field) for field in TOOLCHAIN},
+    )
+
+
+def from_text(content: bytes, product: str) -> Metadata | None:
+    """The ``.txt`` of a very old nightly.
+
+    ``<build id>\\n<repository>/rev/<revision>``, or ``<build id> <revision>``, which then is
+    one of mozilla-central. Files of the time of CVS hold a build id alone.
+    """
+    text = content.decode("utf-8", "replace")
+    if found := _TEXT_WITH_URL.match(text):
+        return _metadata(
+            product,
+            build_id=found["build_id"],
+            repository=found["repository"],
+            revision=found["revision"],
+        )
+    if found := _TEXT_WITH_REVISION.fullmatch(text):
+        return _metadata(
+            product,
+            build_id=found["build_id"],
+            repository=_MOZILLA_CENTRAL if found["revision"] else None,
+            revision=found["revision"],
+        )
+    return None
+
+
+#: Ending of a metadata file → its format, in the order in which they are believed.
+FORMATS: dict[str, Callable[[bytes, str], Metadata | None]] = {
+    ".json": from_json,
+    ".buildhub.json": from_buildhub_json,
+    ".txt": from_text,
+}
+
+
+def _metadata(
+    product: str,
+    *,
+    build_id: Any,
+    repository: Any = None,
+    revision: Any = None,
+    channel: Any = None,
+    toolchain: Mapping[str, Any] | None = None,
+) -> Metadata | None:
+    build_id = str(build_id)
+    date = build_date(build_id)
+    if date is None:
+        return None
+    build = {"id": build_id, "date": date}
+    build |= {field: tool for field, tool in (toolchain or {}).items() if _is_text(tool)}
+    source = {"product": product}
+    if _is_text(revision):
+        source["revision"] = revision
+    if _is_text(repository):
+        repository = repository.removeprefix(_REPOSITORY_PREFIX)
+        source["repository"] = repository
+        _, mercurial, tree = repository.partition(_MERCURIAL)
+        if mercurial:
+            source["tree"] = tree.strip("/")
+    return Metadata(build, source, channel if _is_text(channel) else None)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _object(content: bytes) -> Mapping[str, Any]:
+    try:
+        return _mapping(json.loads(content))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

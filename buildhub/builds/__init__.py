@@ -1,0 +1,1 @@
+"""What a key of the archive says about a build. Pure: no I/O, no clock, no environment."""

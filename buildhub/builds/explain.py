@@ -1,0 +1,124 @@
+"""Why a key is no build: the sentences behind ``inventory-to-records --explain``.
+
+Nothing is decided here. :func:`buildhub.builds.recognise` knows what a build looks like and
+takes nothing else; these rules only say, for a key that it did not take, which of the
+archive's other kinds of files it is. They are tried in order, the first that fits speaks.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .patterns import PLATFORM, PRODUCTS, SECTIONS, SHAPES, TREES
+from .recognise import READERS, recognise
+
+_FOLDERS = "|".join(PRODUCTS)
+_SECTIONS = "|".join(SECTIONS)
+_TREES = "|".join(TREES)
+_PLATFORM = "".join(PLATFORM.split())  # these rules contain spaces: they are not verbose
+
+_RULES = (
+    (r"\A[^/]*\Z|/\Z", "a folder, or no key at all"),
+    (
+        rf"\A(?!pub/(?:{_FOLDERS})/)",
+        f"only {', '.join(f'pub/{folder}/' for folder in PRODUCTS)} are catalogued",
+    ),
+    (
+        rf"\A(?P<place>pub/[a-z]+/(?!(?:{_SECTIONS})/)[\w.-]+/)",
+        "{place} holds no published builds",
+    ),
+    (
+        rf"\A(?P<place>pub/[a-z]+/)(?!(?:{_SECTIONS})/)",
+        f"of {{place}} only {', '.join(f'{section}/' for section in SECTIONS)} are catalogued",
+    ),
+    # Folders.
+    (r"/(?P<folder>latest(?:-[\w.-]+)?)/", "what lies under {folder}/ is a copy of a build"),
+    (r"/nightly/(?P<folder>[\w.-]+-candidates)/", "nightly/{folder}/ is an alias of candidates/"),
+    (
+        r"/(?P<folder>experimental|contrib(?:-localized)?|namoroka|sha1-installers|archived"
+        r"|stylo-bindings|dominspector|test|tinderbox-builds|try-builds)/",
+        "what lies under {folder}/ was not published as a build",
+    ),
+    (r"/(?P<folder>partner-repacks|partners)/", "{folder}/ holds repacks for partners"),
+    (r"/(?:releases|candidates)/(?P<old>0\.[\w.-]+)/", "{old}: what came before 1.0 is left out"),
+    (r"/releases/1\.0rc/", "releases/1.0rc/ is left out"),
+    (r"/releases/(?P<folder>win\w*)/", "releases/{folder}/ holds builds for Windows Mobile"),
+    # Files, by their names.
+    (
+        r"(?i)\.(?P<kind>asc|sig|md5|sha1|sha256|sha512|checksums|beet)\Z",
+        "a checksum or signature (.{kind})",
+    ),
+    (r"/(?P<name>MD5SUMS|SHA\d+SUMS|KEY)\Z", "a checksum or signature ({name})"),
+    (r"(?i)\blangpack\b|/xpi/", "a language pack"),
+    (
+        r"(?i)installer-stub\.exe\Z|/[a-z]+ installer(?:\.[\w-]+)?\.exe\Z|/[a-z]+ setup stub ",
+        "a stub installer, which downloads the build",
+    ),
+    (r"(?i)[.-]sdk\.", "an SDK"),
+    (r"(?i)[./-]tests?[./]", "tests of a build"),
+    (r"(?i)symbols", "debugging symbols of a build"),
+    (r"(?i)[./-]source[./]|\.bundle\Z", "source code"),
+    (r"(?i)[-/.]debug\b|-(?:asan|tsan|ccov)\b", "a debugging build"),
+    (r"[()]", "names with parentheses are copies"),
+    (r"(?i)\.mar\Z", "an update (.mar)"),
+    (r"(?i)\.xpi\Z", "an add-on (.xpi)"),
+    (r"(?i)\.(?P<kind>json|txt|log|html)\Z", "a description of builds (.{kind}), not a build"),
+    (r"(?i)\.zip\Z", "a .zip: where there is a build, it is the .exe beside it"),
+    (
+        r"(?i)\.(?P<kind>msi|msix|pkg|deb|rpm|aab|appx|snap|flatpak)\Z",
+        "a package of another kind (.{kind}): the .exe, .dmg, .apk or .tar beside it is the build",
+    ),
+    # Folders that are not read.
+    (
+        rf"/nightly/\d{{4}}/\d\d/\d{{4}}(?:-\d\d)+-(?!(?:{_TREES})(?:[/-]))"
+        r"(?P<tree>[a-z][\w.-]*?)(?:-l10n)?/",
+        "tree {tree} is not catalogued",
+    ),
+    (
+        r"/(?:releases/[^/]+|candidates/[^/]+/build\d+)"
+        rf"/(?!(?i:{_PLATFORM})/)(?P<platform>[\w-]+)/[\w-]+/[^/]+\Z",
+        "platform {platform} is not known",
+    ),
+)
+
+# Where a release or a candidate lies that is neither flat nor a funnelcake.
+_IN_PLACE = re.compile(
+    r"(?:releases/\d[\w.-]*|candidates/\d[\w.-]*-candidates/build[1-9]\d*)/[\w-]+/[\w-]+/[^/]+",
+    re.ASCII,
+)
+
+RULES = tuple((re.compile(pattern, re.ASCII), reason) for pattern, reason in _RULES)
+
+
+def reason_against(key: str) -> str:
+    """Why a key that was not recognised is none: a clause, without its full stop.
+
+    Where no rule fits, it says what builds are called in the key's section.
+    """
+    for pattern, reason in RULES:
+        if match := pattern.search(key):
+            return reason.format_map(match.groupdict())
+    _, folder, section, rest = key.split("/", 3)
+    if _IN_PLACE.fullmatch(f"{section}/{rest}"):
+        return f"a build there is called {PRODUCTS[folder].examples}, in any letter case"
+    forms = [shape.form for shape in SHAPES if shape.section == section and folder in shape.folders]
+    return f"builds below pub/{folder}/{section}/ are called {' or '.join(forms)}"
+
+
+def explain(key: str) -> str:
+    """What a raw key is taken for and why, or which rule makes it no build.
+
+    Starts with ``build:`` or ``no build:``, and says ``no build`` exactly where
+    :func:`recognise` returns None.
+    """
+    build = recognise(key)
+    if build is None:
+        return f"no build: {reason_against(key)}."
+    start = key.index(build.section) + len(build.section) + 1
+    shape = next(r.shape for r in READERS[key[:start]] if r.fullmatch(key, start))
+    return (
+        f"build: a {shape.name}, as {key[:start]}{shape.form}: product {build.product},"
+        f" version {build.version}, channel {build.channel} (guessed from the key),"
+        f" platform {build.platform}, os {build.os}, locale {build.locale},"
+        f" mimetype {build.mimetype}, id {build.id}."
+    )

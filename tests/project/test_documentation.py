@@ -1,0 +1,195 @@
+"""The documentation says all there is to say, and what it quotes of the code is true today."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from buildhub.settings import VARIABLES
+from docs import drawing, generate
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(page for page in DOCS.rglob("*.rst") if "_build" not in page.parts)
+README = ROOT / "README.rst"
+
+BASH = re.compile(r"^( *)\.\. code-block:: bash\n\n((?:\1 +.*\n|\n)+)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", generate.everything(), ids=lambda path: path.name)
+def test_what_is_generated_is_what_the_code_says_today(path):
+    assert path.read_text() == generate.everything()[path], "run `make docs` and commit"
+
+
+def test_nothing_is_left_over_that_is_generated_no_more():
+    assert set(generate.GENERATED.iterdir()) <= set(generate.everything())
+
+
+def test_each_command_has_a_page_and_is_in_the_readme():
+    installed = {
+        entry.name
+        for entry in entry_points(group="console_scripts")
+        if entry.value.startswith("buildhub.")
+    }
+    assert installed == set(generate.COMMANDS)
+    pages = {page.stem for page in (DOCS / "commands").iterdir()}
+    assert pages == {*installed, generate.page(generate.EVENT_LAMBDA)}
+    for name in installed:
+        assert name in README.read_text()
+
+
+PROGRAMS = [*generate.COMMANDS, generate.EVENT_LAMBDA]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_help_on_the_page_is_what_the_command_prints(name):
+    program, *arguments = name.split()
+    command = [Path(sys.executable).with_name(program), *arguments, "--help"]
+    environ = {"PATH": "", "COLUMNS": "80", "LC_ALL": "C.UTF-8"}
+    printed = subprocess.check_output(command, text=True, env=environ)
+    page = generate.page(name)
+    assert (generate.GENERATED / f"{page}.txt").read_text() == printed
+    assert f"../generated/{page}.txt" in (DOCS / "commands" / f"{page}.rst").read_text()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_each_option_is_on_the_commands_page(name):
+    text = (generate.GENERATED / f"{generate.page(name)}.txt").read_text()
+    for param in generate.command(name).params:
+        for option in [*param.opts, *param.secondary_opts]:
+            assert option in text or param.param_type_name == "argument"
+
+
+def documented_variables() -> set[str]:
+    pages = [DOCS / "configuration.rst", generate.GENERATED / "variables.rst"]
+    text = "".join(page.read_text() for page in pages)
+    return set(re.findall(r"^\.\. envvar:: (\w+)$", text, re.MULTILINE))
+
+
+def test_each_variable_of_the_settings_is_documented():
+    assert {variable.env for variable in VARIABLES.values()} <= documented_variables()
+
+
+@pytest.mark.parametrize("variable", VARIABLES.values(), ids=lambda v: v.env)
+def test_each_variable_is_heeded_by_somebody(variable):
+    assert generate.users(variable)
+
+
+def test_each_variable_that_the_code_reads_besides_is_documented():
+    """None is read past the table of settings without being told of."""
+    read = set()
+    for path in (ROOT / "buildhub").rglob("*.py"):
+        read |= set(re.findall(r'(?:environ(?:\.get\(|\[)|getenv\()"(\w+)"', path.read_text()))
+    of_lambda_itself = {name for name in read if name.startswith("AWS_LAMBDA_")}
+    assert read - of_lambda_itself <= documented_variables()
+
+
+def test_each_variable_of_the_makefile_is_documented():
+    settable = re.findall(r"^([A-Z_]+) \?=", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    settable += re.findall(r"ifdef ([A-Z_]+)", (ROOT / "Makefile").read_text())
+    assert set(settable) - {"PYTHON", "LAMBDA_ZIP"} <= documented_variables()
+
+
+def test_each_field_of_a_record_is_documented():
+    table = (generate.GENERATED / "fields.rst").read_text()
+    for name, part, _ in generate.fields(generate.schema()):
+        assert f"``{name}``" in table
+        assert part["description"] in table
+
+
+def test_the_example_of_a_record_is_one_and_has_every_field():
+    record = json.loads((DOCS / "record.json").read_text())["data"]
+    jsonschema.validate(record, generate.schema())
+    of_the_server = {"last_modified", "schema"}
+    for name, _, _ in generate.fields(generate.schema()):
+        value = record
+        for step in name.split("."):
+            value = value.get(step, {})
+        assert value or name in of_the_server
+
+
+def test_each_channel_that_a_record_may_have_is_described():
+    text = (DOCS / "data.rst").read_text()
+    for channel in ("release", "beta", "aurora", "esr", "nightly", "-old-id"):
+        assert f"``{channel}``" in text
+
+
+def test_each_module_has_its_place_in_the_architecture():
+    listed = re.findall(r"^   (buildhub\.[\w.]+)$", (DOCS / "architecture.rst").read_text(), re.M)
+    paths = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "buildhub").rglob("*.py")]
+    modules = {".".join(path.parts).removesuffix(".__init__") for path in paths}
+    assert sorted(listed) == sorted(modules - {"buildhub"})
+
+
+def texts_of_the_code() -> str:
+    """All texts in buildhub, those that are put together from pieces in one piece."""
+    found = []
+    for path in (ROOT / "buildhub").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)
+
+
+def test_each_message_that_is_explained_is_one():
+    operations = (DOCS / "operations.rst").read_text()
+    section = operations.partition("What messages mean\n")[2].partition("When builds are missing")[
+        0
+    ]
+    messages = re.findall(r"^(\S.*)\n   \S", section, re.MULTILINE)
+    texts = texts_of_the_code()
+    assert len(messages) > 10
+    for message in messages:
+        for piece in message.replace("``", "").split("…"):
+            assert piece.strip() in texts, message
+
+
+def test_each_reason_for_which_a_build_is_skipped_is_explained():
+    operations = (DOCS / "operations.rst").read_text()
+    for path in (ROOT / "buildhub").rglob("*.py"):
+        for reason in re.findall(r'_skip\("([^"]+)"', path.read_text()):
+            assert f"\n{reason} " in operations
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
+def test_each_block_of_bash_can_be_parsed(page):
+    blocks = BASH.findall(page.read_text())
+    for _, block in blocks:
+        subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
+def test_a_pipe_of_ours_is_shown_with_pipefail(page):
+    """Without it a failure in front of the last command goes unnoticed."""
+    blocks = BASH.findall(page.read_text())
+    for _, block in blocks:
+        if re.search(r"inventory-to-records.*\|", block):
+            assert "set -o pipefail" in block
+
+
+@pytest.mark.slow
+def test_the_pages_are_built_without_a_warning(tmp_path):
+    sphinx = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going"]
+    done = subprocess.run(
+        [*sphinx, "-b", "html", str(DOCS), str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "tutorial.html").exists()
+
+
+def test_a_drawing_says_which_line_it_cannot_read():
+    with pytest.raises(ValueError, match="circle a 0 0"):
+        drawing.svg("box a 0 0 ours | A\ncircle a 0 0\n")
+
+
+def test_the_record_in_the_readme_is_the_documentations():
+    lines = (DOCS / "record.json").read_text().splitlines()
+    assert "\n".join(f"   {line}" for line in lines) in README.read_text()

@@ -1,0 +1,57 @@
+"""What ``inventory-to-records`` makes of a tree of archive files: what all else must end in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from buildhub.archive.cache import LookupCache
+from buildhub.archive.client import Archive
+from buildhub.archive.lookup import MetadataLookup
+from buildhub.inventory.reader import InventoryRow
+from buildhub.pipeline import Pipeline
+from buildhub.settings import PRODUCT_FOLDERS
+from buildhub.signals import CancellationToken
+from tests.support.archive_server import ArchiveServer
+
+Records = dict[str, dict[str, Any]]
+
+
+def piped(archive: ArchiveServer) -> Records:
+    """The data of each record, by its id."""
+    return asyncio.run(_piped(archive))
+
+
+async def _piped(server: ArchiveServer) -> Records:
+    entries = [
+        InventoryRow(key, file.size, file.date) for key, file in sorted(server.files.items())
+    ]
+    cancellation = CancellationToken()
+    made: Records = {}
+    async with Archive(server.url, parallel=32) as archive:
+        pipeline = Pipeline(
+            MetadataLookup(archive, LookupCache(None, server.url)),
+            archive_url=server.url,
+            products=PRODUCT_FOLDERS,
+            oldest=None,
+            report=_fail,
+            remark=lambda _: None,
+        )
+        batches = iter([entries])
+        async for records in pipeline.records(lambda: next(batches, None), cancellation):
+            made |= {record["data"]["id"]: record["data"] for record in records}
+    cancellation.close()
+    return made
+
+
+def stored(records: Mapping[str, Mapping[str, Any]]) -> Records:
+    """Records as they are on a server, without what the server adds."""
+    return {
+        name: {k: v for k, v in data.items() if k not in ("last_modified", "schema")}
+        for name, data in records.items()
+    }
+
+
+def _fail(sentence: str) -> None:
+    raise AssertionError(sentence)

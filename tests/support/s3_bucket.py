@@ -1,0 +1,116 @@
+"""A real S3 API on loopback that holds inventories in the archive's own layout.
+
+``moto``'s server answers; whoever is to find it sets AWS_ENDPOINT_URL to :attr:`Bucket.url`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+from urllib.parse import quote_plus
+from urllib.request import Request, urlopen
+
+import botocore.session
+from moto.server import ThreadedMotoServer
+
+from buildhub.inventory.s3 import BUCKET, PREFIX, REGION
+
+SCHEMA = "Bucket, Key, Size, LastModifiedDate, ETag"
+
+
+def rows(objects: Iterable[tuple[str, int, str]], bucket: str) -> bytes:
+    """Inventory CSV of (raw key, size, date): every value quoted, keys form-encoded."""
+    return b"".join(
+        (
+            f'"{bucket}","{quote_plus(key, safe="/")}","{size}","{date}",'
+            f'"{hashlib.md5(key.encode()).hexdigest()}"\n'
+        ).encode()
+        for key, size, date in objects
+    )
+
+
+def packed(csv: bytes, members: int = 1) -> bytes:
+    """``csv`` gzipped, in several members on request; the same bytes on every call.
+
+    Members end anywhere, also in the middle of a line.
+    """
+    step = -(-len(csv) // members) or 1
+    pieces = [csv[start : start + step] for start in range(0, len(csv), step)] or [b""]
+    return b"".join(gzip.compress(piece, mtime=0) for piece in pieces)
+
+
+class Bucket:
+    """The bucket of the inventories, as its owner sees it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url  #: of the S3 API
+        self._owner = botocore.session.get_session().create_client(
+            "s3",
+            region_name=REGION,
+            endpoint_url=url,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    def empty(self) -> None:
+        """Forget everything, and be there again without an object in it."""
+        with urlopen(Request(f"{self.url}/moto-api/reset", method="POST")):
+            self._owner.create_bucket(Bucket=BUCKET, ACL="public-read")
+
+    def put(self, key: str, body: bytes) -> None:
+        """An object that anybody may read."""
+        self._owner.put_object(Bucket=BUCKET, Key=key, Body=body, ACL="public-read")
+
+    def remove(self, key: str) -> None:
+        self._owner.delete_object(Bucket=BUCKET, Key=key)
+
+    def add_inventory(
+        self, inventory: str, date: str, files: Sequence[bytes], **changes: Any
+    ) -> list[str]:
+        """One day's inventory of ``files`` (gzipped CSV): its files' keys in the bucket.
+
+        ``changes`` are other fields of the manifest than the usual ones. As in the archive, the
+        files lie in ``data/``, and there is a ``hive/`` beside the dated folders.
+        """
+        prefix = PREFIX.format(inventory)
+        keys = [f"{prefix}data/{hashlib.md5(file).hexdigest()}.csv.gz" for file in files]
+        manifest = {
+            "sourceBucket": f"net-mozaws-prod-delivery-{inventory}",
+            "destinationBucket": f"arn:aws:s3:::{BUCKET}",
+            "version": "2016-11-30",
+            "fileFormat": "CSV",
+            "fileSchema": SCHEMA,
+            "files": [
+                {
+                    "key": key.removeprefix("public/"),
+                    "size": len(file),
+                    "MD5checksum": hashlib.md5(file).hexdigest(),
+                }
+                for key, file in zip(keys, files, strict=True)
+            ],
+        }
+        for key, file in zip(keys, files, strict=True):
+            self.put(key, file)
+        content = json.dumps(manifest | changes).encode()
+        self.put(f"{prefix}{date}/manifest.json", content)
+        self.put(f"{prefix}{date}/manifest.checksum", hashlib.md5(content).hexdigest().encode())
+        self.put(f"{prefix}hive/dt={date[:-4]}-{date[-3:-1]}/symlink.txt", b"s3://...\n")
+        return keys
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Bucket]:
+    """The server, on a free port, with the bucket in it."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        bucket = Bucket(f"http://{host}:{port}")
+        bucket.empty()
+        yield bucket
+    finally:
+        server.stop()

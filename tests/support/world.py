@@ -1,0 +1,51 @@
+"""What the event Lambda lives in: an archive that grows, a Kinto, containers."""
+
+from __future__ import annotations
+
+from buildhub.events.service import EventResult, EventService
+from buildhub.kinto import Client
+from buildhub.kinto.schema import initialize
+from buildhub.settings import Settings
+from tests.support.archive_server import ArchiveServer
+from tests.support.piped import Records, stored
+from tests.support.s3_events import created
+from tests.support.servers import Kinto
+
+
+class World:
+    """An archive that grows, a Kinto, and a container that handles events."""
+
+    def __init__(self, archive: ArchiveServer, kinto: Kinto) -> None:
+        self.archive = archive
+        self.kinto = kinto
+        self._services: list[EventService] = []
+        self.service = self.container()
+
+    def container(self, *, pause: float = 0.01, **variables: str) -> EventService:
+        """Another process, as far as this can be told."""
+        environ = {
+            "SERVER_URL": self.kinto.url,
+            "ARCHIVE_URL": self.archive.url,
+            "NB_PARALLEL_REQUESTS": "32",
+            **variables,
+        }
+        service = EventService(Settings.from_environment(environ), pause=pause).__enter__()
+        self._services.append(service)
+        return service
+
+    def deliver(self, *keys: str) -> EventResult:
+        """One event that names all these."""
+        return self.service.handle(created(*keys))
+
+    def records(self) -> Records:
+        return stored(self.kinto.records())
+
+    def close(self) -> None:
+        for service in self._services:
+            service.__exit__(None, None, None)
+
+    def begin_anew(self) -> None:
+        """Nothing is in the archive, nothing on the server but its real schema."""
+        self.archive.files.clear()
+        self.kinto.flush()
+        initialize(Client(self.kinto.url, "user:pass", "build-hub", "releases"))

@@ -1,0 +1,144 @@
+"""Who waits for a metadata file: the lookup of metadata, asked the other way round."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from buildhub.archive.formats import FORMATS
+from buildhub.archive.locations import NightlyLocation, ReleaseLocation, location_of
+from buildhub.builds.recognise import Build, recognise
+from buildhub.events.dependents import Dependents, FolderWalk, dependents_of
+
+TABLE = Path(__file__).parents[1] / "data/archive-keys.tsv.gz"
+
+
+def real_keys() -> Iterator[str]:
+    with gzip.open(TABLE, "rt") as table:
+        for line in table:
+            yield line.split("\t")[0]
+
+
+def real_builds() -> Iterator[Build]:
+    return (build for key in real_keys() if (build := recognise(key)))
+
+
+def metadata_keys(build: Build) -> list[str]:
+    """The files in which a build may find its metadata."""
+    location = location_of(build)
+    if isinstance(location, NightlyLocation):
+        return [location.stem + ending for ending in FORMATS]
+    if isinstance(location, ReleaseLocation):
+        location = location.in_build(2)
+    return [location.folder + name for name in location.likely_names()]
+
+
+def leads_to(walk: FolderWalk, key: str) -> bool:
+    """Whether the walk comes through the folder of the file ``key``."""
+    *folders, _ = key.removeprefix(walk.root).split("/")
+    return (
+        key.startswith(walk.root)
+        and len(folders) <= len(walk.levels)
+        and all(level(name) for level, name in zip(walk.levels, folders, strict=False))
+    )
+
+
+def test_every_real_build_is_woken_by_each_file_in_which_it_looks_for_metadata() -> None:
+    """30,755 of them; a file that none of them reads would not be worth a request."""
+    seen: dict[str, Dependents | None] = {}
+    number = 0
+    for build in real_builds():
+        number += 1
+        for key in metadata_keys(build):
+            if key not in seen:
+                seen[key] = dependents_of(key)
+            dependents = seen[key]
+            assert dependents, f"{key} wakes nobody, but should {build.key}"
+            assert dependents.concerns(build), (key, build.key)
+            assert any(leads_to(walk, build.key) for walk in dependents.walks), (key, build.key)
+    assert number == 30_755
+
+
+def test_no_real_build_is_taken_for_metadata_nor_is_what_it_lies_beside() -> None:
+    for key in real_keys():
+        if not key.endswith((".json", ".txt")):
+            assert dependents_of(key) is None
+
+
+CANDIDATES = "pub/firefox/candidates/54.0-candidates/build3"
+NIGHTLY = "pub/firefox/nightly/2017/08/2017-08-05-10-03-34-mozilla-central"
+MOBILE = "pub/mobile/nightly/2017/08/2017-08-01-15-03-46-mozilla-central-android-api-15"
+
+
+@pytest.mark.parametrize(
+    ("key", "woken", "asleep"),
+    [
+        (
+            f"{CANDIDATES}/win32/en-US/firefox-54.0.json",
+            [
+                f"{CANDIDATES}/win32/fr/Firefox Setup 54.0.exe",
+                f"{CANDIDATES}/win32-EME-free/fr/Firefox Setup 54.0.exe",
+                "pub/firefox/releases/54.0/win32/fr/Firefox Setup 54.0.exe",
+                "pub/firefox/releases/54.0/win32-sha1/fr/Firefox Setup 54.0.exe",
+            ],
+            [
+                f"{CANDIDATES}/win64/fr/Firefox Setup 54.0.exe",
+                f"{CANDIDATES.replace('build3', 'build2')}/win32/fr/Firefox Setup 54.0.exe",
+                f"{CANDIDATES}/funnelcake90/win32/fr/Firefox Setup 54.0.exe",
+                "pub/firefox/releases/54.0/win64/fr/Firefox Setup 54.0.exe",
+                "pub/firefox/releases/54.0-funnelcake90/win32/fr/Firefox Setup 54.0.exe",
+                "pub/firefox/releases/54.0.1/win32/fr/Firefox Setup 54.0.1.exe",
+            ],
+        ),
+        (
+            f"{CANDIDATES}/funnelcake90/win32/en-US/firefox-54.0.json",
+            [f"{CANDIDATES}/funnelcake90/win32/fr/Firefox Setup 54.0.exe"],
+            [
+                f"{CANDIDATES}/win32/fr/Firefox Setup 54.0.exe",
+                "pub/firefox/releases/54.0/win32/fr/Firefox Setup 54.0.exe",
+            ],
+        ),
+        (
+            f"{NIGHTLY}/firefox-57.0a1.en-US.win32.json",
+            [
+                f"{NIGHTLY}/firefox-57.0a1.en-US.win32.installer.exe",
+                f"{NIGHTLY}-l10n/firefox-57.0a1.fr.win32.installer.exe",
+            ],
+            [
+                f"{NIGHTLY}/firefox-57.0a1.en-US.win64.installer.exe",
+                f"{NIGHTLY}-l10n/firefox-57.0a1.fr.win64.installer.exe",
+            ],
+        ),
+        (
+            f"{MOBILE}/fennec-56.0a1.multi.android-arm.json",
+            [
+                f"{MOBILE}/fennec-56.0a1.multi.android-arm.apk",
+                f"{MOBILE}-l10n/fennec-56.0a1.fr.android-arm.apk",
+            ],
+            [f"{MOBILE}/en-US/fennec-56.0a1.en-US.android-arm.apk"],
+        ),
+        (
+            f"{MOBILE}/en-US/fennec-56.0a1.en-US.android-arm.json",
+            [f"{MOBILE}/en-US/fennec-56.0a1.en-US.android-arm.apk"],
+            [
+                f"{MOBILE}/fennec-56.0a1.multi.android-arm.apk",
+                f"{MOBILE}-l10n/fennec-56.0a1.fr.android-arm.apk",
+            ],
+        ),
+    ],
+)
+def test_who_is_woken_and_who_is_not(key: str, woken: list[str], asleep: list[str]) -> None:
+    dependents = dependents_of(key)
+    assert dependents
+
+    def is_woken(build_key: str) -> bool:
+        build = recognise(build_key)
+        assert build, build_key
+        found = any(leads_to(walk, build_key) for walk in dependents.walks)
+        return found and dependents.concerns(build)
+
+    assert [is_woken(one) for one in woken] == [True] * len(woken)
+    assert [is_woken(one) for one in asleep] == [False] * len(asleep)

@@ -1,0 +1,419 @@
+"""Where metadata is found: ARCHIVE.md, section 3, a row or a trap a test, on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from buildhub.archive.cache import LookupCache
+from buildhub.archive.client import Archive
+from buildhub.archive.formats import Metadata
+from buildhub.archive.locations import location_of
+from buildhub.archive.lookup import MetadataLookup, NotCached
+from buildhub.builds.recognise import recognise
+from buildhub.errors import Unreachable
+from tests.support.archive_files import File
+from tests.support.archive_server import ArchiveServer
+from tests.support.archive_tree import candidate_buildid, candidate_tree, nightly_tree, release_tree
+
+CANDIDATES = "pub/firefox/candidates"
+DATE = "2017-06-13T12:00:00Z"
+HTML = b"<html><body>Service Unavailable</body></html>"
+
+
+@dataclass
+class Run:
+    """One run of a program that looks up the metadata of builds."""
+
+    server: ArchiveServer
+    folder: Path | None = None
+    now: float = 1_800_000_000  # January 2027
+    keep_absent: bool = True
+
+    def find(self, *keys: str, date: str = DATE) -> list[Metadata | None]:
+        return asyncio.run(self._find(keys, date))
+
+    def build_id(self, key: str, date: str = DATE) -> str | None:
+        (found,) = self.find(key, date=date)
+        return found.build["id"] if found else None
+
+    async def _find(self, keys: tuple[str, ...], date: str) -> list[Metadata | None]:
+        answers = LookupCache(self.folder, self.server.url)
+        try:
+            async with Archive(self.server.url, retries=1, timeout=5) as archive:
+                lookup = MetadataLookup(
+                    archive, answers, keep_absent=self.keep_absent, clock=lambda: self.now
+                )
+                return list(await asyncio.gather(*(self._ask(lookup, k, date) for k in keys)))
+        finally:
+            answers.close()
+
+    @staticmethod
+    async def _ask(lookup: MetadataLookup, key: str, date: str) -> Metadata | None:
+        build = recognise(key)
+        assert build, key
+        location = location_of(build)
+        known = lookup.cached(location, date)
+        if isinstance(known, NotCached):
+            return await lookup.fetch(location, date)
+        return known
+
+
+@pytest.fixture(params=["2018", "today"])
+def style(request: pytest.FixtureRequest) -> Literal["2018", "today"]:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def server(style: Literal["2018", "today"]) -> Iterator[ArchiveServer]:
+    """The archive, with the lister of 2018 and that of today."""
+    with ArchiveServer({}, style=style) as server:
+        yield server
+
+
+NIGHTLY = "pub/firefox/nightly/2017/08/2017-08-08-10-00-25-mozilla-central"
+MOBILE = "pub/mobile/nightly/2017/08/2017-08-08-10-00-25-mozilla-central-android-api-15"
+OLD = "pub/firefox/nightly/2010/07/2010-07-05-04-mozilla-central"
+
+
+@pytest.mark.parametrize(
+    ("key", "beside"),
+    [
+        (f"{NIGHTLY}/firefox-57.0a1.en-US.win64.installer.exe", "firefox-57.0a1.en-US.win64"),
+        (f"{NIGHTLY}/firefox-57.0a1.en-US.mac.dmg", "firefox-57.0a1.en-US.mac"),
+        (f"{NIGHTLY}-l10n/firefox-57.0a1.ja-JP-mac.mac.dmg", "firefox-57.0a1.en-US.mac"),
+        (
+            f"{NIGHTLY}-l10n/firefox-57.0a1.fr.linux-x86_64.tar.bz2",
+            "firefox-57.0a1.en-US.linux-x86_64",
+        ),
+        (f"{MOBILE}/fennec-57.0a1.multi.android-arm.apk", "fennec-57.0a1.multi.android-arm"),
+        (f"{MOBILE}-l10n/fennec-57.0a1.de.android-arm.apk", "fennec-57.0a1.multi.android-arm"),
+        (
+            f"{MOBILE}/en-US/fennec-57.0a1.en-US.android-arm.apk",
+            "en-US/fennec-57.0a1.en-US.android-arm",
+        ),
+        (
+            f"{MOBILE}-old-id/fennec-57.0a1.multi.android-arm.apk",
+            "fennec-57.0a1.multi.android-arm",
+        ),
+    ],
+)
+@pytest.mark.parametrize("ending", [".json", ".buildhub.json", ".txt"])
+def test_a_nightlys_lies_beside_the_en_us_file(
+    server: ArchiveServer, key: str, beside: str, ending: str
+) -> None:
+    folder = key.rpartition("/")[0].replace("-l10n", "").removesuffix("/en-US")
+    body = {
+        ".json": b'{"buildid": "20170808100025"}',
+        ".buildhub.json": b'{"build": {"id": "20170808100025"}}',
+        ".txt": b"20170808100025\nhttps://hg.mozilla.org/mozilla-central/rev/abc\n",
+    }[ending]
+    server.files[f"{folder}/{beside}{ending}"] = File(body=body)
+    (found,) = Run(server).find(key)
+    assert found
+    assert found.build == {"id": "20170808100025", "date": "2017-08-08T10:00:25Z"}
+
+
+def test_json_is_believed_before_buildhub_json_and_that_before_txt(server: ArchiveServer) -> None:
+    key = f"{NIGHTLY}/firefox-57.0a1.en-US.win64.installer.exe"
+    stem = key.removesuffix(".installer.exe")
+    server.files[f"{stem}.json"] = File(body=b'{"buildid": "20170808100003"}')
+    server.files[f"{stem}.buildhub.json"] = File(body=b'{"build": {"id": "20170808100002"}}')
+    server.files[f"{stem}.txt"] = File(body=b"20170808100001 abc")
+    assert Run(server).build_id(key) == "20170808100003"
+    server.files[f"{stem}.json"] = File(body=HTML)
+    assert Run(server).build_id(key) == "20170808100002"
+    server.files[f"{stem}.buildhub.json"] = File(body=b"[1]", content_type="binary/octet-stream")
+    assert Run(server).build_id(key) == "20170808100001"
+
+
+def test_a_candidates_lies_in_the_en_us_folder_of_its_platform(server: ArchiveServer) -> None:
+    server.files |= candidate_tree("firefox", "54.0", 3)
+    build = f"{CANDIDATES}/54.0-candidates/build3"
+    found = Run(server).find(
+        f"{build}/win64/fr/Firefox Setup 54.0.exe", f"{build}/mac/ja/Firefox 54.0.dmg"
+    )
+    assert [f and f.build["id"] for f in found] == [
+        candidate_buildid(3, "win64"),
+        candidate_buildid(3, "mac"),
+    ]
+    assert found[0]
+    assert found[0].build["number"] == 3
+
+
+def test_a_releases_is_that_of_its_candidates(server: ArchiveServer) -> None:
+    server.files |= release_tree("firefox", "54.0", builds=(1, 2))
+    found = Run(server).find("pub/firefox/releases/54.0/win64/fr/Firefox Setup 54.0.exe")
+    assert found[0]
+    assert found[0].build["id"] == candidate_buildid(2, "win64")
+    assert found[0].build["number"] == 2
+
+
+@pytest.mark.parametrize(
+    ("product", "version", "platform", "name"),
+    [
+        ("thunderbird", "52.2.1", "win32", "Thunderbird Setup 52.2.1.exe"),
+        ("devedition", "55.0b3", "mac", "Firefox 55.0b3.dmg"),
+        ("firefox", "45.6.0esr", "linux-i686", "firefox-45.6.0esr.tar.bz2"),
+        ("firefox", "136.0", "linux-x86_64", "firefox-136.0.tar.xz"),
+        ("firefox", "57.0.2-funnelcake137", "win32", "Firefox Setup 57.0.2.exe"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["json", "buildhub"])
+def test_products_and_channels(
+    server: ArchiveServer, product: str, version: str, platform: str, name: str, kind: str
+) -> None:
+    server.files |= release_tree(
+        product, version, builds=(1,), platforms=(platform,), metadata=(kind, "neighbours")
+    )
+    key = f"pub/{product}/releases/{version}/{platform}/fr/{name}"
+    assert Run(server).build_id(key) == candidate_buildid(1, platform)
+
+
+@pytest.mark.parametrize("section", ["releases/56.0b3", "candidates/56.0b3-candidates/build1"])
+@pytest.mark.parametrize("locale", ["multi", "en-US", "fr"])
+def test_mobiles_lies_beside_the_en_us_apk(
+    server: ArchiveServer, section: str, locale: str
+) -> None:
+    server.files |= release_tree(
+        "mobile", "56.0b3", builds=(1,), platforms=("android-api-15", "android-x86")
+    )
+    for platform, package in [("android-api-15", "android-arm"), ("android-x86", "android-i386")]:
+        key = f"pub/mobile/{section}/{platform}/{locale}/fennec-56.0b3.{locale}.{package}.apk"
+        assert Run(server).build_id(key) == candidate_buildid(1, platform)
+
+
+@pytest.mark.parametrize(
+    ("plain", "repack"),
+    [("win32", "win32-EME-free"), ("win32", "win32-sha1"), ("mac", "mac-EME-free")],
+)
+def test_repacks_have_that_of_their_plain_platform(
+    server: ArchiveServer, plain: str, repack: str
+) -> None:
+    server.files |= release_tree("firefox", "54.0", platforms=(plain, repack))
+    name = "Firefox 54.0.dmg" if plain == "mac" else "Firefox Setup 54.0.exe"
+    for key in (
+        f"pub/firefox/releases/54.0/{repack}/fr/{name}",
+        f"{CANDIDATES}/54.0-candidates/build2/{repack}/fr/{name}",
+    ):
+        assert Run(server).build_id(key) == candidate_buildid(2, plain)
+
+
+@pytest.mark.parametrize("version", ["57.0.2-funnelcake137", "3.0.16-real", "3.6.4plugin1"])
+def test_special_releases_never_take_another_versions(server: ArchiveServer, version: str) -> None:
+    plain = version.partition("-")[0].removesuffix("plugin1")
+    server.files |= release_tree("firefox", plain, platforms=("win32",))
+    key = f"pub/firefox/releases/{version}/win32/en-US/Firefox Setup {plain}.exe"
+    assert Run(server).build_id(key) is None
+
+
+def test_a_funnelcake_candidates_lies_in_its_own_folder(server: ArchiveServer) -> None:
+    folder = f"{CANDIDATES}/49.0.1-candidates/build3/funnelcake90/win32/en-US"
+    key = f"{folder}/Firefox Setup 49.0.1.exe"
+    server.files |= candidate_tree("firefox", "49.0.1", 3, platforms=("win32",))
+    assert Run(server).build_id(key) is None
+    server.files[f"{folder}/firefox-49.0.1.json"] = File(body=b'{"buildid": "20160922113459"}')
+    assert Run(server).find(key)[0].build == {  # type: ignore[union-attr]
+        "id": "20160922113459",
+        "date": "2016-09-22T11:34:59Z",
+        "number": 3,
+    }
+
+
+def test_build_10_is_higher_than_build_9(server: ArchiveServer) -> None:
+    server.files |= release_tree(
+        "devedition", "59.0b1", builds=(1, 2, 9, 10, 11), platforms=("mac",)
+    )
+    (found,) = Run(server).find("pub/devedition/releases/59.0b1/mac/fr/Firefox 59.0b1.dmg")
+    assert found
+    assert found.build["number"] == 11
+    assert found.build["id"] == candidate_buildid(11, "mac")
+
+
+def test_another_versions_json_in_the_folder_is_not_taken(server: ArchiveServer) -> None:
+    server.files |= release_tree("firefox", "52.0", builds=(2,), platforms=("win32",))
+    folder = f"{CANDIDATES}/52.0-candidates/build2/win32/en-US"
+    server.files[f"{folder}/firefox-52.0.1.json"] = File(body=b'{"buildid": "20170316213829"}')
+    key = "pub/firefox/releases/52.0/win32/fr/Firefox Setup 52.0.exe"
+    assert Run(server).build_id(key) == candidate_buildid(2, "win32")
+    del server.files[f"{folder}/firefox-52.0.json"]
+    assert Run(server).build_id(key) is None
+
+
+def test_neighbours_that_end_in_json_are_no_metadata(server: ArchiveServer) -> None:
+    server.files |= release_tree("firefox", "54.0", platforms=("mac",), metadata=("neighbours",))
+    assert Run(server).build_id("pub/firefox/releases/54.0/mac/fr/Firefox 54.0.dmg") is None
+
+
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "text/plain", "text/html"])
+def test_metadata_counts_whatever_its_content_type(
+    server: ArchiveServer, content_type: str
+) -> None:
+    server.files |= release_tree("firefox", "54.0", builds=(1,), platforms=("mac",))
+    name = f"{CANDIDATES}/54.0-candidates/build1/mac/en-US/firefox-54.0.json"
+    server.files[name] = File(body=server.files[name].body, content_type=content_type)
+    key = "pub/firefox/releases/54.0/mac/fr/Firefox 54.0.dmg"
+    assert Run(server).build_id(key) == candidate_buildid(1, "mac")
+
+
+@pytest.mark.parametrize("body", [HTML, b'["no", "object"]', b'{"buildid": ""}', b""])
+def test_a_page_instead_of_the_json_gives_way_to_buildhub_json(
+    server: ArchiveServer, body: bytes
+) -> None:
+    server.files |= release_tree(
+        "firefox", "64.0", builds=(1,), platforms=("mac",), metadata=("json", "buildhub")
+    )
+    folder = f"{CANDIDATES}/64.0-candidates/build1/mac/en-US/"
+    key = "pub/firefox/releases/64.0/mac/fr/Firefox 64.0.dmg"
+    server.files[f"{folder}firefox-64.0.json"] = File(body=body)
+    assert Run(server).build_id(key) == candidate_buildid(1, "mac")
+    server.files[f"{folder}buildhub.json"] = File(body=body)
+    assert Run(server).build_id(key) is None
+
+
+def test_no_candidates_folder_is_no_metadata(server: ArchiveServer) -> None:
+    server.files |= release_tree("firefox", "54.0", builds=(), platforms=("mac",))
+    assert Run(server).build_id("pub/firefox/releases/54.0/mac/fr/Firefox 54.0.dmg") is None
+
+
+def test_a_candidates_folder_without_builds_is_no_metadata(server: ArchiveServer) -> None:
+    server.files[f"{CANDIDATES}/54.0-candidates/beta-channel-switch/mar.txt"] = File(body=b"")
+    assert Run(server).build_id("pub/firefox/releases/54.0/mac/fr/Firefox 54.0.dmg") is None
+
+
+def test_a_lower_build_is_not_taken_for_a_platform_that_the_highest_lacks(
+    server: ArchiveServer,
+) -> None:
+    server.files |= release_tree("firefox", "54.0", builds=(1,), platforms=("mac", "win64"))
+    server.files |= candidate_tree("firefox", "54.0", 2, platforms=("win64",))
+    run = Run(server)
+    assert run.build_id("pub/firefox/releases/54.0/mac/fr/Firefox 54.0.dmg") is None
+    key = "pub/firefox/releases/54.0/win64/fr/Firefox Setup 54.0.exe"
+    assert run.build_id(key) == candidate_buildid(2, "win64")
+
+
+def test_a_flat_release_without_candidates_has_none(server: ArchiveServer) -> None:
+    key = "pub/firefox/releases/1.0rc1/firefox-1.0rc1.ca-AD.linux-i686.installer.tar.gz"
+    assert Run(server).build_id(key) is None
+
+
+def test_twelve_figures_of_a_build_id_are_minutes(server: ArchiveServer) -> None:
+    key = f"{OLD}/firefox-4.0b2pre.en-US.linux-i686.tar.bz2"
+    stem = key.removesuffix(".tar.bz2")
+    server.files[f"{stem}.txt"] = File(body=b"201007050432 94c5f6c0b5e1")
+    (found,) = Run(server).find(key)
+    assert found
+    assert found.build["date"] == "2010-07-05T04:32:00Z"
+
+
+PLATFORMS = ("linux-i686", "linux-x86_64", "mac", "win32", "win64")
+LOCALES = ("en-US", *(f"{a}{b}" for a in "abcdefghi" for b in "cdeijklmno"))
+
+
+def keys_of_a_release(server: ArchiveServer, version: str = "54.0") -> list[str]:
+    server.files |= release_tree("firefox", version, platforms=PLATFORMS, locales=LOCALES[:90])
+    return [k for k in server.files if k.startswith("pub/firefox/releases/")]
+
+
+def test_ninety_locales_of_five_platforms_cost_eleven_requests(
+    server: ArchiveServer, tmp_path: Path
+) -> None:
+    keys = keys_of_a_release(server)
+    assert len(keys) == 450
+    assert all(Run(server, tmp_path).find(*keys))
+    assert max(server.requests.values()) == 1
+    listings = [path for _, path in server.requests if path.endswith("-candidates/")]
+    assert len(listings) == 1
+    assert server.total == 1 + 2 * len(PLATFORMS)
+
+
+def test_a_second_run_asks_nothing_of_a_settled_version(
+    server: ArchiveServer, tmp_path: Path
+) -> None:
+    keys = keys_of_a_release(server)
+    first = Run(server, tmp_path).find(*keys)
+    server.reset()
+    assert Run(server, tmp_path).find(*keys) == first
+    assert server.total == 0
+
+
+def test_a_young_version_is_listed_once_a_run_and_a_new_build_is_found(
+    server: ArchiveServer, tmp_path: Path
+) -> None:
+    keys = keys_of_a_release(server)
+    recently = 1_497_355_200 + 10 * 86_400  # ten days after DATE
+    Run(server, tmp_path, recently).find(*keys)
+    server.reset()
+    Run(server, tmp_path, recently + 60).find(*keys)
+    assert server.requests == {("GET", f"{CANDIDATES}/54.0-candidates/"): 1}
+    server.files |= candidate_tree("firefox", "54.0", 3, platforms=PLATFORMS)
+    (found,) = Run(server, tmp_path, recently + 120).find(keys[0])
+    assert found
+    assert found.build["number"] == 3
+
+
+@pytest.mark.parametrize(
+    ("age", "later", "asked"),
+    [
+        (1 * 86_400, 3_000, False),
+        (1 * 86_400, 4_000, True),
+        (8 * 86_400, 4_000, False),
+        (200 * 86_400, 29 * 86_400, False),
+        (200 * 86_400, 31 * 86_400, True),
+    ],
+    ids=str,
+)
+def test_none_is_good_for_an_hour_for_a_young_build_and_for_30_days_otherwise(
+    server: ArchiveServer, tmp_path: Path, age: int, later: int, asked: bool
+) -> None:
+    keys = (
+        f"{NIGHTLY}/firefox-57.0a1.en-US.win64.installer.exe",
+        "pub/firefox/releases/54.0/mac/fr/Firefox 54.0.dmg",
+    )
+    modified = 1_497_355_200  # DATE
+    assert Run(server, tmp_path, modified + age).find(*keys) == [None, None]
+    server.files |= nightly_tree("firefox", "57.0a1") | release_tree("firefox", "54.0")
+    found = Run(server, tmp_path, modified + age + later).find(*keys)
+    assert [bool(f) for f in found] == [asked, asked]
+
+
+def test_a_lambda_believes_no_earlier_none(server: ArchiveServer, tmp_path: Path) -> None:
+    key = f"{NIGHTLY}/firefox-57.0a1.en-US.win64.installer.exe"
+    run = Run(server, tmp_path, keep_absent=False)
+    assert run.build_id(key) is None
+    server.files |= nightly_tree("firefox", "57.0a1")
+    run.now += 1
+    assert run.build_id(key)
+
+
+def test_caches_of_two_archives_do_not_mix(server: ArchiveServer, tmp_path: Path) -> None:
+    keys = keys_of_a_release(server)
+    Run(server, tmp_path).find(*keys)
+    with ArchiveServer({}) as other:
+        assert Run(other, tmp_path).find(*keys) == [None] * len(keys)
+
+
+def test_a_damaged_cache_is_set_aside(
+    server: ArchiveServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = keys_of_a_release(server)
+    Run(server, tmp_path).find(*keys)
+    (file,) = tmp_path.glob("*.sqlite3")
+    file.write_bytes(b"this is no database, however you look at it" * 100)
+    assert all(Run(server, tmp_path).find(*keys))
+    assert "set aside" in caplog.text
+    assert list(tmp_path.glob("*.damaged"))
+
+
+def test_an_archive_that_is_away_is_no_none(server: ArchiveServer, tmp_path: Path) -> None:
+    server.files |= nightly_tree("firefox", "57.0a1")
+    key = f"{NIGHTLY}/firefox-57.0a1.en-US.win64.installer.exe"
+    server.fail(key.replace(".installer.exe", ".json"), 503, 503)
+    with pytest.raises(Unreachable, match=r"firefox-57.0a1.en-US.win64.json: HTTP 503 \(asked 2"):
+        Run(server, tmp_path).find(key)
+    assert Run(server, tmp_path).build_id(key)
