@@ -35,8 +35,8 @@ async def _piped(server: ArchiveServer) -> Records:
             archive_url=server.url,
             products=PRODUCT_FOLDERS,
             oldest=None,
-            report=_fail,
-            remark=lambda _: None,
+            on_error=_fail,
+            on_skip=lambda _: None,
         )
         batches = iter([entries])
         async for records in pipeline.records(lambda: next(batches, None), cancellation):
