@@ -1,7 +1,7 @@
 """The families of errors: what is retried, what is skipped and counted, what ends the run.
 
 Every message is one sentence for the operator: what went wrong, where (file, line, key or
-URL) and what to do about it. None ever contains a secret.
+URL) and what to do about it. No message ever contains a secret.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ class BuildhubError(Exception):
 
 
 class BadInput(BuildhubError):
-    """A row, line or record that is wrong: it is reported and counted, the others go on."""
+    """A row, line or record that can't be used: it is reported and counted, the others go on."""
 
 
 class Unreachable(BuildhubError):
-    """A server did not answer properly, although it was asked again as often as allowed."""
+    """A server gave no usable answer, after as many attempts as allowed."""
 
 
 class Fatal(BuildhubError):
-    """Nothing useful can be done: wrong credentials, no such collection, a wrong setting."""
+    """The run can't go on: wrong credentials, a missing collection, an invalid setting."""
 
 
 class Interrupted(BuildhubError):
-    """A signal asked the program to stop.
+    """The program was asked to stop.
 
-    ``signum`` is that signal; the exit status of a stopped command is 128 + ``signum``.
+    ``signum`` is the signal; the exit status of a stopped command is 128 + ``signum``.
     """
 
     def __init__(self, signum: int) -> None:

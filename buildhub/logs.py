@@ -1,8 +1,8 @@
-"""Logging: what is said, how loud, where to, and never with a secret in it.
+"""Logging: levels, handlers, and messages without secrets or control characters.
 
-Rooms log through ``logging.getLogger(__name__)``. Whoever runs them, a command or a Lambda,
-calls :func:`configure` once. Errors also go to Sentry if there is a DSN; ``sentry`` and all it
-needs are imported only then (0.1 s).
+Modules log through ``logging.getLogger(__name__)``; a command or a Lambda handler calls
+:func:`configure` once. Errors also go to Sentry if there is a DSN: ``sentry`` and its
+dependencies are imported only then (0.1 s).
 """
 
 from __future__ import annotations
@@ -31,35 +31,39 @@ _LEVELS = {
     DEBUG: logging.DEBUG,
 }
 
-#: Libraries that are louder than what they have to say deserves; ``--debug`` shows it all.
-#: Each failure they log comes back to us as an exception or a status, and we report that.
-_TAMED = {
+#: Libraries that log too much; ``--debug`` shows all of it. Each failure they log also comes back
+#: to us as an exception or a status, which we report.
+_LIBRARY_LEVELS = {
     "kinto_http": logging.CRITICAL,  # WARNING for each success in a batch, ERROR for each 4xx
     "backoff": logging.CRITICAL,  # ERROR when it gives up, and raises
     "urllib3": logging.ERROR,  # WARNING for each retry
     "botocore": logging.ERROR,
 }
 
-_STARS = "***"
+_MASK = "***"
 _SECRET_NAME = r"\w*(?:auth|passw(?:or)?d|secret|token|api_?key|dsn)"
 _QUOTED = r"""b?"[^"]*"|b?'[^']*'"""
-_GIVEAWAYS = (
+_SECRETS = (
     # https://user:password@host, also where the password has an @; not the <key> of our help
-    (r"(?<=://)[^/\s'\"<>]*@", _STARS + "@"),
+    (r"(?<=://)[^/\s'\"<>]*@", _MASK + "@"),
     # Authorization: Basic dTpw; {"Authorization": "Basic dTpw"}; ('X-Sentry-Auth', b'Sentry ...')
     (
         r"""((?:authorization|x-sentry-auth)"""
         r"""(?:\s*[:=]\s*(?:b?["'])?|["']\s*[:=,]\s*b?["']))[^"'\r\n]+""",
-        rf"\1{_STARS}",
+        rf"\1{_MASK}",
     ),
     # auth=('user', 'pass'); AUTH=user:pass; {"password": "x"}
     (
         rf"""(\b{_SECRET_NAME}\s*=\s*|["']{_SECRET_NAME}["']\s*[:,]\s*)"""
         rf"""(?:\([^)]*\)|{_QUOTED}|[^\s,;&)}}]+)""",
-        rf"\1{_STARS}",
+        rf"\1{_MASK}",
     ),
 )
-_PATTERNS = [(re.compile(pattern, re.IGNORECASE), to) for pattern, to in _GIVEAWAYS]
+_PATTERNS = [(re.compile(pattern, re.IGNORECASE), to) for pattern, to in _SECRETS]
+
+#: What a terminal or a log collector may act upon: C0 and C1 controls, line separators, and marks
+#: that change the direction of text. Keys come from events and manifests, which anyone may write.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 logger = logging.getLogger(__name__)
 _known: re.Pattern[str] | None = None
@@ -73,9 +77,9 @@ def configure(
 
     ``verbosity`` is -1 (errors), 0 (and warnings), 1 (and information) or 2 (all, of libraries
     too); what lies outside counts as the nearest. ``secrets`` are values that must never be
-    seen, such as AUTH; the DSN is one by itself. Messages go to stderr, but ``in_lambda`` to
-    the handlers which the runtime has put up. Unhandled errors are logged as well.
-    Raises :class:`Fatal` for a DSN that is none.
+    seen, such as AUTH; the DSN is added to them. Messages go to stderr, but ``in_lambda`` to the
+    handlers that the runtime has installed. Unhandled errors are logged as well. Raises
+    :class:`Fatal` for an invalid DSN.
     """
     known_secrets([*secrets, dsn or ""])
     root = logging.getLogger()
@@ -97,7 +101,7 @@ def configure(
 
 
 def log_error(error: BaseException) -> None:
-    """Log what ended a run: an error of ours as its sentence, any other, a bug, with traceback."""
+    """Log what ended a run: our own errors as a sentence, any other (a bug) with its traceback."""
     if isinstance(error, BuildhubError):
         logger.error("%s", error)
     else:
@@ -106,10 +110,10 @@ def log_error(error: BaseException) -> None:
 
 @contextlib.contextmanager
 def unhandled_errors_logged() -> Iterator[None]:
-    """For a Lambda's handler: an error that leaves the block is logged, and goes on its way.
+    """For a Lambda's handler: an error that leaves the block is logged and raised again.
 
-    The runtime writes the error's text to its own log, so one that holds a secret is replaced.
-    Commands do not need this: Python calls the hook that :func:`configure` put up.
+    The runtime writes the error's text to its own log, so an error that contains a secret is
+    replaced. Commands do not need this: :func:`configure` sets Python's exception hook.
     """
     try:
         yield
@@ -121,20 +125,33 @@ def unhandled_errors_logged() -> Iterator[None]:
 
 
 def mask(text: str) -> str:
-    """``text`` with stars for secrets: the known ones, and what looks like one by its place.
+    """``text`` with secrets replaced: the known ones, and what looks like one from its context.
 
     >>> mask("POST http://user:pass@localhost/v1 Authorization: Basic dXNlcjpwYXNz")
     'POST http://***@localhost/v1 Authorization: ***'
     """
     if _known:
-        text = _known.sub(_STARS, text)
+        text = _known.sub(_MASK, text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
 
 
+def escape_controls(text: str, *, keep: str = "") -> str:
+    """``text`` with control characters as Python escapes them; those in ``keep`` stay.
+
+    >>> escape_controls("pub/a\\r\\n\\x1b[31mCRITICAL")
+    'pub/a\\\\r\\\\n\\\\x1b[31mCRITICAL'
+    """
+
+    def escaped(match: re.Match[str]) -> str:
+        return match[0] if match[0] in keep else ascii(match[0])[1:-1]
+
+    return _CONTROLS.sub(escaped, text)
+
+
 def known_secrets(secrets: Iterable[str]) -> None:
-    """From now on these values, and the passwords in them, are masked wherever they occur."""
+    """Mask these values, and the passwords in them, from now on."""
     global _known
     forms = {form for secret in secrets for form in _spellings(secret)}
     longest_first = sorted(forms, key=len, reverse=True)
@@ -142,7 +159,7 @@ def known_secrets(secrets: Iterable[str]) -> None:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """The secret as it may turn up: plain, quoted for a URL, Python or JSON, as Basic auth."""
+    """The secret as it may occur: plain, quoted for a URL, Python or JSON, as Basic auth."""
     if not (secret := secret.strip()):
         return
     _, scheme_end, userinfo = secret.partition("://")
@@ -150,14 +167,14 @@ def _spellings(secret: str) -> Iterator[str]:
     password = userinfo.partition(":")[2]
     parts = [secret, unquote(secret), userinfo, password, unquote(password)]
     for part in parts:
-        # A word such as "pass" is too common to be taken out of sentences.
+        # A word such as "pass" is too common to be masked in sentences.
         if len(part) >= 6:
             yield from (part, quote(part, safe=""), repr(part)[1:-1], json.dumps(part)[1:-1])
             yield base64.b64encode(part.encode()).decode()
 
 
 def _as_word(secret: str) -> str:
-    """A pattern for it; a short secret must stand alone, not be a piece of a longer word."""
+    """A pattern for it; a short secret must be a word of its own, not part of a longer one."""
     return re.escape(secret) if len(secret) > 8 else rf"(?<!\w){re.escape(secret)}(?!\w)"
 
 
@@ -166,19 +183,25 @@ def _add(handler: logging.Handler) -> None:
     _handlers.append(handler)
 
 
-class _Masked(logging.Formatter):
-    """Another formatter whose output, tracebacks included, is masked."""
+class _SafeFormatter(logging.Formatter):
+    """Wraps a formatter: no secrets in its output, and no control characters.
+
+    Only a traceback may have several lines: a message with a line feed in it could imitate
+    another log line.
+    """
 
     def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__()
         self._formatter = formatter
 
     def format(self, record: logging.LogRecord) -> str:
-        return mask(self._formatter.format(record))
+        safe = logging.makeLogRecord(record.__dict__)
+        safe.msg, safe.args = escape_controls(mask(record.getMessage())), None
+        return escape_controls(mask(self._formatter.format(safe)), keep="\n\t")
 
 
-class _Terminal(logging.Formatter):
-    """What a person reads who has just typed the command: ``Warning: ...``."""
+class _TerminalFormatter(logging.Formatter):
+    """For a person at a terminal: ``Warning: ...``."""
 
     def format(self, record: logging.LogRecord) -> str:
         level = f"{record.levelname.capitalize()}: " if record.levelno != logging.INFO else ""
@@ -187,27 +210,27 @@ class _Terminal(logging.Formatter):
 
 def _to_stderr() -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
-    formatter: logging.Formatter = _Terminal()
+    formatter: logging.Formatter = _TerminalFormatter()
     if not sys.stderr.isatty():
-        # cron mails it, or a log file keeps it: there the time matters.
+        # In a log file or a mail from cron the time matters.
         formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
         formatter.converter = time.gmtime
-    handler.setFormatter(_Masked(formatter))
+    handler.setFormatter(_SafeFormatter(formatter))
     return handler
 
 
 def _mask_output_of(handlers: Iterable[logging.Handler]) -> None:
-    """The runtime's handlers stay; a warm container comes here again and finds them wrapped."""
+    """Wrap the formatters of the runtime's handlers, unless an earlier invocation did."""
     for handler in handlers:
-        if not isinstance(handler.formatter, _Masked):
-            handler.setFormatter(_Masked(handler.formatter or logging.Formatter()))
+        if not isinstance(handler.formatter, _SafeFormatter):
+            handler.setFormatter(_SafeFormatter(handler.formatter or logging.Formatter()))
 
 
 def _set_levels(verbosity: int) -> None:
     logging.getLogger("buildhub").setLevel(_LEVELS[verbosity])
     others = _LEVELS[verbosity] if verbosity != VERBOSE else logging.WARNING
     logging.getLogger().setLevel(others)
-    for name, level in _TAMED.items():
+    for name, level in _LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(logging.NOTSET if verbosity == DEBUG else level)
 
 

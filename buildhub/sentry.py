@@ -1,4 +1,4 @@
-"""Errors to Sentry, through raven. Only ``reporting`` imports this, and only if there is a DSN."""
+"""Errors to Sentry, through raven; ``logs`` imports this only if there is a DSN."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from raven.transport.requests import RequestsHTTPTransport
 from . import __version__
 from .errors import Fatal
 
-#: Errors of one logger that are sent in a run. A broken server fails every record, and each
-#: event is a request; what ended the run is logged by another logger, and still gets through.
-MOST_EVENTS = 100
+#: The most errors of one logger that are sent in a run. A broken server fails every record, and
+#: each event is a request. What ended the run is logged by another logger and is still sent.
+MAX_EVENTS = 100
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +26,10 @@ logger = logging.getLogger(__name__)
 def handler(dsn: str, mask: Callable[[str], str]) -> logging.Handler:
     """A logging handler that sends what is logged as an error, before the call returns.
 
-    ``mask`` takes secrets out of a text; every text of an event goes through it. Raises
+    ``mask`` replaces the secrets in a text; it is applied to every text of an event. Raises
     :class:`Fatal`, without the DSN in it, if ``dsn`` is malformed.
     """
-    _check(dsn)
+    _validate(dsn)
     client = _Client(
         dsn,
         mask=mask,
@@ -47,22 +47,22 @@ def handler(dsn: str, mask: Callable[[str], str]) -> logging.Handler:
     return SentryHandler(client, level=logging.ERROR)  # type: ignore[no-any-return]
 
 
-def _check(dsn: str) -> None:
+def _validate(dsn: str) -> None:
     try:
         url = urlsplit(dsn.strip())
-        sound = url.scheme in ("http", "https") and url.hostname and url.username
-        sound = sound and url.port != 0 and url.path.rstrip("/").rpartition("/")[2]
+        valid = url.scheme in ("http", "https") and url.hostname and url.username
+        valid = valid and url.port != 0 and url.path.rstrip("/").rpartition("/")[2]
     except ValueError:
-        sound = False
-    if not sound:
+        valid = False
+    if not valid:
         raise Fatal(
-            "SENTRY_DSN is no DSN: copy it from the Sentry project's settings;"
+            "SENTRY_DSN is not a valid DSN: copy it from the settings of the Sentry project;"
             " it looks like https://<key>:<secret>@sentry.io/<project>."
         )
 
 
 class _Transport(RequestsHTTPTransport):  # type: ignore[misc]
-    """raven's trusts no authorities but its own bundle's and takes a refusal for success."""
+    """raven's own trusts only the certificates of its bundle, and takes a 4xx for success."""
 
     def send(self, url: str, data: bytes, headers: dict[str, str]) -> None:
         response = requests.post(
@@ -72,7 +72,7 @@ class _Transport(RequestsHTTPTransport):  # type: ignore[misc]
 
 
 class _Client(raven.Client):  # type: ignore[misc]
-    """Masks what it sends, and fails with one warning instead of a traceback of its own."""
+    """Masks what it sends; a failure is one warning instead of raven's own traceback."""
 
     def __init__(self, dsn: str, *, mask: Callable[[str], str], **options: Any) -> None:
         super().__init__(dsn, **options)
@@ -82,10 +82,12 @@ class _Client(raven.Client):  # type: ignore[misc]
     def send(self, auth_header: str | None = None, **data: Any) -> None:
         source = data.get("logger", "")
         self._sent[source] += 1
-        if self._sent[source] <= MOST_EVENTS:
+        if self._sent[source] <= MAX_EVENTS:
             super().send(auth_header, **self._masked(data))
-        elif self._sent[source] == MOST_EVENTS + 1:
-            logger.warning("Sentry has had %d errors of %s: no more are sent.", MOST_EVENTS, source)
+        elif self._sent[source] == MAX_EVENTS + 1:
+            logger.warning(
+                "%d errors of %s were sent to Sentry: further ones are not.", MAX_EVENTS, source
+            )
 
     def _masked(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -99,9 +101,9 @@ class _Client(raven.Client):  # type: ignore[misc]
     def _failed_send(self, exc: Exception, url: str, data: Any) -> None:
         reason = exc if isinstance(exc, requests.HTTPError) else type(exc).__name__
         logger.warning(
-            "Sentry was not told of an error, at %s (%s): check SENTRY_DSN.", url, reason
+            "An error could not be sent to Sentry at %s (%s): check SENTRY_DSN.", url, reason
         )
         self.state.set_fail()
 
     def _log_failed_submission(self, data: Any) -> None:
-        """Nothing: stderr has the error already."""
+        """Do nothing: the error is on stderr already."""

@@ -231,6 +231,27 @@ def test_a_traceback_is_masked_too() -> None:
     assert "hunter2" not in result.stderr
 
 
+HOSTILE_KEY = "pub/a\r\n2026-11-01T00:00:00Z CRITICAL all is lost\x1b[2J\x9b31m\u202e.exe"
+
+
+def test_control_characters_of_a_key_never_reach_the_log() -> None:
+    """A key of an event can neither imitate a log line nor send commands to a terminal."""
+    result = run(
+        """
+        logs.configure(0)
+        logging.getLogger("buildhub").warning("%s: skipped.", sys.argv[1])
+        raise ValueError(sys.argv[1])
+        """,
+        HOSTILE_KEY,
+    )
+
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", result.stderr)
+    warning, *_ = result.stderr.splitlines()
+    assert (
+        r"WARNING pub/a\r\n2026-11-01T00:00:00Z CRITICAL all is lost\x1b[2J\x9b31m\u202e" in warning
+    )
+
+
 # In a Lambda
 
 RUNTIME = """
@@ -315,7 +336,7 @@ def test_a_sentry_that_refuses_is_a_warning_and_the_error_is_still_seen(sentry: 
     result = run(FAILING, sentry.dsn, AUTH)
 
     assert result.returncode == 1
-    assert "WARNING Sentry was not told of an error, at http://127.0.0.1" in result.stderr
+    assert "WARNING An error could not be sent to Sentry at http://127.0.0.1" in result.stderr
     assert "403" in result.stderr
     assert "ValueError: cannot log in as ***" in result.stderr
     assert "secret4711" not in result.stderr
@@ -325,7 +346,7 @@ def test_a_sentry_that_is_down_never_hides_the_error() -> None:
     result = run(FAILING, "http://key0815:secret4711@127.0.0.1:9/1", AUTH)
 
     assert result.returncode == 1
-    assert "Sentry was not told of an error, at http://127.0.0.1:9/api/1/store/" in result.stderr
+    assert "could not be sent to Sentry at http://127.0.0.1:9/api/1/store/" in result.stderr
     assert "ValueError: cannot log in as ***" in result.stderr
     assert "secret4711" not in result.stderr
 
@@ -333,9 +354,9 @@ def test_a_sentry_that_is_down_never_hides_the_error() -> None:
 def test_a_flood_of_errors_is_cut_but_what_ended_the_run_gets_through(sentry: Sentry) -> None:
     result = run(
         """
-        from buildhub.sentry import MOST_EVENTS
+        from buildhub.sentry import MAX_EVENTS
         logs.configure(-1, sys.argv[1])
-        for number in range(MOST_EVENTS + 50):
+        for number in range(MAX_EVENTS + 50):
             logging.getLogger("buildhub.kinto").error("record %d is refused", number)
         raise ValueError
         """,
@@ -365,7 +386,7 @@ def test_a_malformed_dsn_is_one_sentence_without_it(dsn: str) -> None:
 
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
-    assert "ERROR SENTRY_DSN is no DSN: copy it from" in result.stderr
+    assert "ERROR SENTRY_DSN is not a valid DSN: copy it from" in result.stderr
     assert "hunter2" not in result.stderr
 
 
