@@ -18,7 +18,8 @@ from .archive.lookup import MetadataLookup, open_lookup
 from .builds import recognise as builds
 from .errors import BadInput, BuildhubError, Fatal, Interrupted
 from .inventory.download import download
-from .inventory.reader import InventoryReader, Schema
+from .inventory.formats import Schema
+from .inventory.reader import InventoryReader
 from .inventory.s3 import Inventories
 from .kinto import Client, PublishCounts, Publisher, RecordIndex
 from .kinto.schema import initialize

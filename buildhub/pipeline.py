@@ -21,7 +21,7 @@ from .archive.locations import location_of
 from .archive.lookup import MetadataLookup, NotCached
 from .builds.recognise import Build, recognise
 from .errors import Interrupted, Unreachable
-from .inventory.reader import InventoryRow
+from .inventory.formats import InventoryRow
 from .records import Record, invalid_field, make_record
 from .settings import Settings
 from .signals import CancellationToken

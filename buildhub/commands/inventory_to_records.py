@@ -16,6 +16,7 @@ from ..builds import recognise as builds
 from ..builds.explain import explain as explain_key
 from ..errors import BadInput
 from ..inventory import reader as inventory
+from ..inventory.formats import InventoryRow, Schema
 from ..pipeline import Pipeline, PipelineCounts
 from ..settings import Settings, option
 from . import runner
@@ -89,7 +90,7 @@ class _Run:
     def __init__(
         self,
         files: Sequence[str],
-        schema: inventory.Schema | None,
+        schema: Schema | None,
         settings: Settings,
         cancellation: signals.CancellationToken,
     ) -> None:
@@ -114,7 +115,7 @@ class _Run:
             finally:
                 self._cancellation.cancel()
 
-    def _entries(self) -> Iterator[list[inventory.InventoryRow]]:
+    def _entries(self) -> Iterator[list[InventoryRow]]:
         for path in self._files:
             blocks = streams.blocks(streams.chunks(path, self._cancellation))
             try:

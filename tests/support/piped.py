@@ -9,7 +9,7 @@ from typing import Any
 from buildhub.archive.cache import LookupCache
 from buildhub.archive.client import Archive
 from buildhub.archive.lookup import MetadataLookup
-from buildhub.inventory.reader import InventoryRow
+from buildhub.inventory.formats import InventoryRow
 from buildhub.pipeline import Pipeline
 from buildhub.settings import PRODUCT_FOLDERS
 from buildhub.signals import CancellationToken

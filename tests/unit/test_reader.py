@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildhub.errors import Fatal
-from buildhub.inventory.reader import InventoryReader, InventoryRow, Schema, schema_option
+from buildhub.errors import BadInput, Fatal
+from buildhub.inventory.formats import InventoryRow, Schema
+from buildhub.inventory.reader import InventoryReader, schema_option
 from buildhub.streams import blocks
 
 PATTERN = re.compile(rb"pub/[^\",\n]*\.(?:exe|dmg)")
@@ -89,21 +90,21 @@ def test_sizes_are_whole_bytes(text: str, size: int) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        (b"37219504", b"", "the size '' is no number of bytes"),
-        (b"37219504", b"-1", "the size '-1' is no number of bytes"),
-        (b"37219504", b"1.5", "the size '1.5' is no number of bytes"),
-        (b"37219504", b"62M", "the size '62M' is no number of bytes"),
-        (b"37219504", b"1E+99999999", "the size '1E+99999999' is no number of bytes"),
-        (b"37219504", b"nan", "the size 'nan' is no number of bytes"),
-        (b"2017-07-13", b"2017-13-13", "the date '2017-13-13T23:37:23.000Z' is no time"),
-        (b"2017-07-13T23", b"yesterday ", "the date 'yesterday :37:23.000Z' is no time"),
-        (b"2017-07-13T23:37:23.000Z", b"", "the date '' is no time"),
+        (b"37219504", b"", "the size '' is not a number of bytes"),
+        (b"37219504", b"-1", "the size '-1' is not a number of bytes"),
+        (b"37219504", b"1.5", "the size '1.5' is not a number of bytes"),
+        (b"37219504", b"62M", "the size '62M' is not a number of bytes"),
+        (b"37219504", b"1E+99999999", "the size '1E+99999999' is not a number of bytes"),
+        (b"37219504", b"nan", "the size 'nan' is not a number of bytes"),
+        (b"2017-07-13", b"2017-13-13", "the date '2017-13-13T23:37:23.000Z' is not a time"),
+        (b"2017-07-13T23", b"yesterday ", "the date 'yesterday :37:23.000Z' is not a time"),
+        (b"2017-07-13T23:37:23.000Z", b"", "the date '' is not a time"),
         (b"Firefox+", b"Firefox%FF+", "is not UTF-8"),
         (b"Firefox+", b"Firefox\xff+", "the row is not UTF-8"),
-        (b',"ff391f7201575ab2ba518fce20d45596"', b"," * 9, "13 columns; name them with --schema"),
-        (ROW.strip(), b'"net"', "a row of 1 columns; name them with --schema"),
-        (ROW.strip(), b"rubbish", "a row of 1 columns; name them with --schema"),
-        (ROW.strip(), b'"a"b,"c', "the row is no CSV"),
+        (b',"ff391f7201575ab2ba518fce20d45596"', b"," * 9, "13 columns where the schema has 5"),
+        (ROW.strip(), b'"net"', "1 columns where the schema has 5"),
+        (ROW.strip(), b"rubbish", "1 columns where the schema has 5"),
+        (ROW.strip(), b'"a"b,"c', "the row is not valid CSV"),
         (ROW.strip(), b"\xff\xfe\x00", "the row is not UTF-8"),
     ],
 )
@@ -164,13 +165,170 @@ def test_a_schema_without_what_is_needed_is_refused(text: str) -> None:
         schema_option(text)
 
 
-@given(st.lists(st.sampled_from([ROW, OTHER, ROW.replace(b"7", b"8")]), max_size=8), st.data())
-def test_any_cutting_gives_the_same(rows: list[bytes], data: st.DataObject) -> None:
-    whole = b"".join(rows)
+def columns(number: int) -> bytes:
+    """A row with so many columns, its first ones those of a build."""
+    values = [b"bucket", b"pub/a.exe", b"12", b"2017-07-13T23:37:23.000Z", b"etag", b"STANDARD"]
+    values += [b"more"] * number
+    return b",".join(b'"%s"' % value for value in values[:number]) + b"\n"
+
+
+ODD_ROWS = {
+    "three columns": columns(3),
+    "four columns": columns(4),
+    "six columns": columns(6),
+    "seven columns": columns(7),
+    "an escaped quote instead of a separator": ROW.replace(b'","3', b'""3'),
+    "a size of 1E99": ROW.replace(b"37219504", b"1E99"),
+    "a size of 5,000 digits": ROW.replace(b"37219504", b"9" * 5000),
+    "a size beyond 64 bits": ROW.replace(b"37219504", b"9223372036854775808"),
+    "a year that does not exist": ROW.replace(b"2017-", b"0000-"),
+    "a quote that is not closed": ROW.replace(b'"\n', b"\n"),
+    "not UTF-8": ROW.replace(b"Firefox+", b"Firefox\xff"),
+    "a surrogate in the key": ROW.replace(b"Firefox+", b"Firefox%ED%A0%80"),
+}
+
+
+#: Read as Python's csv module does, on the fast path as on the other.
+FINE_ROWS = [
+    ROW,
+    OTHER,
+    ROW.replace(b"/win32/", b'/win""32/'),
+    ROW.replace(b'"372', b'x"372'),
+    OTHER.replace(b'4"', b'4"x'),
+    b"x" + ROW,
+    ROW.replace(b"ff391", b"a,b"),
+]
+
+
+@pytest.mark.parametrize("name", ODD_ROWS)
+def test_an_odd_row_is_reported_and_never_ends_the_run(name: str) -> None:
+    rows, reader, told = read([ROW + ODD_ROWS[name] + ROW])
+    assert rows == [ENTRY, ENTRY]
+    assert (reader.rows, reader.bad_rows, len(told)) == (3, 1, 1)
+
+
+@given(
+    st.lists(st.sampled_from([*FINE_ROWS, *ODD_ROWS.values(), b"\n", b"rubbish\n"]), max_size=12),
+    st.data(),
+)
+def test_any_chunking_gives_the_same_rows_and_reports(
+    rows: list[bytes], data: st.DataObject
+) -> None:
+    """Whether a row is bad depends on the row alone, not on where a chunk ends."""
+    whole = ROW + b"".join(rows)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
     pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-    assert read(pieces)[0] == read([whole])[0]
-    assert read(pieces)[1].rows == len(rows)
+    one, other = read(pieces), read([whole])
+    assert (one[0], one[2]) == (other[0], other[2])
+    assert (one[1].rows, one[1].bad_rows) == (other[1].rows, other[1].bad_rows)
+    assert one[1].rows == 1 + sum(row != b"\n" for row in rows)
+
+
+def test_the_first_row_with_the_usual_columns_decides_for_its_file() -> None:
+    _, reader, told = read([columns(4) + columns(6) + columns(4)])
+    assert told == ["a.csv, line 2: 6 columns where the schema has 4; the row is skipped."]
+    assert reader.rows == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [ROW.decode().encode("utf-16"), ROW.decode().encode("utf-16-le"), ROW[:40] + b"\0" * 200],
+)
+def test_utf_16_and_binary_data_are_refused(content: bytes) -> None:
+    with pytest.raises(BadInput, match=r"a\.csv: this is UTF-16 or binary data; convert it"):
+        read([content])
+
+
+def test_a_byte_order_mark_of_utf_8_is_no_part_of_the_first_row() -> None:
+    assert read([b"\xef\xbb\xbf" + ROW])[0] == [ENTRY]
+
+
+# Inventories of other makers
+
+KEY = "pub/firefox/releases/55.0/win32/fr/Firefox Setup 55.0.exe"
+PLUS = "pub/firefox/releases/55.0/win32/fr/a+b%20c.exe"
+BUILDS = [ENTRY, InventoryRow(PLUS, 7, "2017-07-14T00:00:00Z")]
+
+REPORT = f"""\
+project,bucket,name,size,timeCreated,updated,md5Hash
+1,b,{KEY},37219504,2017-07-13T23:37:23.482Z,2024-01-01T00:00:00Z,x
+1,b,pub/firefox/releases/55.0/SHA256SUMS,5,2017-07-13T23:37:23.482Z,2024-01-01T00:00:00Z,x
+1,b,{PLUS},7,2017-07-14T00:00:00Z,2024-01-01T00:00:00Z,x
+"""
+OTHER_MAKERS = {
+    "a report of Google": REPORT,
+    "a report, quoted": "".join(
+        ",".join(f'"{value}"' for value in line.split(",")) + "\n" for line in REPORT.splitlines()
+    ),
+    "a report, columns in another order": f"""\
+timeCreated,name,size
+2017-07-13T23:37:23Z,{KEY},37219504
+2017-07-14 02:00:00+02:00,{PLUS},7
+""",
+    "a report without timeCreated": f"""\
+updated,name,size
+2017-07-13 23:37:23.000 UTC,{KEY},37219504
+2017-07-14 00:00:00 UTC,{PLUS},7
+""",
+    "gcloud storage ls -l": f"""\
+                                 gs://moz/pub/firefox/releases/55.0/win32/
+  37219504  2017-07-13T23:37:23Z  gs://moz/{KEY}
+         5  2017-07-13T23:37:23Z  gs://moz/pub/firefox/releases/55.0/SHA256SUMS
+         7  2017-07-14T00:00:00Z  gs://moz/{PLUS}
+TOTAL: 3 objects, 37219516 bytes (35.5MiB)
+""",
+    "gcloud storage ls -l -r": f"""\
+gs://moz/pub/firefox/releases/55.0/win32/fr/:
+  37219504  2017-07-13T23:37:23Z  gs://moz/{KEY}
+
+gs://moz/pub/firefox/releases/55.0/:
+         5  2017-07-13T23:37:23Z  gs://moz/pub/firefox/releases/55.0/SHA256SUMS
+         7  2017-07-14T00:00:00Z  gs://moz/{PLUS}
+TOTAL: 3 objects, 37219516 bytes (35.5MiB)
+""",
+    "aws s3 ls --recursive": f"""\
+2017-07-13 23:37:23   37219504 {KEY}
+2017-07-13 23:37:23          5 pub/firefox/releases/55.0/SHA256SUMS
+2017-07-14 00:00:00          7 {PLUS}
+
+Total Objects: 3
+   Total Size: 37219516
+""",
+}
+
+
+@pytest.mark.parametrize("maker", OTHER_MAKERS)
+@pytest.mark.parametrize("times", [1, 3])
+def test_inventories_of_other_makers_are_recognised_by_their_first_line(
+    maker: str, times: int
+) -> None:
+    """Keys are raw there; headers and totals may recur (``zcat *``) and are not rows."""
+    rows, reader, told = read([OTHER_MAKERS[maker].encode() * times])
+    assert rows == BUILDS * times
+    assert told == []
+    assert reader.rows == (2 if "SHA256" not in OTHER_MAKERS[maker] else 3) * times
+
+
+@pytest.mark.parametrize(
+    ("maker", "line", "sentence"),
+    [
+        ("a report of Google", "1,b,pub/a.exe,7", "4 columns where the header has 7"),
+        ("a report of Google", REPORT.splitlines()[1].replace("372", "x"), "is not a number of"),
+        ("gcloud storage ls -l", "gcloud crashed", "the line is not size, date and key"),
+        ("aws s3 ls --recursive", "2017-07-13 23:37:23 35.5 MiB pub/a.exe", "'35.5 MiB' is not a"),
+        ("aws s3 ls --recursive", "2017-99-13 23:37:23 35 pub/a.exe", "'2017-99-13 23:37:23' is"),
+    ],
+)
+def test_bad_lines_of_other_makers_are_reported(maker: str, line: str, sentence: str) -> None:
+    text = OTHER_MAKERS[maker] + line + "\n" + OTHER_MAKERS[maker]
+    rows, reader, (told,) = read([text.encode()])
+    assert sentence in told
+    assert (rows, reader.bad_rows) == (BUILDS * 2, 1)
+
+
+def test_a_report_without_dates_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"a\.csv: the report has neither timeCreated nor updated"):
+        read([b"name,size\npub/a.exe,1\n"])
 
 
 @given(
