@@ -157,9 +157,9 @@ def test_several_files_are_read_in_their_order(tool: Tool, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("bad", "sentence"),
     [
-        (b'"net"\n', "standard input, line 2: a row of 1 columns; name them with --schema"),
-        (row(MAC, date="yesterday"), "standard input, line 2: the date 'yesterday' is no time"),
-        (row(MAC, "many"), "standard input, line 2: the size 'many' is no number of bytes"),
+        (b'"net"\n', "standard input, line 2: 1 columns where the schema has 5"),
+        (row(MAC, date="yesterday"), "standard input, line 2: the date 'yesterday' is not a time"),
+        (row(MAC, "many"), "standard input, line 2: the size 'many' is not a number of bytes"),
         (b"\xff\xfe\n", "standard input, line 2: the row is not UTF-8"),
     ],
 )
