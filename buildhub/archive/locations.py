@@ -50,9 +50,9 @@ class CandidateLocation(NamedTuple):
     def metadata_names(self, names: list[str]) -> list[str]:
         """Those of ``names`` that are the metadata of this build, the most trusted first.
 
-        In 52.0's folder, ``firefox-52.0.json`` is; ``firefox-52.0.1.json``,
-        ``firefox-52.0.mozinfo.json`` and ``firefox-52.0.test_packages.json`` are not. Where names contain
-        the platform: ``fennec-56.0b3.en-US.android-arm.json``.
+        In 52.0's folder, ``firefox-52.0.json`` is metadata; ``firefox-52.0.1.json``,
+        ``firefox-52.0.mozinfo.json`` and ``firefox-52.0.test_packages.json`` are not. Names may
+        contain the platform: ``fennec-56.0b3.en-US.android-arm.json``.
         """
         product = PRODUCTS[self.product]
         platforms = (re.escape(self.file_platform), r"[\w-]+") if self.file_platform else ("",)

@@ -24,11 +24,11 @@ _RULES = (
         f"only {', '.join(f'pub/{folder}/' for folder in product_folders())} are catalogued",
     ),
     (
-        rf"\A(?P<place>pub/[a-z]+/(?!(?:{_SECTIONS})/)[\w.-]+/)",
+        rf"\A(?P<place>pub/[\w-]+/(?!(?:{_SECTIONS})/)[\w.-]+/)",
         "{place} holds no published builds",
     ),
     (
-        rf"\A(?P<place>pub/[a-z]+/)(?!(?:{_SECTIONS})/)",
+        rf"\A(?P<place>pub/[\w-]+/)(?!(?:{_SECTIONS})/)",
         f"of {{place}} only {', '.join(f'{section}/' for section in SECTIONS)} are catalogued",
     ),
     # Folders.

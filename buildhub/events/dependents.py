@@ -24,7 +24,8 @@ from ..builds.recognise import Build, recognise
 
 _CANDIDATE = re.compile(
     r"""(?P<above>
-            (?P<product> pub/ (?P<product_folder> [^/]+ ) ) /candidates/ (?P<version> [^/]+ ) -candidates/ build\d+/
+            (?P<product> pub/ (?P<product_folder> [^/]+ ) ) /
+            candidates/ (?P<version> [^/]+ ) -candidates/ build\d+/
             (?P<funnelcake> funnelcake\d+/ )?
         )
         (?P<platform> [^/]+ ) / (?P<locale> [\w-]+ ) / (?P<name> [^/]+ )""",

@@ -337,7 +337,7 @@ NO_BUILDS = [
     ("firefox/releases/0.10.1/firefox-0.10.1.en-US.win32.installer.exe", "is older than 1.0"),
     ("thunderbird/releases/0.9/win32/en-US/Thunderbird Setup 0.9.exe", "is older than 1.0"),
     ("firefox/releases/1.0rc/firefox-1.0rc.en-US.win32.installer.exe", "1.0rc/"),
-    ("mobile/releases/wince/1.0a3/fennec-1.0a3.en-US.wince-arm.zip", "is not the folder of a version"),
+    ("mobile/releases/wince/1.0a3/fennec-1.0a3.en-US.wince-arm.zip", "not the folder of a version"),
     ("firefox/releases/win32/en-US/55.0/Firefox Setup 55.0.exe", "releases/win32/"),
     ("firefox/nightly/3.6.19-candidates/build1/mac/en-US/Firefox 3.6.19.dmg", "alias"),
     ("firefox/nightly/3.0.14-candidates/build1/firefox-3.0.14.ja.win32.installer.exe", "alias"),
