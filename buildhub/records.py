@@ -25,7 +25,7 @@ def make_record(build: Build, metadata: Metadata, *, url: str, size: int, date: 
 
     ``url`` is where it is downloaded from, ``size`` its exact size in bytes, ``date`` its last
     modification in whole seconds (``2017-06-14T00:41:56Z``). The channel of the metadata is
-    preferred to the one guessed from the key, as it is more reliable: Thunderbird's ESR really
+    preferred to the one guessed from the key, as it is more reliable: Thunderbird ESR really
     is on ``release``. The id never changes with it.
     """
     return {

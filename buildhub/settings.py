@@ -17,10 +17,11 @@ from typing import Any
 
 import click
 
+from .builds.products import aliases, folder_named, product_folders
 from .errors import Fatal
 
-#: The archive's folders, in the order of the documentation.
-PRODUCT_FOLDERS = ("firefox", "thunderbird", "mobile", "devedition")
+#: The archive's folders that are read by default.
+PRODUCT_FOLDERS = product_folders(default=True)
 
 _AGE_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -31,14 +32,17 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def products(text: str) -> tuple[str, ...]:
-    """The archive's folders of the products named; ``fennec`` means ``mobile``."""
-    folders = tuple(
-        dict.fromkeys("mobile" if w == "fennec" else w for w in map(str.lower, words(text)))
-    )
-    for folder in folders:
-        if folder not in PRODUCT_FOLDERS:
-            raise ValueError(f"{folder!r} is no product: choose from {' '.join(PRODUCT_FOLDERS)}")
-    return folders or PRODUCT_FOLDERS
+    """The archive's folders of the products named; a product's name means its folder."""
+    folders = [_product_folder(word) for word in words(text.lower())]
+    return tuple(dict.fromkeys(folders)) or PRODUCT_FOLDERS
+
+
+def _product_folder(word: str) -> str:
+    folder = folder_named(word)
+    if folder is None:
+        choices = " ".join(product_folders())
+        raise ValueError(f"{word!r} is not a known product: choose from {choices}")
+    return folder
 
 
 def since(text: str) -> datetime:
@@ -213,7 +217,9 @@ VARIABLES: dict[str, Variable] = {
         ),
         Variable(
             "products", products, "list", " ".join(PRODUCT_FOLDERS),
-            "The archive's folders to look at; fennec means mobile.", repeatable=True,
+            "The archive's folders to read;"
+            f" {', '.join(f'{name} means {folder}' for name, folder in aliases().items())}.",
+            repeatable=True,
         ),
         Variable(
             "inventories", words, "list", "firefox archive",

@@ -1,6 +1,6 @@
-"""Build → the place of its metadata. No place is ever a guess, and nothing here is fetched.
+"""Build → where its metadata lies. Never a guess; nothing here is fetched.
 
-All locales of a platform share one place: the files that describe the en-US build.
+All locales of a platform share one location: the files that describe the en-US build.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ import functools
 import re
 from typing import NamedTuple
 
+from ..builds.products import PRODUCTS
 from ..builds.recognise import Build
+
+#: The name of the metadata that has the shape of a record, in every en-US folder since 2018.
+BUILDHUB_JSON = "buildhub.json"
 
 _REPACK = re.compile(r"-(?:EME-free|sha1)$", re.IGNORECASE)
 _EXTENSION = re.compile(r"(?:\.installer)?\.(?:tar\.\w+|\w+)$", re.IGNORECASE)
-_FILE_VERSION = re.compile(
-    r"(?:firefox|thunderbird|fennec)(?:[ -]setup)?[ -](?P<version>\d[\w.]*)", re.IGNORECASE
-)
+_FILE_VERSION = re.compile(r"[a-z]+(?:[ -]setup)?[ -](?P<version>\d[\w.]*)", re.IGNORECASE)
 _BUILD_FOLDER = re.compile(r"build(?P<number>[0-9]+)")
 _VERSIONS_FOLDER = re.compile(r"(?P<product>pub/[^/]+)/releases/(?P<version>[^/]+)")
-
-#: Product → how its files are called; DevEdition's are called Firefox.
-APPS = {"devedition": "firefox"}
 
 
 class NightlyLocation(NamedTuple):
@@ -36,7 +35,12 @@ class CandidateLocation(NamedTuple):
     product: str
     folder: str  #: ``pub/firefox/candidates/54.0-candidates/build3/win64/en-US/``
     versions: tuple[str, ...]  #: as the metadata file may name it, the folder's first
-    file_platform: str  #: as mobile's file names have it, else empty
+    file_platform: str  #: of the file names, where those of the product's metadata contain it
+
+    @property
+    def candidates(self) -> str:
+        """The folder of the version's candidates: ``pub/firefox/candidates/54.0-candidates/``."""
+        return "/".join(self.folder.split("/")[:4]) + "/"
 
     @property
     def number(self) -> int:
@@ -46,31 +50,31 @@ class CandidateLocation(NamedTuple):
     def metadata_names(self, names: list[str]) -> list[str]:
         """Those of ``names`` that are the metadata of this build, the most trusted first.
 
-        In 52.0's folder, ``firefox-52.0.json`` is; ``firefox-52.0.1.json``,
-        ``firefox-52.0.mozinfo.json`` and ``firefox-52.0.test_packages.json`` are not. Mobile's is
-        called ``fennec-56.0b3.en-US.android-arm.json``.
+        In 52.0's folder, ``firefox-52.0.json`` is metadata; ``firefox-52.0.1.json``,
+        ``firefox-52.0.mozinfo.json`` and ``firefox-52.0.test_packages.json`` are not. Names may
+        contain the platform: ``fennec-56.0b3.en-US.android-arm.json``.
         """
-        app = APPS.get(self.product, self.product)
-        platforms = (self.file_platform, r"[\w-]+") if self.product == "fennec" else ("",)
+        product = PRODUCTS[self.product]
+        platforms = (re.escape(self.file_platform), r"[\w-]+") if self.file_platform else ("",)
+        record_shaped = [name for name in names if name == BUILDHUB_JSON]
         for version in self.versions:
             for platform in platforms:
-                middle = rf"\.en-US\.{platform}" if platform else ""
-                wanted = re.compile(rf"{app}-{re.escape(version)}{middle}\.json", re.IGNORECASE)
+                wanted = product.metadata_pattern(re.escape(version), platform)
                 found = [name for name in names if wanted.fullmatch(name)]
                 if len(found) == 1:
-                    return found + [name for name in names if name == "buildhub.json"]
-        return [name for name in names if name == "buildhub.json"]
+                    return found + record_shaped
+        return record_shaped
 
     def likely_names(self) -> list[str]:
-        """How the metadata is called as a rule: for those who can't rely on a listing."""
-        app = APPS.get(self.product, self.product)
-        middle = f".en-US.{self.file_platform}" if self.product == "fennec" else ""
-        names = [f"{app}-{version}{middle}.json" for version in self.versions if version]
-        return [*names, "buildhub.json"]
+        """The usual names of the metadata, for callers that can't rely on a listing."""
+        product = PRODUCTS[self.product]
+        versions = filter(None, self.versions)
+        names = [product.metadata_file(version, self.file_platform) for version in versions]
+        return [*names, BUILDHUB_JSON]
 
 
 class ReleaseLocation(NamedTuple):
-    """The candidates of a release's version: which build folder is the highest is to be seen."""
+    """The candidates of a release's version; the highest build folder has yet to be determined."""
 
     product: str
     candidates: str  #: ``pub/firefox/candidates/54.0-candidates/``
@@ -79,7 +83,7 @@ class ReleaseLocation(NamedTuple):
     file_platform: str
 
     def in_build(self, number: int) -> CandidateLocation:
-        """The place in the build folder of this number."""
+        """The location in the build folder of this number."""
         folder = f"{self.candidates}build{number}/{self.platform}/en-US/"
         return CandidateLocation(self.product, folder, self.versions, self.file_platform)
 
@@ -93,7 +97,7 @@ def location_of(build: Build) -> MetadataLocation:
     if build.section == "nightly":
         return _nightly_location(build, folder, name)
     version = _file_version(name)
-    file_platform = build_platform_of_mobile(build, name)
+    file_platform = _file_platform(build, name)
     if build.section == "candidates":
         return _candidate_location(build.product, folder.rpartition("/")[0], version, file_platform)
     if folder.count("/") == 3:  # flat, before 3.5: pub/firefox/releases/1.0rc1/firefox-1.0rc1.…
@@ -103,10 +107,10 @@ def location_of(build: Build) -> MetadataLocation:
 
 
 def _nightly_location(build: Build, folder: str, name: str) -> NightlyLocation:
-    locale = "en-US"
-    # ….multi.android-arm.apk has its own .json, but for fennec-4.0b1pre.en-US.mac64.dmg
-    if build.product == "fennec" and not folder.endswith("/en-US") and build.os != "mac":
-        locale = "multi"
+    locale = PRODUCTS[build.product].nightly_locale
+    # What lies in en-US/ has its own .json, and so have Macs: fennec-4.0b1pre.en-US.mac64.dmg
+    if folder.endswith("/en-US") or build.os == "mac":
+        locale = "en-US"
     stem = _EXTENSION.sub("", name)
     stem = stem.replace(f".{build.locale}.", f".{locale}.", 1)
     return NightlyLocation(build.product, f"{folder.replace('-l10n', '', 1)}/{stem}")
@@ -116,7 +120,7 @@ def _nightly_location(build: Build, folder: str, name: str) -> NightlyLocation:
 def _candidate_location(
     product: str, above: str, file_version: str, file_platform: str
 ) -> CandidateLocation:
-    """``above`` is the platform's folder, which for repacks is that of the plain platform."""
+    """``above`` is the platform's folder; repacks use that of the plain platform."""
     folder_version = above.split("/")[3].removesuffix("-candidates")
     return CandidateLocation(
         product,
@@ -130,7 +134,7 @@ def _candidate_location(
 def _release_location(
     product: str, above: str, platform: str, file_version: str, file_platform: str
 ) -> ReleaseLocation:
-    """Candidates of the very version of the folder: funnelcakes never look at another's."""
+    """The candidates of exactly the folder's version: funnelcakes never use another version's."""
     found = _VERSIONS_FOLDER.match(above)
     assert found, above
     return ReleaseLocation(
@@ -146,26 +150,29 @@ def _release_location(
 def _file_version(name: str) -> str:
     """``55.0.1`` of ``Firefox Setup 55.0.1.exe``; empty where the name has none.
 
-    The dot before the extension is no part of it, nor is a locale behind it.
+    The dot before the extension does not belong to it, nor does a locale that follows it.
     """
     stem = _EXTENSION.sub("", name)
     found = _FILE_VERSION.match(stem)
     return re.sub(r"\.(?=[^\d]).*", "", found["version"]).rstrip(".") if found else ""
 
 
-def build_platform_of_mobile(build: Build, name: str) -> str:
-    """``android-arm`` of ``fennec-56.0b3.multi.android-arm.apk``; empty for other products."""
-    if build.product != "fennec":
+def _file_platform(build: Build, name: str) -> str:
+    """``android-arm`` of ``fennec-56.0b3.multi.android-arm.apk``.
+
+    Empty for products whose metadata files are not named after it.
+    """
+    if "{platform}" not in PRODUCTS[build.product].metadata_name:
         return ""
     return _EXTENSION.sub("", name).rpartition(f".{build.locale}.")[2]
 
 
 def plain_platform(platform: str) -> str:
-    """``win32`` of ``win32-EME-free``: repacks have the metadata of their plain platform."""
+    """``win32`` of ``win32-EME-free``: repacks use the metadata of their plain platform."""
     return _REPACK.sub("", platform)
 
 
 def build_number(folder: str) -> int | None:
-    """10 of ``build10``; None for a folder that holds no build (``beta-channel-switch``)."""
+    """10 of ``build10``; None for a folder of another name (``beta-channel-switch``)."""
     found = _BUILD_FOLDER.fullmatch(folder)
     return int(found["number"]) if found else None

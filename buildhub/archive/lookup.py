@@ -212,10 +212,9 @@ class MetadataLookup:
 
     def _seen_in_candidates(self, location: CandidateLocation, date: str) -> None:
         """A file newer than those that were seen: the version may not be settled yet."""
-        candidates = "/".join(location.folder.split("/")[:4]) + "/"
-        answer = self._cache.get(candidates)
+        answer = self._cache.get(location.candidates)
         if answer is not None and date > answer.newest:
-            self._cache.put(candidates, answer._replace(newest=date))
+            self._cache.put(location.candidates, answer._replace(newest=date))
 
     def _cached_at(self, address: str, date: str) -> Metadata | NotCached | None:
         answer = self._cache.get(address)

@@ -1,34 +1,34 @@
-"""Why a key is no build: the sentences behind ``inventory-to-records --explain``.
+"""Why a key is not a build: the sentences that ``inventory-to-records --explain`` prints.
 
-Nothing is decided here. :func:`buildhub.builds.recognise` knows what a build looks like and
-takes nothing else; these rules only say, for a key that it did not take, which of the
-archive's other kinds of files it is. They are tried in order, the first that fits speaks.
+Nothing is decided here. :func:`buildhub.builds.recognise.recognise` decides which keys are
+builds; these rules only classify the keys that it rejects. The first rule that matches applies.
 """
 
 from __future__ import annotations
 
 import re
 
-from .patterns import PLATFORM, PRODUCTS, SECTIONS, SHAPES, TREES
+from .patterns import PLATFORM, SECTIONS, TREES
+from .products import product_folders, products_in
 from .recognise import READERS, recognise
 
-_FOLDERS = "|".join(PRODUCTS)
+_FOLDERS = "|".join(product_folders())
 _SECTIONS = "|".join(SECTIONS)
 _TREES = "|".join(TREES)
 _PLATFORM = "".join(PLATFORM.split())  # these rules contain spaces: they are not verbose
 
 _RULES = (
-    (r"\A[^/]*\Z|/\Z", "a folder, or no key at all"),
+    (r"\A[^/]*\Z|/\Z", "a folder, or not a key at all"),
     (
         rf"\A(?!pub/(?:{_FOLDERS})/)",
-        f"only {', '.join(f'pub/{folder}/' for folder in PRODUCTS)} are catalogued",
+        f"only {', '.join(f'pub/{folder}/' for folder in product_folders())} are catalogued",
     ),
     (
-        rf"\A(?P<place>pub/[a-z]+/(?!(?:{_SECTIONS})/)[\w.-]+/)",
+        rf"\A(?P<place>pub/[\w-]+/(?!(?:{_SECTIONS})/)[\w.-]+/)",
         "{place} holds no published builds",
     ),
     (
-        rf"\A(?P<place>pub/[a-z]+/)(?!(?:{_SECTIONS})/)",
+        rf"\A(?P<place>pub/[\w-]+/)(?!(?:{_SECTIONS})/)",
         f"of {{place}} only {', '.join(f'{section}/' for section in SECTIONS)} are catalogued",
     ),
     # Folders.
@@ -40,9 +40,9 @@ _RULES = (
         "what lies under {folder}/ was not published as a build",
     ),
     (r"/(?P<folder>partner-repacks|partners)/", "{folder}/ holds repacks for partners"),
-    (r"/(?:releases|candidates)/(?P<old>0\.[\w.-]+)/", "{old}: what came before 1.0 is left out"),
-    (r"/releases/1\.0rc/", "releases/1.0rc/ is left out"),
-    (r"/releases/(?P<folder>win\w*)/", "releases/{folder}/ holds builds for Windows Mobile"),
+    (r"/(?:releases|candidates)/(?P<old>0\.[\w.-]+)/", "{old} is older than 1.0"),
+    (r"/releases/1\.0rc/", "releases/1.0rc/ holds the first candidate of 1.0"),
+    (r"/releases/(?P<folder>win\w*)/", "releases/{folder}/ is not the folder of a version"),
     # Files, by their names.
     (
         r"(?i)\.(?P<kind>asc|sig|md5|sha1|sha256|sha512|checksums|beet)\Z",
@@ -59,11 +59,11 @@ _RULES = (
     (r"(?i)symbols", "debugging symbols of a build"),
     (r"(?i)[./-]source[./]|\.bundle\Z", "source code"),
     (r"(?i)[-/.]debug\b|-(?:asan|tsan|ccov)\b", "a debugging build"),
-    (r"[()]", "names with parentheses are copies"),
+    (r"[()]", "names with parentheses are copies of a build"),
     (r"(?i)\.mar\Z", "an update (.mar)"),
     (r"(?i)\.xpi\Z", "an add-on (.xpi)"),
-    (r"(?i)\.(?P<kind>json|txt|log|html)\Z", "a description of builds (.{kind}), not a build"),
-    (r"(?i)\.zip\Z", "a .zip: where there is a build, it is the .exe beside it"),
+    (r"(?i)\.(?P<kind>json|txt|log|html)\Z", "a description of a build (.{kind})"),
+    (r"(?i)\.zip\Z", "a .zip: the build is the .exe beside it, if there is one"),
     (
         r"(?i)\.(?P<kind>msi|msix|pkg|deb|rpm|aab|appx|snap|flatpak)\Z",
         "a package of another kind (.{kind}): the .exe, .dmg, .apk or .tar beside it is the build",
@@ -81,7 +81,7 @@ _RULES = (
     ),
 )
 
-# Where a release or a candidate lies that is neither flat nor a funnelcake.
+# The folders of a release or candidate that is neither flat nor a funnelcake.
 _IN_PLACE = re.compile(
     r"(?:releases/\d[\w.-]*|candidates/\d[\w.-]*-candidates/build[1-9]\d*)/[\w-]+/[\w-]+/[^/]+",
     re.ASCII,
@@ -91,22 +91,25 @@ RULES = tuple((re.compile(pattern, re.ASCII), reason) for pattern, reason in _RU
 
 
 def reason_against(key: str) -> str:
-    """Why a key that was not recognised is none: a clause, without its full stop.
+    """Why a key that was not recognised is not a build: a clause, without its full stop.
 
-    Where no rule fits, it says what builds are called in the key's section.
+    Where no rule matches, it says how builds are named in the key's section.
     """
     for pattern, reason in RULES:
         if match := pattern.search(key):
             return reason.format_map(match.groupdict())
     _, folder, section, rest = key.split("/", 3)
+    products = products_in(folder)
     if _IN_PLACE.fullmatch(f"{section}/{rest}"):
-        return f"a build there is called {PRODUCTS[folder].examples}, in any letter case"
-    forms = [shape.form for shape in SHAPES if shape.section == section and folder in shape.folders]
+        examples = dict.fromkeys(product.examples for product in products)
+        return f"a build there is called {' or '.join(examples)}, in any letter case"
+    shapes = (shape for product in products for shape in product.shapes)
+    forms = dict.fromkeys(shape.form for shape in shapes if shape.section == section)
     return f"builds below pub/{folder}/{section}/ are called {' or '.join(forms)}"
 
 
 def explain(key: str) -> str:
-    """What a raw key is taken for and why, or which rule makes it no build.
+    """What kind of build a raw key is, or the rule by which it is not a build.
 
     Starts with ``build:`` or ``no build:``, and says ``no build`` exactly where
     :func:`recognise` returns None.

@@ -1,10 +1,11 @@
-"""The archive's shapes: its products, platforms, file names and folders, as tables.
+"""How the archive spells platforms, file names and folders: regular expressions in tables.
 
-Nothing here decides anything: :mod:`buildhub.builds` reads keys by these tables, and explains
-its answers by them. A new product, platform or kind of file is a new line here.
+:mod:`buildhub.builds.products` says which product uses which of them,
+:mod:`buildhub.builds.recognise` reads keys with them. A new platform, file extension or folder
+layout is a new line here.
 
-All patterns are verbose, ASCII only and linear: a quantifier gives nothing back (``++``)
-unless a fixed word follows it.
+All patterns are verbose and ASCII only, and they match in linear time: a quantifier is possessive
+(``++``) unless a literal follows it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SYSTEMS = {
     "maemo": "maemo",
 }
 
-#: Platforms as the archive spells them. Closed, so that ``win64-asan-reporter`` is none.
+#: Platforms as the archive spells them. A closed list: ``win64-asan-reporter`` must not match.
 PLATFORM = r"""(?:
       (?: linux (?: -i686 | -x86_64 | -aarch64 | -arm | -gnueabi-arm )?
         | mac (?: 64 | -ppc | osx (?: -i686 | -x86_64 )? )?
@@ -37,7 +38,7 @@ PLATFORM = r"""(?:
 
 # ---- files ----
 
-#: By the extension of a build. No ``zip``: it is the twin of an ``.exe``, or Windows Mobile's.
+#: By the extension of a build. No ``zip``: it has an ``.exe`` beside it, or is for Windows CE.
 MIMETYPES = {
     "apk": "application/vnd.android.package-archive",
     "bz2": "application/x-bzip2",
@@ -55,14 +56,14 @@ _RELEASE_VERSION = _VERSION + r"(?: - (?: real | funnelcake\d++ | \d ) )*+"
 _SPACED_VERSION = _RELEASE_VERSION + r"(?: \  (?: alpha | beta | rc ) \  \d++ )?+"
 
 # firefox-55.0.tar.bz2, "Firefox 55.0.dmg", "Firefox Setup 4.0 RC 1.exe", "Thunderbird 3 Beta 1.exe"
-_DESKTOP_FILE = rf"""(?i: {{app}} (?:
+DESKTOP_FILE = rf"""(?i: {{app}} (?:
     - {_RELEASE_VERSION} \.tar\.(?: bz2 | xz | gz )
   | \  {_SPACED_VERSION} \.(?: dmg | exe )
   | \  setup \  {_SPACED_VERSION} \.exe
 ))"""
 
 # fennec-68.11.0.multi.android-arm.apk; before there was Android also fennec-1.1.en-US.mac.dmg
-_MOBILE_FILE = rf"""(?i:
+FULL_NAME_FILE = rf"""(?i:
     {{app}} - {_VERSION} \. [\w-]++ \. {PLATFORM} \.(?: apk | tar\.bz2 | dmg | installer\.exe )
 )"""
 
@@ -74,38 +75,6 @@ _NIGHTLY_FILE = _FULL_NAME + r"(?i: \.(?: tar\.bz2 | tar\.xz | dmg | installer\.
 _FLAT_FILE = (
     _FULL_NAME + r"(?i: \.(?: (?: installer\. )? tar\.gz | tar\.bz2 | dmg | installer\.exe ) )"
 )
-
-# ---- products ----
-
-
-class Product(NamedTuple):
-    """What lies in one of the archive's product folders."""
-
-    name: str  #: as the records say it
-    app: str  #: how its file names begin
-    file: str  #: the pattern of a release's file
-    beta: str  #: the channel of a version with a ``b``
-    examples: str  #: for people: a release's files
-
-
-_DESKTOP_EXAMPLES = "{0}-55.0.tar.bz2 (.xz, .gz), {1} 55.0.dmg or {1} Setup 55.0.exe".format
-_FIREFOX_EXAMPLES = _DESKTOP_EXAMPLES("firefox", "Firefox")
-
-#: By the archive's folder. DevEdition's files are called Firefox, mobile's fennec.
-PRODUCTS = {
-    "firefox": Product("firefox", "firefox", _DESKTOP_FILE, "beta", _FIREFOX_EXAMPLES),
-    "thunderbird": Product(
-        "thunderbird",
-        "thunderbird",
-        _DESKTOP_FILE,
-        "beta",
-        _DESKTOP_EXAMPLES("thunderbird", "Thunderbird"),
-    ),
-    "mobile": Product(
-        "fennec", "fennec", _MOBILE_FILE, "beta", "fennec-55.0.multi.android-arm.apk"
-    ),
-    "devedition": Product("devedition", "firefox", _DESKTOP_FILE, "aurora", _FIREFOX_EXAMPLES),
-}
 
 # ---- folders ----
 
@@ -139,15 +108,17 @@ class Shape(NamedTuple):
     name: str
     form: str  #: for people: what follows the section
     pattern: str  #: of what follows the section; ``{app}`` and ``{file}`` are the product's
-    folders: tuple[str, ...] = tuple(PRODUCTS)  #: the products that have it
 
-    def compiled(self, product: Product) -> re.Pattern[str]:
-        """The pattern for one product, of all that follows the section in a key."""
-        pattern = self.pattern.replace("{file}", product.file).replace("{app}", product.app)
+    def compiled(self, app: str, file: str) -> re.Pattern[str]:
+        """The pattern of all that follows the section in a key, for one product.
+
+        ``app`` is how the names of its files begin, ``file`` the pattern of a release's file.
+        """
+        pattern = self.pattern.replace("{file}", file).replace("{app}", app)
         return re.compile(pattern, re.VERBOSE | re.ASCII)
 
 
-#: The commonest of a section first.
+#: The shapes that all products have in common, the most frequent of a section first.
 SHAPES = (
     Shape(
         "releases",
@@ -185,16 +156,17 @@ SHAPES = (
         "<YYYY>/<MM>/<date>-<tree>[-l10n]/<app>-<version>.<locale>.<platform>.<extension>",
         rf"{_DATED} (?: -l10n )? ) / {_NIGHTLY_FILE}",
     ),
-    Shape(
-        "nightly",
-        "mobile nightly",
-        "<YYYY>/<MM>/<date>-<tree>-<device>[-old-id][-l10n]/[en-US/]"
-        "<app>-<version>.<locale>.<platform>.<extension>",
-        rf"""
-        {_DATED} (?: - (?: (?P<api> android-api-\d++ ) | {PLATFORM} ) )?
-            (?P<old_id> -old-id )? (?: -l10n )?
-        ) / (?: en-US/ )? {_NIGHTLY_FILE}
-        """,
-        folders=("mobile",),
-    ),
+)
+
+#: Nightlies whose folder names the device: 2017-09-01-10-03-13-mozilla-central-android-api-15.
+DEVICE_NIGHTLY = Shape(
+    "nightly",
+    "nightly for a device",
+    "<YYYY>/<MM>/<date>-<tree>-<device>[-old-id][-l10n]/[en-US/]"
+    "<app>-<version>.<locale>.<platform>.<extension>",
+    rf"""
+    {_DATED} (?: - (?: (?P<api> android-api-\d++ ) | {PLATFORM} ) )?
+        (?P<old_id> -old-id )? (?: -l10n )?
+    ) / (?: en-US/ )? {_NIGHTLY_FILE}
+    """,
 )

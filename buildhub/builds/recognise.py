@@ -1,7 +1,7 @@
-"""Which keys of the archive are builds, and what a key alone says of its build.
+"""Which keys of the archive are builds, and what the key alone says about a build.
 
-Pure: no I/O, no clock, no environment. What builds are called is in the tables of
-:mod:`buildhub.builds.patterns`.
+Pure: no I/O, no clock, no environment. How builds are named is in the tables of
+:mod:`buildhub.builds.products` and :mod:`buildhub.builds.patterns`.
 """
 
 from __future__ import annotations
@@ -11,22 +11,20 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from .patterns import MIMETYPES, PLATFORM, PRODUCTS, SECTIONS, SHAPES, SYSTEMS, Shape
+from .patterns import MIMETYPES, PLATFORM, SECTIONS, SYSTEMS, Shape
+from .products import PRODUCTS, product_folders
 
-PRODUCT_FOLDERS = tuple(PRODUCTS)
-
-_BETA = {product.name: product.beta for product in PRODUCTS.values()}
 _PLATFORM = re.compile(PLATFORM, re.VERBOSE | re.ASCII | re.IGNORECASE)
 
 
 class Build(NamedTuple):
-    """A build, as far as its key tells.
+    """What the key of a build says.
 
-    ``channel`` is a guess. The metadata knows better, but the ``id`` keeps the guess.
+    ``channel`` is a guess. Metadata may correct it, but the ``id`` keeps the guess.
     """
 
     key: str  #: raw (decoded): ``pub/firefox/releases/55.0/mac/ar/Firefox 55.0.dmg``
-    product: str  #: ``firefox``, ``thunderbird``, ``devedition`` or ``fennec``
+    product: str  #: name of a product in the table ``PRODUCTS``
     section: str  #: the archive's folder: ``releases``, ``candidates`` or ``nightly``
     version: str  #: of the record: ``55.0b1rc5`` for a candidate
     channel: str
@@ -34,12 +32,12 @@ class Build(NamedTuple):
     os: str
     locale: str  #: as the archive spells it
     mimetype: str
-    id: str  #: of the record: a contract with every deployment
+    id: str  #: of the record; ids never change, as every deployment relies on them
     number: int | None  #: of a candidate's build folder
     archive_platform: str  #: as the archive spells it: ``mac``, ``win32-EME-free``
 
 
-# ---- what each shape says in its own way ----
+# ---- from a match to a build, by shape ----
 
 
 def _release(key: str, product: str, mimetype: str, match: re.Match[str]) -> Build | None:
@@ -64,7 +62,7 @@ def _nightly(key: str, product: str, mimetype: str, match: re.Match[str]) -> Bui
     return _build(key, product, "nightly", version, platform, locale, mimetype, None, folder)
 
 
-def _mobile_nightly(key: str, product: str, mimetype: str, match: re.Match[str]) -> Build | None:
+def _device_nightly(key: str, product: str, mimetype: str, match: re.Match[str]) -> Build | None:
     version, platform, locale, folder = match.group("version", "platform", "locale", "folder")
     # The folder's android-api-15 is the platform, not the file's android-arm.
     platform = match["api"] or platform
@@ -78,10 +76,10 @@ _READ = {
     "candidate": _candidate,
     "funnelcake candidate": _funnelcake,
     "nightly": _nightly,
-    "mobile nightly": _mobile_nightly,
+    "nightly for a device": _device_nightly,
 }
 
-# ---- what they have in common ----
+# ---- common to all shapes ----
 
 
 def _build(
@@ -106,7 +104,7 @@ def _build(
     )  # fmt: skip
 
 
-# Neighbours in an inventory share their folders: small caches answer nearly always.
+# Adjacent rows of an inventory share their folders, so small caches nearly always hit.
 @lru_cache(maxsize=1024)
 def _platform(archive_platform: str) -> tuple[str, str]:
     """The record's platform and its os; the os of an unknown platform is empty."""
@@ -120,9 +118,10 @@ def _platform(archive_platform: str) -> tuple[str, str]:
 def _channel_and_prefix(product: str, section: str, version: str, folder: str) -> tuple[str, str]:
     """The channel that the key suggests, and the id up to the version.
 
-    An ESR candidate's version ends in ``rc<N>``, so its channel is ``release``, which ids leave
-    out: ids are kept as they have always been. A nightly's id has the first six parts of its
-    folder's name: a short date takes in the tree (``2010-07-05-04-mozilla-central``).
+    The version of an ESR candidate ends in ``rc<N>``, so its channel is ``release``, which is left
+    out of ids: ids stay as they have always been. A nightly's id contains the first six parts of
+    its folder's name, which include the tree after a short date
+    (``2010-07-05-04-mozilla-central``).
     """
     channel = _channel(product, section, version)
     if re.search(r"-old-id(?:-l10n)?$", folder):
@@ -136,11 +135,11 @@ def _channel(product: str, section: str, version: str) -> str:
     if section == "nightly":
         return "nightly"
     if "b" in version:
-        return _BETA[product]
+        return PRODUCTS[product].beta
     return "esr" if version.endswith("esr") else "release"
 
 
-# ---- the room's doors ----
+# ---- public functions ----
 
 
 class _Reader(NamedTuple):
@@ -151,14 +150,13 @@ class _Reader(NamedTuple):
 
 
 def _readers() -> dict[str, list[_Reader]]:
-    """By ``pub/<folder>/<section>/``: how the keys that start so may be read."""
+    """By ``pub/<folder>/<section>/``: the shapes that a key with this prefix may have."""
     readers: dict[str, list[_Reader]] = {}
-    for shape in SHAPES:
-        for folder in shape.folders:
-            product = PRODUCTS[folder]
-            fullmatch = shape.compiled(product).fullmatch
+    for product in PRODUCTS.values():
+        for shape in product.shapes:
+            fullmatch = shape.compiled(product.app, product.file).fullmatch
             reader = _Reader(shape, product.name, fullmatch, _READ[shape.name])
-            readers.setdefault(f"pub/{folder}/{shape.section}/", []).append(reader)
+            readers.setdefault(f"pub/{product.folder}/{shape.section}/", []).append(reader)
     return readers
 
 
@@ -166,9 +164,9 @@ READERS = _readers()
 
 
 def recognise(key: str) -> Build | None:
-    """The build that a raw key names, or None if it names none.
+    """The build that a raw key names, or None if it is not a build.
 
-    Never raises, never guesses: a key that is not understood in full is no build.
+    Never raises and never guesses: a key of which any part is not understood is not a build.
     """
     mimetype = MIMETYPES.get(key[key.rfind(".") + 1 :].lower())
     if mimetype is None:
@@ -180,23 +178,24 @@ def recognise(key: str) -> Build | None:
     return None
 
 
-def candidate_pattern(folders: Sequence[str] = PRODUCT_FOLDERS) -> re.Pattern[bytes]:
-    """What finds, in the raw bytes of an inventory, the keys that may be builds.
+def candidate_pattern(folders: Sequence[str] | None = None) -> re.Pattern[bytes]:
+    """A pattern that finds, in the raw bytes of an inventory, the keys that may be builds.
 
     For ``finditer``: each match is a whole key, form-encoded as S3 writes it, without the quotes
-    around its column. Every key below the product folders ``folders`` that :func:`recognise`
-    takes is found, but what is found need not be a build. S3 percent-encodes no letter, digit,
-    dot, hyphen, underscore or slash, so folders and extensions are looked for as they are.
+    around its column. Every key below the product folders ``folders`` (default: all) that
+    :func:`recognise` accepts is found; what is found need not be a build. S3 percent-encodes no
+    letter, digit, dot, hyphen, underscore or slash, so folders and extensions appear as they are.
     """
+    folders = product_folders() if folders is None else folders
     sections = "|".join(f"{section}/{start}" for section, start in SECTIONS.items())
     place = f"(?:{'|'.join(map(re.escape, folders))})/(?:{sections})"
     # A lookbehind has one width: four bytes of ".exe", and "r.gz" as all of these are .tar.gz.
     ends = "|".join(re.escape(f"tar.{extension}"[-4:]) for extension in MIMETYPES)
-    # Columns may lack their quotes. Where they have them, which is always, looking for one byte
-    # instead of four makes the search a fifth faster.
+    # Columns may lack their quotes. With them (the rule), searching for one delimiter instead of
+    # four makes the search a fifth faster.
     pattern = rf"""
         pub/ (?: (?<= "pub/ ) {place} [^"]*+ | (?<! "pub/ ) {place} [^",\r\n]*+ )
         (?i: (?<= {ends} ) )
-        (?<! \.tests\.tar\.gz )  # the most frequent of all that end like a build and are none
+        (?<! \.tests\.tar\.gz )  # the most frequent file that ends like a build and is not one
     """
     return re.compile(pattern.encode(), re.VERBOSE)

@@ -1,9 +1,7 @@
-"""Metadata file → where the builds may lie that were waiting for it.
+"""Metadata file → the builds that depend on it: the inverse of :mod:`buildhub.archive.locations`.
 
-Where builds look for their metadata is the business of :mod:`buildhub.archive.locations`. Here
-the question is asked the other way round. Nothing is fetched: :mod:`buildhub.events.discovery`
-looks into the folders that are named here. To wake too many does no harm, as each of them looks
-for itself.
+Nothing is fetched here: :mod:`buildhub.events.discovery` lists the folders that are named here.
+A build that is named without need does no harm, as the metadata of each is looked up again.
 """
 
 from __future__ import annotations
@@ -14,53 +12,54 @@ from typing import NamedTuple
 
 from ..archive.formats import FORMATS
 from ..archive.locations import (
+    BUILDHUB_JSON,
     CandidateLocation,
     NightlyLocation,
     ReleaseLocation,
     location_of,
     plain_platform,
 )
+from ..builds.products import products_in
 from ..builds.recognise import Build, recognise
 
 _CANDIDATE = re.compile(
     r"""(?P<above>
-            (?P<product> pub/[^/]+ ) /candidates/ (?P<version> [^/]+ ) -candidates/ build\d+/
+            (?P<product> pub/ (?P<product_folder> [^/]+ ) ) /
+            candidates/ (?P<version> [^/]+ ) -candidates/ build\d+/
             (?P<funnelcake> funnelcake\d+/ )?
         )
-        (?P<platform> [^/]+ ) / (?P<locale> en-US | multi ) / (?P<name> [^/]+ )""",
+        (?P<platform> [^/]+ ) / (?P<locale> [\w-]+ ) / (?P<name> [^/]+ )""",
     re.VERBOSE,
 )
-#: ``firefox-54.0.json``, ``fennec-56.0b3.en-US.android-arm.json``, ``buildhub.json``
-_METADATA_NAME = re.compile(
-    r"(?:(?:firefox|thunderbird|fennec)-\d.*(?<!\.mozinfo)(?<!\.test_packages)|buildhub)\.json",
-    re.IGNORECASE,
-)
+#: In a metadata file's name. ``firefox-54.0.mozinfo.json`` and the like are not metadata.
+_VERSION = r"\d.*(?<!\.mozinfo)(?<!\.test_packages)"
+_PLATFORM = r"[\w-]+"
 _FUNNELCAKE_FOLDER = re.compile(r"(?:v|funnelcake)\d+")
 
-#: Endings of a nightly's archive, in place of its metadata's. ``firefox-56.0a1.en-US.win32``
-#: may get any of them here: which of them the archive has is then seen.
+#: Extensions of a nightly, in place of that of its metadata. ``firefox-56.0a1.en-US.win32`` may
+#: get any of them here: the listing shows which of them the archive has.
 _NIGHTLY_ENDINGS = (".tar.bz2", ".tar.xz", ".installer.exe", ".dmg", ".apk")
 _ENDINGS_OF = {"linux": (".tar.xz", ".tar.bz2"), "win": (".installer.exe",), "mac": (".dmg",)}
 
-#: Beside the locales' folders, full of language packs.
-_NO_LOCALE = "xpi"
+#: A folder of language packs beside those of the locales.
+_LANGUAGE_PACKS = "xpi"
 
 
 class FolderWalk(NamedTuple):
-    """Folders to look into: the root, and so many levels below it."""
+    """Folders to list: the root, and one level below it for each of ``levels``."""
 
     root: str
-    levels: tuple[Callable[[str], bool], ...] = ()  #: which subfolders to go into, by name
-    certain: bool = True  #: whether it would be noticed that a build is missing
+    levels: tuple[Callable[[str], bool], ...] = ()  #: which subfolders to enter, by name
+    certain: bool = True  #: whether a missing build would be noticed
 
 
 class Dependents(NamedTuple):
-    """Those who wait for a metadata file: where they may lie, and who of those there they are."""
+    """The builds that depend on a metadata file: where they may lie, and how to tell them."""
 
     key: str  #: of the metadata file
     walks: tuple[FolderWalk, ...]
     concerns: Callable[[Build], bool]
-    likely: tuple[str, ...] = ()  #: keys to try if no listing shows any
+    likely: tuple[str, ...] = ()  #: keys to request if no listing shows a build
 
     @property
     def folder(self) -> str:
@@ -69,9 +68,9 @@ class Dependents(NamedTuple):
 
 
 def dependents_of(key: str) -> Dependents | None:
-    """Who waits for the file ``key`` (raw), or None if it is no metadata of builds.
+    """The builds that depend on the file ``key`` (raw), or None if it is not metadata of builds.
 
-    ``.mozinfo.json``, ``.test_packages.json`` and ``_info.txt`` are none.
+    ``.mozinfo.json``, ``.test_packages.json`` and ``_info.txt`` are not.
     """
     return _dependents_of_nightly(key) or _dependents_of_candidate(key)
 
@@ -79,8 +78,8 @@ def dependents_of(key: str) -> Dependents | None:
 def _dependents_of_nightly(key: str) -> Dependents | None:
     """A nightly's ``.json``, ``.buildhub.json`` or ``.txt``, beside the build in en-US or multi.
 
-    For it wait that build, and the localised ones of the same platform in the ``-l10n`` folder:
-    nothing tells how many these are.
+    That build depends on it, and so do the localised ones of the same platform in the ``-l10n``
+    folder; how many these are is not known.
     """
     for ending in sorted(FORMATS, key=len, reverse=True):
         if key.endswith(ending):
@@ -105,17 +104,17 @@ def _dependents_of_nightly(key: str) -> Dependents | None:
 
 
 def _dependents_of_candidate(key: str) -> Dependents | None:
-    """The ``.json`` in a candidate's en-US folder: for it wait all locales of its platform.
+    """The ``.json`` in a candidate's en-US folder: all locales of its platform depend on it.
 
-    So do repacks (``win32-EME-free``), and the release and its repacks, where they are there
-    already. A ``.json`` in ``multi/`` concerns that folder alone.
+    So do repacks (``win32-EME-free``), and the release and its repacks, where they exist already.
+    A ``.json`` in ``multi/`` concerns that folder alone.
     """
     found = _CANDIDATE.fullmatch(key)
-    if not found or not _METADATA_NAME.fullmatch(found["name"]):
+    if not found or not _is_metadata(found["product_folder"], found["locale"], found["name"]):
         return None
     folder = key.rpartition("/")[0] + "/"
     above, platform = found["above"], found["platform"]
-    if found["locale"] == "multi":
+    if found["locale"] != "en-US":
         return Dependents(key, (FolderWalk(folder),), lambda build: True)
     walks = [
         FolderWalk(f"{above}{platform}/", (_is_locale,)),
@@ -123,7 +122,7 @@ def _dependents_of_candidate(key: str) -> Dependents | None:
     ]
     if not found["funnelcake"]:
         walks += _walks_of_release(found["product"], found["version"], platform)
-    candidates = "/".join(key.split("/")[:4]) + "/"
+    candidates = f"{found['product']}/candidates/{found['version']}-candidates/"
 
     def concerns(build: Build) -> bool:
         location = location_of(build)
@@ -135,9 +134,9 @@ def _dependents_of_candidate(key: str) -> Dependents | None:
 
 
 def _walks_of_release(product: str, version: str, platform: str) -> Iterator[FolderWalk]:
-    """A release's platform and its repacks; a flat release (before 3.5) is seen on the way.
+    """A release's platform and its repacks; a flat release (before 3.5) lies in the root itself.
 
-    Funnelcakes may have one folder more: ``56.0.1-funnelcake131/v1/win64/en-US/``.
+    Funnelcakes may have one more folder: ``56.0.1-funnelcake131/v1/win64/en-US/``.
     """
     root = f"{product}/releases/{version}/"
     yield FolderWalk(root, (lambda name: plain_platform(name) == platform, _is_locale))
@@ -147,8 +146,18 @@ def _walks_of_release(product: str, version: str, platform: str) -> Iterator[Fol
         )
 
 
+def _is_metadata(product_folder: str, locale: str, name: str) -> bool:
+    """Whether a file in the folder of a candidate's locale is metadata, by its name."""
+    for product in products_in(product_folder):
+        if locale in ("en-US", product.nightly_locale):
+            pattern = product.metadata_pattern(_VERSION, _PLATFORM, re.escape(locale))
+            if name == BUILDHUB_JSON or pattern.fullmatch(name):
+                return True
+    return False
+
+
 def _is_locale(folder: str) -> bool:
-    return folder != _NO_LOCALE
+    return folder != _LANGUAGE_PACKS
 
 
 def _is_funnelcake(folder: str) -> bool:

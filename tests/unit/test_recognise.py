@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from buildhub.builds.explain import RULES, explain
 from buildhub.builds.patterns import MIMETYPES
-from buildhub.builds.recognise import PRODUCT_FOLDERS, Build, candidate_pattern, recognise
+from buildhub.builds.products import product_folders
+from buildhub.builds.recognise import Build, candidate_pattern, recognise
 
 TABLE = Path(__file__).parents[1] / "data" / "archive-keys.tsv.gz"
 
@@ -333,10 +334,10 @@ NO_BUILDS = [
     ("firefox/candidates/archived/55.0-candidates/build1/win32/de/Firefox Setup 55.0.exe",
      "archived/"),
     ("firefox/nightly/stylo-bindings/firefox-55.0a1.en-US.mac.dmg", "stylo-bindings/"),
-    ("firefox/releases/0.10.1/firefox-0.10.1.en-US.win32.installer.exe", "before 1.0"),
-    ("thunderbird/releases/0.9/win32/en-US/Thunderbird Setup 0.9.exe", "before 1.0"),
+    ("firefox/releases/0.10.1/firefox-0.10.1.en-US.win32.installer.exe", "is older than 1.0"),
+    ("thunderbird/releases/0.9/win32/en-US/Thunderbird Setup 0.9.exe", "is older than 1.0"),
     ("firefox/releases/1.0rc/firefox-1.0rc.en-US.win32.installer.exe", "1.0rc/"),
-    ("mobile/releases/wince/1.0a3/fennec-1.0a3.en-US.wince-arm.zip", "Windows Mobile"),
+    ("mobile/releases/wince/1.0a3/fennec-1.0a3.en-US.wince-arm.zip", "not the folder of a version"),
     ("firefox/releases/win32/en-US/55.0/Firefox Setup 55.0.exe", "releases/win32/"),
     ("firefox/nightly/3.6.19-candidates/build1/mac/en-US/Firefox 3.6.19.dmg", "alias"),
     ("firefox/nightly/3.0.14-candidates/build1/firefox-3.0.14.ja.win32.installer.exe", "alias"),
@@ -586,7 +587,7 @@ def test_the_pattern_looks_in_the_folders_it_is_given_only():
     assert candidate_pattern(["devedition"]).findall(rows) == [
         quote_plus(devedition, safe="/").encode()
     ]
-    assert len(candidate_pattern(PRODUCT_FOLDERS).findall(rows)) == 2
+    assert len(candidate_pattern(product_folders()).findall(rows)) == 2
 
 
 # ---- the tables ----

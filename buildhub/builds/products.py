@@ -1,0 +1,103 @@
+"""The products that are catalogued: the one table of what distinguishes them.
+
+No other module names a product. To add one, add an entry here, its keys to the tests' tables and
+a line to the documentation; :ref:`add-product` in the documentation has the steps.
+
+Tables that are derived from this one are built when the modules that use it are imported.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from .patterns import DESKTOP_FILE, DEVICE_NIGHTLY, FULL_NAME_FILE, SHAPES, Shape
+
+_DESKTOP_EXAMPLES = "{0}-55.0.tar.bz2 (.xz, .gz), {1} 55.0.dmg or {1} Setup 55.0.exe".format
+
+
+class Product(NamedTuple):
+    """A product: where it lies in the archive, and how its files are named."""
+
+    name: str  #: ``source.product`` of its records
+    folder: str  #: of the archive: ``pub/<folder>/``
+    app: str  #: how the names of its files begin
+    examples: str  #: names of a release's files, for ``--explain``
+    file: str = DESKTOP_FILE  #: the pattern of a release's or a candidate's file
+    shapes: tuple[Shape, ...] = SHAPES  #: how its keys are laid out
+    beta: str = "beta"  #: the channel of a version with a ``b``
+    #: The name of the metadata file in the en-US folder of a candidate.
+    metadata_name: str = "{app}-{version}.json"
+    #: The locale of the nightly that the metadata lies beside.
+    nightly_locale: str = "en-US"
+    default: bool = True  #: whether it is catalogued unless ``PRODUCTS`` says otherwise
+
+    def metadata_file(self, version: str, platform: str) -> str:
+        """The name of a candidate's metadata file; ``platform`` is that of the file names."""
+        return self.metadata_name.format(
+            app=self.app, version=version, locale="en-US", platform=platform
+        )
+
+    def metadata_pattern(
+        self, version: str, platform: str, locale: str = "en-US"
+    ) -> re.Pattern[str]:
+        """A pattern of metadata files; the arguments are regular expressions."""
+        pattern = re.escape(self.metadata_name)
+        parts = {"app": self.app, "version": version, "locale": locale, "platform": platform}
+        for part, wanted in parts.items():
+            pattern = pattern.replace(re.escape(f"{{{part}}}"), wanted)
+        return re.compile(pattern, re.IGNORECASE)
+
+
+_TABLE = (
+    Product("firefox", "firefox", "firefox", _DESKTOP_EXAMPLES("firefox", "Firefox")),
+    Product(
+        "thunderbird",
+        "thunderbird",
+        "thunderbird",
+        _DESKTOP_EXAMPLES("thunderbird", "Thunderbird"),
+    ),
+    Product(
+        "fennec",
+        "mobile",
+        "fennec",
+        "fennec-55.0.multi.android-arm.apk",
+        file=FULL_NAME_FILE,
+        shapes=(*SHAPES, DEVICE_NIGHTLY),
+        metadata_name="{app}-{version}.{locale}.{platform}.json",
+        nightly_locale="multi",
+    ),
+    Product(
+        "devedition",
+        "devedition",
+        "firefox",  # its files are called Firefox
+        _DESKTOP_EXAMPLES("firefox", "Firefox"),
+        beta="aurora",
+    ),
+)
+
+#: By name.
+PRODUCTS: dict[str, Product] = {product.name: product for product in _TABLE}
+
+
+def product_folders(*, default: bool = False) -> tuple[str, ...]:
+    """The archive's folders of all products, or of those that are catalogued by default."""
+    products = (p for p in PRODUCTS.values() if p.default or not default)
+    return tuple(dict.fromkeys(product.folder for product in products))
+
+
+def products_in(folder: str) -> list[Product]:
+    """The products whose builds lie in ``pub/<folder>/``."""
+    return [product for product in PRODUCTS.values() if product.folder == folder]
+
+
+def folder_named(word: str) -> str | None:
+    """The archive's folder that is meant by its own name or by a product's, or None."""
+    if word in PRODUCTS:
+        return PRODUCTS[word].folder
+    return word if products_in(word) else None
+
+
+def aliases() -> dict[str, str]:
+    """Product → folder, of the products whose folder has another name."""
+    return {p.name: p.folder for p in PRODUCTS.values() if p.name not in product_folders()}
