@@ -261,6 +261,7 @@ def _only_run(folder: Path) -> Iterator[None]:
             stack.enter_context(locked(path))
         except LockHeld as error:
             raise Fatal(
-                f"Another run is going (process {error.pid}, lock {path}): this one leaves it alone."
+                f"Another run is going (process {error.pid}, lock {path}): this one leaves it"
+                " alone."
             ) from None
         yield
