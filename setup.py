@@ -42,7 +42,7 @@ setup(
         "backoff>=2.2",
         "botocore>=1.34",
         "click>=8.2",
-        "filelock>=3.13",
+        "filelock>=4.0",
         "isal>=1.6",
         "kinto-http>=11.0",
         "orjson>=3.9",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ from .inventory.reader import InventoryReader
 from .inventory.s3 import Inventories
 from .kinto import Client, PublishCounts, Publisher, RecordIndex
 from .kinto.schema import initialize
+from .locks import LockHeld, locked
 from .pipeline import Pipeline, PipelineCounts
 from .settings import Settings
 from .signals import CancellationToken
@@ -255,26 +254,14 @@ class _Run:
 
 @contextlib.contextmanager
 def _only_run(folder: Path) -> Iterator[None]:
-    """Raise :class:`Fatal` if another run holds the lock; the system frees it with the process."""
+    """Raise :class:`Fatal` if another run uses the same cache folder."""
     path = folder / LOCK_FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise Fatal(
-            f"Cannot write {path}: {error.strerror}; set CACHE_FOLDER to a folder that can be"
-            " written."
-        ) from None
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.read(file, 20).decode("ascii", "replace").strip() or "?"
+            stack.enter_context(locked(path))
+        except LockHeld as error:
             raise Fatal(
-                f"Another run is going (process {pid}, lock {path}): this one leaves it alone."
+                f"Another run is going (process {error.pid}, lock {path}): this one leaves it"
+                " alone."
             ) from None
-        os.truncate(file, 0)
-        os.write(file, f"{os.getpid()}\n".encode())
         yield
-    finally:
-        os.close(file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import logging
 import re
@@ -11,9 +10,10 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from ..errors import Fatal
+from ..locks import LockHeld, locked
 from ..records import digest
 from ..sqlite_store import open_database
 from .client import Client
@@ -53,13 +53,13 @@ class RecordIndex:
         """
         self._cleanup = contextlib.ExitStack()
         self.path = folder / _file_name(target)
-        lock = _lock(self.path)
-        if lock:
-            self._cleanup.enter_context(lock)
-        else:
+        try:
+            self._cleanup.enter_context(locked(self.path.with_suffix(".lock")))
+        except LockHeld as error:
             logger.warning(
-                "Another run is using %s: this one reads all of the server by itself.", self.path
-            )
+                "Another run is using %s (process %s): this one reads the whole collection again.",
+                self.path, error.pid,
+            )  # fmt: skip
             private = tempfile.TemporaryDirectory(prefix="buildhub-")
             self.path = Path(self._cleanup.enter_context(private)) / self.path.name
         self._database = open_database(self.path, version=VERSION, tables=_TABLES)
@@ -203,24 +203,3 @@ def _file_name(target: str) -> str:
     """A file of its own for each collection, with a name that an operator recognises."""
     words = "-".join(re.findall(r"[A-Za-z0-9.]+", target.partition("://")[2]))[:80]
     return f"buildhub-kinto-{words}-{hashlib.sha256(target.encode()).hexdigest()[:8]}.sqlite3"
-
-
-def _lock(path: Path) -> IO[str] | None:
-    """Held for as long as the file that is returned is open, also by a process that is killed.
-
-    None if another run holds it. It is a file of its own, as SQLite locks the other.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_suffix(".lock").open("w")
-    except OSError as error:
-        raise Fatal(
-            f"Cannot write into {path.parent} ({error.strerror}): set CACHE_FOLDER to a folder"
-            " that can be written."
-        ) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
