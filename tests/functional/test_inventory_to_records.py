@@ -221,7 +221,7 @@ def test_min_age_is_hours_and_0_turns_it_off(tool: Tool, hours: str, records: in
     ("arguments", "environ", "sentence"),
     [
         (["--since", "soon"], {}, "'soon' is neither a date"),
-        (["--product", "netscape"], {}, "'netscape' is no product"),
+        (["--product", "netscape"], {}, "'netscape' is not a known product"),
         ([], {"PRODUCTS": "firefox, netscape"}, "PRODUCTS: 'netscape' is not a known product"),
         ([], {"NB_RETRY_REQUEST": "-1"}, "NB_RETRY_REQUEST: -1 is less than 0"),
         (
