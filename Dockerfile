@@ -9,14 +9,14 @@ ENV PYTHONUNBUFFERED=1 \
 # A number, so that Kubernetes' runAsNonRoot can see that it isn't root.
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin buildhub
 
-# What is installed here leaves pip and its notes behind: only /opt/buildhub is copied on.
+# Only /opt/buildhub is copied into the runtime image, without pip.
 FROM base AS builder
 WORKDIR /src
 COPY requirements requirements
 RUN python -m venv --without-pip /opt/buildhub \
     && python -m venv /opt/tools \
     && /opt/tools/bin/pip install --constraint requirements/lock.txt pip setuptools wheel
-COPY setup.py MANIFEST.in README.rst LICENSE CHANGELOG.rst ./
+COPY setup.py pyproject.toml MANIFEST.in README.rst LICENSE CHANGELOG.rst ./
 COPY .lambda/prune.py .lambda/prune.py
 COPY jobs jobs
 COPY buildhub buildhub
@@ -46,9 +46,9 @@ USER 10001
 WORKDIR /app
 ENV BUILDHUB_IMAGE=dev
 COPY --chown=buildhub requirements requirements
-COPY --chown=buildhub Makefile setup.py README.rst ./
+COPY --chown=buildhub Makefile setup.py pyproject.toml README.rst ./
 COPY --chown=buildhub buildhub/__init__.py buildhub/__init__.py
-# The dependencies are a layer of their own: a change of the code doesn't install them again.
+# The dependencies are a layer of their own, so that a change of the code does not reinstall them.
 RUN make install
 COPY --chown=buildhub . .
 ENV PATH=/app/.venv/bin:$PATH

@@ -1,4 +1,4 @@
-"""Metadata file → the builds that depend on it: the inverse of :mod:`buildhub.archive.locations`.
+"""Metadata file → the builds that depend on it: the inverse of ``archive.locations``.
 
 Nothing is fetched here: :mod:`buildhub.events.discovery` lists the folders that are named here.
 A build that is named without need does no harm, as the metadata of each is looked up again.
