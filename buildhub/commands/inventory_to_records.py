@@ -18,6 +18,7 @@ from ..errors import BadInput
 from ..inventory import reader as inventory
 from ..inventory.formats import InventoryRow, Schema
 from ..pipeline import Pipeline, PipelineCounts
+from ..records import Record
 from ..settings import Settings, option
 from . import runner
 
@@ -142,7 +143,7 @@ class _Run:
         return not (self._reader.bad_rows or self._counts.failed or self._unread)
 
 
-def _line(record: dict[str, Any]) -> bytes:
+def _line(record: Record) -> bytes:
     return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 
 
