@@ -16,14 +16,21 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support import gate, s3_bucket
+from tests.support import s3_bucket, tcp_proxy
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import nightly_tree, release_tree
-from tests.support.faulty_proxy import Answer, FaultyProxy, before, cut_at, damaged, unavailable
+from tests.support.faulty_proxy import (
+    FaultyProxy,
+    ProxyResponse,
+    cut_at,
+    damaged,
+    running_proxy,
+    unavailable,
+)
+from tests.support.kinto_server import Kinto
 from tests.support.lambda_runtime import LambdaRuntime
 from tests.support.s3_bucket import Bucket
-from tests.support.servers import Kinto
 
 pytestmark = pytest.mark.functional
 
@@ -125,7 +132,7 @@ def run(_bucket: Bucket, kinto: Kinto, tmp_path: Path) -> Iterator[Run]:
     _bucket.add_inventory("firefox", TODAY, halves(FIREFOX))
     _bucket.add_inventory("archive", TODAY, halves(OTHERS))
     with (
-        before(_bucket.url) as s3,
+        running_proxy(_bucket.url) as s3,
         ArchiveServer(FIREFOX | OTHERS | LATER) as archive,
     ):
         yield Run(_bucket, s3, archive, kinto, tmp_path)
@@ -204,7 +211,7 @@ def test_an_inventory_that_fails_does_not_stop_the_other(
     "fault", [cut_at(100), damaged, unavailable], ids=["broken off", "damaged", "503"]
 )
 def test_a_download_that_fails_once_is_tried_again(
-    run: Run, fault: Callable[[Answer], Answer]
+    run: Run, fault: Callable[[ProxyResponse], ProxyResponse]
 ) -> None:
     run.s3.fault(".csv.gz", fault)
     done = run()
@@ -230,7 +237,7 @@ def test_a_run_leaves_another_alone(run: Run) -> None:
 
 
 def test_a_run_that_was_killed_is_made_good_by_the_next(run: Run) -> None:
-    def held(answer: Answer) -> Answer:
+    def held(answer: ProxyResponse) -> ProxyResponse:
         run.s3.held_after = len(answer.body) // 2
         run.s3.flowing.clear()
         return answer
@@ -256,22 +263,22 @@ def test_a_run_that_was_killed_is_made_good_by_the_next(run: Run) -> None:
 
 
 def test_a_kinto_that_is_away_for_five_seconds_is_waited_for(run: Run) -> None:
-    def held(answer: Answer) -> Answer:
+    def held(answer: ProxyResponse) -> ProxyResponse:
         run.s3.held_after = len(answer.body) // 2
         run.s3.flowing.clear()
         return answer
 
     run.s3.fault(".csv.gz", lambda answer: answer, held)
-    with gate.before(run.kinto.url) as way:
-        run.environ |= {"SERVER_URL": way.url, "NB_RETRY_REQUEST": "5"}
+    with tcp_proxy.running_proxy(run.kinto.url) as proxy:
+        run.environ |= {"SERVER_URL": proxy.url, "NB_RETRY_REQUEST": "5"}
         with run.started() as process:
             assert run.s3.holding.wait(30)
-            way.shut()
+            proxy.disconnect()
             run.s3.flowing.set()
             time.sleep(5)
-            way.unshut()
+            proxy.reconnect()
             assert process.wait(timeout=60) == 0
-        assert way.turned_away > 1
+        assert proxy.rejected > 1
     assert run.has_all(FIREFOX, OTHERS)
 
 

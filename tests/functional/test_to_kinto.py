@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.kinto_server import Kinto, free_port
 from tests.support.records import make_record, ndjson
-from tests.support.servers import Kinto, free_port
 
 pytestmark = pytest.mark.functional
 
