@@ -235,9 +235,7 @@ class GcsServer:
         return response if fault == "cut" else web.Response()
 
     async def _run(self, started: threading.Event) -> None:
-        runner = web.ServerRunner(
-            web.Server(self._answer, access_log=None), shutdown_timeout=0.01
-        )
+        runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=0.01)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, backlog=512).start()
         self._port: int = runner.addresses[0][1]
@@ -298,9 +296,7 @@ def _successor(prefix: str) -> str:
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
-def _error(
-    status: int, message: str, headers: Mapping[str, str] | None = None
-) -> web.Response:
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
     content = {"error": {"code": status, "message": message}}
     return web.Response(
         status=status,

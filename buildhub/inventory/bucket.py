@@ -106,9 +106,7 @@ class Bucket:
         :class:`Fatal` if the bucket can't be listed at all.
         """
         parameters = {"prefix": prefix, "startOffset": start, "endOffset": end}
-        return await self._page(
-            parameters | {"maxResults": str(at_most), "fields": _ITEMS}, token
-        )
+        return await self._page(parameters | {"maxResults": str(at_most), "fields": _ITEMS}, token)
 
     async def folders(
         self, prefix: str, start: str = "", end: str = "", token: str | None = None
