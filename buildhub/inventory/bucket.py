@@ -11,6 +11,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
+from urllib.request import getproxies
 
 import backoff
 import orjson
@@ -73,6 +74,9 @@ class Bucket:
         self._timeout = timeout
         self._failures_in_a_row = 0
         self._session: aiohttp.ClientSession | None = None
+        self._persistently = backoff.on_exception(
+            _pauses, _TryAgain, max_tries=retries + 1, jitter=None, logger=None
+        )(self._request)
 
     async def __aenter__(self) -> Bucket:
         import aiohttp  # takes 0.1 s, which ``--help`` does not need
@@ -84,7 +88,8 @@ class Bucket:
             ),
             # Google compresses only for clients that have "gzip" in their name as well.
             headers={"User-Agent": f"{USER_AGENT} (gzip)"},
-            trust_env=True,
+            # Looking the proxy up for each request costs as much as the request itself.
+            trust_env=bool(getproxies()),
         )
         return self
 
@@ -118,11 +123,8 @@ class Bucket:
 
     async def _page(self, parameters: Mapping[str, str], token: str | None) -> Page:
         request = {**parameters, "pageToken": token} if token else parameters
-        attempt = backoff.on_exception(
-            _pauses, _TryAgain, max_tries=self._retries + 1, jitter=None, logger=None
-        )(self._request)
         try:
-            page: Page = await attempt(request)
+            page: Page = await self._persistently(request)
         except _TryAgain as error:
             self._failures_in_a_row += 1
             tries = f"{self._retries + 1} attempts" if self._retries else "1 attempt"

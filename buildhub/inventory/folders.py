@@ -69,6 +69,12 @@ class Section(NamedTuple):
             return not _NIGHTLY.match(name)
         return _WITHOUT_BUILDS.fullmatch(name) is not None
 
+    def left_out(self, name: str, folder: str | None) -> bool:
+        """Whether ``name``, in ``folder``, gives no row: also what lies in no folder at all."""
+        if folder:
+            return self.without_builds(folder)
+        return "/" not in name[len(self.prefix) :]
+
 
 @dataclass(frozen=True)
 class Selection:

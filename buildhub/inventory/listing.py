@@ -24,12 +24,12 @@ from .walks import Outcome, Request, Walk
 PAGES = 16
 
 #: One division without need is allowed for so many pages; it can cost one request.
-PAGES_PER_DIVISION = 32
+PAGES_PER_DIVISION = 16
 
 #: A walk has to be so many pages long before it is divided at a guess.
 PAGES_BEFORE_GUESS = 4
 
-#: Bytes of rows, compressed, that may wait for rows before them.
+#: Bytes of rows, partly compressed, that may wait for rows before them.
 MOST_WAITING = 64 << 20
 
 #: Behind all names.
@@ -61,7 +61,7 @@ class Listing:
         self._running: dict[int, str] = {}  #: positions of the requests without answer
         self._tasks: set[asyncio.Task[None]] = set()
         self._answers: asyncio.Queue[tuple[int, Request, Outcome | Exception]] = asyncio.Queue()
-        self._waiting: list[tuple[str, bytes]] = []
+        self._waiting: list[tuple[str, bool, bytes]] = []
         self._waiting_bytes = 0
         self._pages = 0
         self._divisions = 0
@@ -117,12 +117,17 @@ class Listing:
         if folders is not None and folders <= len(walk.cuts):
             return walk.cuts[folders - 1]
         idle = len(self._pending) + len(self._running) + 1 < self._jobs
-        late = len(self._waiting) > 4 * self._jobs
+        late = self._waiting_bytes > MOST_WAITING // 4 and self._is_early(walk)
         allowed = self._pages // PAGES_PER_DIVISION - self._divisions
         if not (idle or late) or allowed < 1 or walk.pages < PAGES_BEFORE_GUESS:
             return None
         self._divisions += 1
         return walk.division()
+
+    def _is_early(self, walk: Walk) -> bool:
+        """Whether ``walk`` is one of the first quarter: those hold up the others."""
+        before = sum(position < walk.position for position in self._running.values())
+        return before <= self._jobs // 4
 
     async def _run(self, number: int, request: Request) -> None:
         try:
@@ -145,17 +150,22 @@ class Listing:
         return answer.rows
 
     def _in_order(self, position: str, rows: bytes) -> Iterator[bytes]:
-        """The rows before which nothing can come any more; the others wait, compressed."""
+        """The rows before which nothing can come any more; the others wait."""
         first = min(self._running.values(), default=LAST)
         if self._pending:
             first = min(first, self._pending[0][0])
         if rows and position < first:
             yield rows
         elif rows:
-            packed = isal_zlib.compress(rows, 1)
-            self._waiting_bytes += len(packed)
-            heapq.heappush(self._waiting, (position, packed))
+            self._wait(position, rows)
         while self._waiting and self._waiting[0][0] < first:
-            _, packed = heapq.heappop(self._waiting)
-            self._waiting_bytes -= len(packed)
-            yield isal_zlib.decompress(packed)
+            _, packed, block = heapq.heappop(self._waiting)
+            self._waiting_bytes -= len(block)
+            yield isal_zlib.decompress(block) if packed else block
+
+    def _wait(self, position: str, rows: bytes) -> None:
+        """Keep rows until it is their turn; compressed, if many wait already."""
+        if packed := self._waiting_bytes > MOST_WAITING // 8:
+            rows = isal_zlib.compress(rows, 1)
+        self._waiting_bytes += len(rows)
+        heapq.heappush(self._waiting, (position, packed, rows))

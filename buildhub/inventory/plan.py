@@ -92,8 +92,7 @@ class _Plan:
         ]
 
     def _months(self, folders: list[str]) -> Sequence[Request]:
-        months = _named(folders, _MONTH)
-        if not months:
+        if not (months := _named(folders, _MONTH)):
             return ()
         begin = max(months[0], self._selection.first_day(self._section))
         end = min(successor(months[-1]), self._selection.last_day(self._section))

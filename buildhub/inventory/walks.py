@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from .bucket import Bucket, Page
@@ -41,27 +41,29 @@ class Request(Protocol):
 
 @dataclass(slots=True)
 class FolderListing:
-    """Lists the folders in a folder, page by page; ``found`` then says which requests follow."""
+    """Lists the folders in a folder; ``found`` is called with those of each page."""
 
     prefix: str
     found: Callable[[list[str]], Sequence[Request]]
     start: str = ""  #: the first folder wanted
     end: str = ""  #: the first one that isn't, behind it
     token: str | None = None
-    folders: list[str] = field(default_factory=list)
+    last: str = ""  #: the last one found
 
     @property
     def position(self) -> str:
-        return max(self.prefix, self.start)
+        return successor(self.last) if self.last else max(self.prefix, self.start)
 
     async def run(self, bucket: Bucket) -> Outcome:
         page = await bucket.folders(self.prefix, self.start, self.end, self.token)
-        self.folders += page.folders
         self.token = page.token
-        return Outcome(b"", [self] if page.token else self.found(self.folders))
+        if page.folders:
+            self.last = page.folders[-1]
+        return Outcome(b"", [*self.found(page.folders), *([self] if page.token else ())])
 
     def give_up(self) -> tuple[str, Sequence[Request]]:
-        return f"the folders in {self.prefix}, and all that they hold", ()
+        behind = f" behind {self.last}" if self.last else ""
+        return f"the folders in {self.prefix}{behind}, and all that they hold", ()
 
 
 @dataclass(slots=True)
@@ -152,7 +154,7 @@ class Walk:
         while i < len(names):
             folder = self.section.folder_of(names[i])
             j = bisect_left(names, successor(folder), i) if folder else i + 1
-            if folder and self.section.without_builds(folder):
+            if self.section.left_out(names[i], folder):
                 if begin < i:
                     yield begin, i
                 begin = j
