@@ -219,5 +219,5 @@ async def _as_listing(response: aiohttp.ClientResponse) -> Listing:
             tuple(name.rstrip("/") for name in content["prefixes"]),
             {file["name"]: file["last_modified"] for file in content["files"]},
         )
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise _TryAgain("the answer is no listing") from None

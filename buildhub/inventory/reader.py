@@ -130,7 +130,7 @@ def _detect(block: bytes, blank: int, name: str) -> LineFormat:
 
 def _without_byte_order_mark(block: bytes, name: str) -> bytes:
     """The first block of a file. Raises :class:`BadInput` for UTF-16, with a mark or without."""
-    if block.startswith(_UTF16) or b"\0" in block[:100]:
+    if block.startswith(_UTF16) or b"\0" in block[: block.find(b"\n")][:100]:
         raise BadInput(
             f"{name}: this is UTF-16 or binary data; convert it first: iconv -f UTF-16 -t UTF-8."
         )

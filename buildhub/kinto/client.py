@@ -184,14 +184,16 @@ class Client:
             answer: tuple[Any, Mapping[str, str]] = self._when_allowed(method, path, arguments)
         except kinto_http.exceptions.KintoException as error:
             raise failure(f"{method} {path}", error.response) from None
-        except requests.exceptions.JSONDecodeError:
-            raise RetryableError("its answer is no JSON") from None
+        except (requests.exceptions.JSONDecodeError, RecursionError):
+            raise RetryableError("its answer is not JSON") from None
         except (requests.ConnectionError, requests.Timeout) as error:
             raise RetryableError(why(error)) from None
         except requests.RequestException as error:
             if isinstance(error, ValueError):  # InvalidURL and its like
-                raise Fatal(f"{self.url} is no address of a Kinto: check --server.") from None
+                raise Fatal(f"{self.url} is not the address of a Kinto server: check --server.") from None
             raise RetryableError(why(error)) from None
+        except ValueError:  # a number of thousands of digits is no JSONDecodeError
+            raise RetryableError("its answer is not JSON") from None
         return answer
 
     def _when_allowed(self, method: str, path: str, arguments: Mapping[str, Any]) -> Any:

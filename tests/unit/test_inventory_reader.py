@@ -239,6 +239,11 @@ def test_utf_16_and_binary_data_are_refused(content: bytes) -> None:
         read([content])
 
 
+def test_a_nul_in_a_later_row_is_a_bad_row_wherever_a_chunk_ends() -> None:
+    whole = b"rubbish\n\0" + ROW
+    assert read([whole])[2] == read([whole[:8], whole[8:]])[2]
+
+
 def test_a_byte_order_mark_of_utf_8_is_no_part_of_the_first_row() -> None:
     assert read([b"\xef\xbb\xbf" + ROW])[0] == [ENTRY]
 

@@ -325,7 +325,7 @@ def test_credentials_in_the_address_are_not_shown():
 
 def test_what_is_no_kinto_is_said(server):
     server.mock.replace("GET", f"{URL}/", body="<html>hello</html>")
-    with pytest.raises(Unreachable, match=r"its answer is no JSON.*--server or SERVER_URL"):
+    with pytest.raises(Unreachable, match=r"its answer is not JSON.*--server or SERVER_URL"):
         assert client(retries=0).batch_size
 
 
