@@ -229,7 +229,7 @@ def test_a_run_leaves_another_alone(run: Run) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         done = run()
     assert done.returncode == 1
-    assert f"Another run is going (process 4711, lock {lock})" in done.stderr
+    assert f"Another run is in progress (process 4711, lock {lock})" in done.stderr
     assert "Traceback" not in done.stderr
     assert not run.s3.seen
     assert run().returncode == 0
