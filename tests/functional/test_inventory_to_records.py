@@ -411,3 +411,31 @@ def test_killed_in_the_middle_it_starts_again_where_it_was(tool: Tool) -> None:
         # what the first run knew, no more than the requests under way excepted, was kept
         assert server.total <= 60 + 3 + 1
         assert server.total - asked < 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "sentence"),
+    [
+        (["--explain"], {}, "--explain needs one or more keys of the archive as arguments."),
+        ([], {"ARCHIVE_URL": "http://[::1"}, "ARCHIVE_URL: 'http://[::1' is not a valid URL"),
+        (["--archive-url", "http://a:secret@b/"], {}, "a user or password in the URL"),
+    ],
+)
+def test_what_cannot_be_used_is_a_usage_error(
+    tool: Tool, arguments: list[str], environ: dict[str, str], sentence: str
+) -> None:
+    done = tool(*arguments, stdin=GOOD, **environ)
+    assert done.returncode == 2
+    assert sentence in " ".join(done.stderr.decode().split())
+    assert b"secret" not in done.stderr
+
+
+def test_a_limit_before_the_year_1000_skips_nothing(tool: Tool) -> None:
+    done = tool(stdin=GOOD, MIN_AGE_LAST_MODIFIED_HOURS="9999999")
+    assert len(urls(done.stdout)) == 2
+
+
+def test_a_time_with_an_offset_is_compared_in_utc(tool: Tool) -> None:
+    """The file is of 12:00Z."""
+    assert len(urls(tool("--since", "2017-06-13T14:00+02:00", stdin=GOOD).stdout)) == 2
+    assert len(urls(tool("--since", "2017-06-13T14:00:01+02:00", stdin=GOOD).stdout)) == 0
