@@ -14,13 +14,12 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from ..settings import Settings
 from .cache import CacheEntry, LookupCache
-from .client import Archive, Listing
+from .client import Listing
 from .formats import FORMATS, Metadata, from_buildhub_json, from_json
 from .locations import (
     CandidateLocation,
@@ -41,7 +40,7 @@ VERSION_SETTLED = 90 * DAY
 
 
 class Source(Protocol):
-    """What the finder needs of an :class:`Archive`."""
+    """What a lookup needs of an ``Archive``."""
 
     async def listing(self, folder: str) -> Listing | None:
         """The folder (raw key, ending in a slash), or None where there is none."""
@@ -238,27 +237,6 @@ def _address(location: NightlyLocation | CandidateLocation) -> str:
     if isinstance(location, NightlyLocation):
         return location.stem
     return f"{location.folder}{location.versions[0]} {location.file_platform}".rstrip()
-
-
-@contextlib.asynccontextmanager
-async def open_lookup(
-    settings: Settings, *, keep_absent: bool = True
-) -> AsyncIterator[MetadataLookup]:
-    """A finder, its session and its cache file, as the settings say, for one run."""
-    archive = Archive(
-        settings.archive_url,
-        parallel=settings.nb_parallel_requests,
-        retries=settings.nb_retry_request,
-        timeout=settings.timeout_seconds,
-    )
-    with contextlib.closing(LookupCache(settings.cache_folder, settings.archive_url)) as cache:
-        async with archive:
-            yield MetadataLookup(
-                archive,
-                cache,
-                keep_absent=keep_absent,
-                searches=settings.nb_parallel_requests,
-            )
 
 
 @functools.lru_cache(maxsize=4096)

@@ -12,7 +12,7 @@ import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from ..errors import BadInput, Fatal
+from ..errors import BadInput
 from .formats import InventoryRow, LineFormat, S3Csv, Schema, detect
 
 #: For ``bytes.translate``: removes all but quotes, commas and line feeds.
@@ -135,11 +135,3 @@ def _without_byte_order_mark(block: bytes, name: str) -> bytes:
             f"{name}: this is UTF-16 or binary data; convert it first: iconv -f UTF-16 -t UTF-8."
         )
     return block.removeprefix(codecs.BOM_UTF8)
-
-
-def schema_option(text: str) -> Schema:
-    """``--schema`` → :class:`Schema`. Raises :class:`Fatal`."""
-    try:
-        return Schema.parse(text)
-    except ValueError as error:
-        raise Fatal(f"--schema: {error}.") from None

@@ -17,7 +17,6 @@ import requests
 
 from .. import USER_AGENT
 from ..errors import Fatal, Unreachable
-from ..settings import Settings
 from .errors import RequestRejected, RetryableError, ServerError, failure, waits, why
 
 logger = logging.getLogger(__name__)
@@ -69,19 +68,6 @@ class Client:
             jitter=lambda seconds: backoff.random_jitter(seconds) if first_wait >= 1 else seconds,
             on_backoff=self._log_wait,
             logger=None,
-        )
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Client:
-        """The client that the settings describe."""
-        return cls(
-            settings.server_url,
-            settings.auth,
-            settings.bucket,
-            settings.collection,
-            retries=settings.nb_retry_request,
-            timeout=settings.timeout_seconds,
-            batch_size=settings.batch_max_requests,
         )
 
     @property

@@ -15,8 +15,9 @@ import pytest
 from buildhub.archive.client import Archive
 from buildhub.builds.recognise import recognise
 from buildhub.events.handler import EventHandler
-from buildhub.kinto import Client, Outcome, store
+from buildhub.kinto import Outcome, store
 from buildhub.settings import PRODUCT_FOLDERS
+from buildhub.wiring import kinto_client
 from tests.support.archive_files import File
 from tests.support.archive_tree import candidate_tree, nightly_tree, release_tree
 from tests.support.event_system import EventSystem
@@ -539,7 +540,7 @@ def test_who_saw_an_older_archive_does_not_undo_what_another_container_stored(
     if stored_before:
         system.deliver(EXE)
         system.archive.files[EXE] = File(66, "2017-06-10T00:00:00Z")
-    client = Client.from_settings(system.service.settings)
+    client = kinto_client(system.service.settings)
 
     def other_container(size: int) -> None:
         system.archive.files[EXE] = File(size, "2017-06-11T00:00:00Z")

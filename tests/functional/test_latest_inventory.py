@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import sysconfig
@@ -229,7 +231,7 @@ def test_a_run_leaves_another_alone(run: Run) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         done = run()
     assert done.returncode == 1
-    assert f"Another run is going (process 4711, lock {lock})" in done.stderr
+    assert f"Another run is in progress (process 4711, lock {lock})" in done.stderr
     assert "Traceback" not in done.stderr
     assert not run.s3.seen
     assert run().returncode == 0
@@ -330,3 +332,40 @@ def test_what_the_lambda_has_no_time_for_is_done_by_the_next(
     assert "remaining" not in answer
     assert run.has_all(FIREFOX, OTHERS)
     assert container.cold_starts == 1
+
+
+#: The Lambda with an invocation whose time is over at once.
+WITHOUT_TIME = """
+import json
+from buildhub.lambda_s3_inventory import lambda_handler
+class Context:
+    def get_remaining_time_in_millis(self):
+        return 0
+print(json.dumps(lambda_handler({}, Context())))
+"""
+
+
+def test_a_lambda_out_of_time_while_it_reads_the_server_returns_everything_as_remaining(
+    run: Run, container: LambdaRuntime
+) -> None:
+    """What it has read of the server is kept: a warm container goes on there."""
+    assert run().returncode == 0
+    for file in run.cache.glob("buildhub-kinto-*"):
+        file.unlink()
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TIME], env=run.environ, capture_output=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    everything = {"manifest": None, "files": None}
+    assert answer["remaining"] == [
+        {"inventory": "firefox", **everything},
+        {"inventory": "archive", **everything},
+    ]
+    (index,) = run.cache.glob("buildhub-kinto-*.sqlite3")
+    with contextlib.closing(sqlite3.connect(index)) as database:
+        ((known,),) = database.execute("SELECT count(*) FROM known")
+    assert known == len(builds(FIREFOX)) + len(builds(OTHERS))
+    answer = container.invoke(answer)
+    assert "remaining" not in answer
+    assert sum(one["unchanged"] for one in answer["inventories"]) == known

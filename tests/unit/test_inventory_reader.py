@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildhub.errors import BadInput, Fatal
+from buildhub.errors import BadInput
 from buildhub.inventory.formats import InventoryRow, Schema
-from buildhub.inventory.reader import InventoryReader, schema_option
+from buildhub.inventory.reader import InventoryReader
 from buildhub.streams import blocks
 
 PATTERN = re.compile(rb"pub/[^\",\n]*\.(?:exe|dmg)")
@@ -161,8 +161,8 @@ def test_a_row_with_fewer_columns_than_the_schema_is_told() -> None:
 
 @pytest.mark.parametrize("text", ["", "Bucket, Key, Size", "Key; Size; LastModifiedDate"])
 def test_a_schema_without_what_is_needed_is_refused(text: str) -> None:
-    with pytest.raises(Fatal, match="--schema: there is no column"):
-        schema_option(text)
+    with pytest.raises(ValueError, match="there is no column"):
+        Schema.parse(text)
 
 
 def columns(number: int) -> bytes:
