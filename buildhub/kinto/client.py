@@ -176,7 +176,7 @@ class Client:
             raise RetryableError(why(error)) from None
         except requests.RequestException as error:
             if isinstance(error, ValueError):  # InvalidURL and its like
-                raise Fatal(f"{self.url} is not an address: check --server or SERVER_URL.") from None
+                raise Fatal(f"{self.url} is not a URL: check --server or SERVER_URL.") from None
             raise RetryableError(why(error)) from None
         except ValueError:  # a number of thousands of digits is no JSONDecodeError
             raise RetryableError("its answer is not JSON") from None
