@@ -40,7 +40,6 @@ EXCEPTIONS = {
     ("buildhub.kinto.client", "buildhub.settings"),
     ("buildhub.archive.lookup", "buildhub.settings"),
     ("buildhub.pipeline", "buildhub.settings"),
-    ("buildhub.lambda_s3_event", "buildhub.commands.s3_event_to_kinto"),
     ("buildhub.settings", "click"),
 }
 
