@@ -82,6 +82,7 @@ setup(
             "inventory-to-records = buildhub.commands.inventory_to_records:main",
             "to-kinto = buildhub.commands.to_kinto:main",
             "latest-inventory-to-kinto = buildhub.commands.latest_inventory_to_kinto:main",
+            "s3-event-to-kinto = buildhub.commands.s3_event_to_kinto:main",
         ]
     },
 )

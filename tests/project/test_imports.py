@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "records": {"errors", "builds", "archive"},
     "pipeline": BASE | {"inventory", "builds", "archive", "records"},
     "kinto": BASE | {"records"},
-    "events": BASE | {"settings", "builds", "archive", "records", "kinto"},
+    "events": BASE | {"settings", "wiring", "builds", "archive", "records", "kinto"},
 }
 MAY_IMPORT["wiring"] = set(MAY_IMPORT) - {"events"}
 MAY_IMPORT["load"] = MAY_IMPORT["wiring"] | {"wiring"}
@@ -40,7 +40,6 @@ EXCEPTIONS = {
     ("buildhub.kinto.client", "buildhub.settings"),
     ("buildhub.archive.lookup", "buildhub.settings"),
     ("buildhub.pipeline", "buildhub.settings"),
-    ("buildhub.lambda_s3_event", "buildhub.commands.s3_event_to_kinto"),
     ("buildhub.settings", "click"),
 }
 
