@@ -8,6 +8,9 @@ CONSTRAINTS := requirements/lock.txt
 # The files of benchmarks/ that can be started.
 BENCHMARKS = $(shell grep -l __main__ benchmarks/*.py | sort | sed 's|/|.|; s|\.py$$||')
 
+# One process for each core; tests of one xdist_group share a process.
+PYTEST = $(BIN)/pytest --numprocesses=auto --dist=loadgroup
+
 # Of the Lambda zip: x86_64 or arm64, and the version of Python chosen in AWS.
 LAMBDA_ARCH ?= x86_64
 LAMBDA_PYTHON ?= 3.11
@@ -18,7 +21,7 @@ TARGET ?= runtime
 BUILDFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop test format lint types \
+.PHONY: help install run stop test test-all format lint types \
 	functional fuzz bench docs lock docker lambda.zip
 
 help:  ## List the targets
@@ -39,11 +42,14 @@ run: $(INSTALLED)  ## See it work: a real Kinto, a sample of the archive, the pi
 stop: $(INSTALLED)  ## Stop the Kinto that `make run` has started
 	@$(BIN)/python -m tests.demo stop
 
-test: lint types  ## Check everything: style, types, unit and functional tests with coverage
-	$(BIN)/pytest --cov=buildhub --cov-report=term:skip-covered
+test: lint types  ## Check style and types, run all tests but the slow ones: before each commit
+	$(PYTEST) -m "not slow"
+
+test-all: lint types  ## The same, and the slow tests that build packages, with coverage
+	$(PYTEST) --cov=buildhub --cov-report=term:skip-covered
 
 functional: $(INSTALLED)  ## Only the tests on real servers
-	$(BIN)/pytest tests/functional
+	$(PYTEST) tests/functional
 
 bench: $(INSTALLED)  ## Measure what the documentation claims of speed and memory (minutes)
 	@for one in $(BENCHMARKS); do echo "$$one"; $(BIN)/python -m $$one || exit 1; done
@@ -57,7 +63,7 @@ format: $(INSTALLED)  ## Format the code
 lint: $(INSTALLED)  ## Check style and formatting
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/hadolint --ignore DL3008 Dockerfile
-	$(BIN)/shellcheck .docker/*.sh
+	$(BIN)/shellcheck .docker/*.sh .ci/run
 
 types: $(INSTALLED)  ## Check the types
 	$(BIN)/mypy
