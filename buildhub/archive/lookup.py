@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from .cache import CacheEntry, LookupCache
 from .client import Listing
-from .formats import FORMATS, Metadata, from_buildhub_json, from_json
+from .formats import FORMATS, Metadata, from_buildhub_json, from_info_text, from_json
 from .locations import (
     CandidateLocation,
     MetadataLocation,
@@ -165,25 +165,40 @@ class MetadataLookup:
 
     async def _read_candidate(self, location: CandidateLocation) -> Metadata | None:
         likely = [] if self._trust_listings else location.likely_names()
+        unreadable: list[str] = []
         for name in likely[:1]:  # nearly always there: no listing is needed then
-            if found := await self._read(location, name):
+            if found := await self._read(location, name, unreadable):
                 return found
         listing = await self._archive.listing(location.folder)
         files = listing.files if listing else {}
         self._seen_in_candidates(location, max(files.values(), default=""))
         names = dict.fromkeys([*likely, *location.metadata_names(list(files))])
         for name in sorted(names, key=lambda name: name == "buildhub.json"):
-            if name not in likely[:1] and (found := await self._read(location, name)):
+            if name in likely[:1]:
+                continue
+            if found := await self._read(location, name, unreadable):
                 return found
+        return None if unreadable else await self._read_info(location)
+
+    async def _read_info(self, location: CandidateLocation) -> Metadata | None:
+        """The last resort, where all other metadata is absent."""
+        for key in location.info_files:
+            content = await self._archive.document(key)
+            if content is not None:
+                found = from_info_text(content, location.product)
+                return found and _numbered(found, location)
         return None
 
-    async def _read(self, location: CandidateLocation, name: str) -> Metadata | None:
+    async def _read(
+        self, location: CandidateLocation, name: str, unreadable: list[str]
+    ) -> Metadata | None:
         content = await self._archive.document(location.folder + name)
         if content is None:
             return None
         parse = from_buildhub_json if name == "buildhub.json" else from_json
         if found := parse(content, location.product):
-            return found._replace(build={**found.build, "number": location.number})
+            return _numbered(found, location)
+        unreadable.append(name)
         logger.warning("%s%s is no metadata; it is passed over.", location.folder, name)
         return None
 
@@ -219,10 +234,9 @@ class MetadataLookup:
         answer = self._cache.get(address)
         if answer is None:
             return NOT_CACHED
-        if answer.value is None and not self._still_absent(answer, date):
-            return NOT_CACHED
         value: Metadata | None = answer.value
-        return value
+        expires = value is None or value.provisional
+        return NOT_CACHED if expires and not self._still_absent(answer, date) else value
 
     def _still_absent(self, answer: CacheEntry, date: str) -> bool:
         if not self._keep_absent:
@@ -230,6 +244,10 @@ class MetadataLookup:
         now = self._clock()
         good_for = ABSENT_YOUNG if now - _seconds(date) < YOUNG_BUILD else ABSENT_OLD
         return now - answer.learned < good_for
+
+
+def _numbered(found: Metadata, location: CandidateLocation) -> Metadata:
+    return found._replace(build={**found.build, "number": location.number})
 
 
 def _address(location: NightlyLocation | CandidateLocation) -> str:

@@ -22,7 +22,7 @@ from ..builds.explain import explain
 from ..builds.recognise import Build, recognise
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..kinto import Client, PutResult, PutStatus, StoredRecord, fetch_stored, put_if_unchanged
-from ..records import Record, digest, invalid_field
+from ..records import Record, differs, digest, invalid_field
 from ..retries import Retry
 from .batcher import Batcher
 from .dependents import Dependents, dependents_of
@@ -243,4 +243,4 @@ class _Writer:
 def _differs(record: Record | None, stored: Mapping[str, StoredRecord]) -> bool:
     """Whether a record would replace another one."""
     there = stored.get(record["data"]["id"]) if record else None
-    return bool(record and there and there.digest != digest(record["data"]))
+    return bool(record and there and differs(there.digest, digest(record["data"])))

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 
 from ..errors import BadInput, Unreachable
-from ..records import digest
+from ..records import differs, digest
 from .batch import BatchResponse, Request, record_data, send
 from .client import Client
 from .errors import RequestRejected, reason_in
@@ -80,12 +80,16 @@ def put_if_unchanged(
     """
     data = {_id_of(one): one for one in map(record_data, records)}
     results = dict.fromkeys(data, PutResult(PutStatus.UNCHANGED))
-    changed = [one for one in data if one not in stored or stored[one].digest != digest(data[one])]
+    changed = [one for one in data if _is_change(stored.get(one), data[one])]
     requests = [_conditional_put(client, data[one], stored.get(one)) for one in changed]
     try:
         return results | dict(zip(changed, _send(client, requests), strict=True))
     except RequestRejected as error:
         raise client.fatal(error) from None
+
+
+def _is_change(stored: StoredRecord | None, data: Mapping[str, Any]) -> bool:
+    return differs(stored and stored.digest, digest(data))
 
 
 def _id_of(data: Mapping[str, Any]) -> str:

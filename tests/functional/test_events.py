@@ -105,6 +105,18 @@ KINDS: dict[str, tuple[Callable[[], dict[str, File]], int]] = {
         },
         1,
     ),
+    "a build id in _info.txt alone": (
+        lambda: {
+            **candidate_tree(metadata=(), locales=LOCALES),
+            **{
+                f"pub/firefox/candidates/54.0-candidates/build1/{name}_info.txt": File(
+                    body=b"buildID=20170608105825"
+                )
+                for name in ("linux", "linux64", "macosx64", "win32", "win64")
+            },
+        },
+        15,
+    ),
     "nightly": (lambda: nightly_tree(locales=LOCALES), 15),
     "nightly with buildhub.json": (
         lambda: nightly_tree(metadata=("buildhub", "neighbours"), version="64.0a1"),

@@ -1,13 +1,15 @@
-"""Records: their declared types are those of the schema that the server checks them against."""
+"""Records: their declared types are those of the schema; which differences are changes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NotRequired, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
 
+from buildhub.archive.formats import TOOLCHAIN
 from buildhub.kinto.schema import definition
-from buildhub.records import RecordData, digest, invalid_field
+from buildhub.records import RecordData, differs, digest, invalid_field
 from tests.support.records import make_record
 
 JSON_TYPES = {str: "string", int: "integer"}
@@ -92,35 +94,63 @@ def record_with(field: str, value: str) -> Any:
     return make_record(1, target=valid | {"os": "win", field: value})
 
 
-DATA: dict[str, Any] = {"id": "a", "build": {"id": "1", "number": 2}, "target": {"locale": "fr"}}
+# Which differences of a record are changes
+
+Change = Callable[[dict[str, Any]], object]
+
+CHANGES: dict[str, tuple[Change, bool]] = {
+    "the server's own fields": (lambda data: data.update(last_modified=9, schema=8), False),
+    "another date alone": (
+        lambda data: data["download"].update(date="2024-04-05T06:07:08Z"),
+        False,
+    ),
+    "another size": (lambda data: data["download"].update(size=1), True),
+    "another URL": (lambda data: data["download"].update(url="https://elsewhere/"), True),
+    "another build id": (lambda data: data["build"].update(id="20170612224035"), True),
+    "another revision": (lambda data: data["source"].update(revision="0"), True),
+    "no revision": (lambda data: data["source"].pop("revision"), True),
+    "another channel": (lambda data: data["target"].update(channel="release"), True),
+    "a tool disappears": (lambda data: data["build"].pop("ld"), False),
+    "the whole toolchain disappears": (
+        lambda data: [data["build"].pop(field) for field in TOOLCHAIN],
+        False,
+    ),
+    "a tool disappears and the date differs": (
+        lambda data: [data["build"].pop("ld"), data["download"].update(date="2024")],
+        False,
+    ),
+    "another tool": (lambda data: data["build"].update(cc="gcc"), True),
+    "a tool disappears and another differs": (
+        lambda data: [data["build"].pop("ld"), data["build"].update(cc="gcc")],
+        True,
+    ),
+    "two tools change places": (lambda data: data["build"].update({"as": "x", "ld": "y"}), True),
+    "no build number": (lambda data: data["build"].pop("number"), True),
+    "no build": (lambda data: data.pop("build"), True),
+    "a build that is no object": (lambda data: data.update(build="x"), True),
+    "a tool that is no text": (lambda data: data["build"].update({"as": ["x"]}), True),
+}
 
 
-@pytest.mark.parametrize(
-    "same",
-    [
-        {"target": {"locale": "fr"}, "build": {"number": 2, "id": "1"}, "id": "a"},
-        DATA | {"last_modified": 1_497_355_200_000},
-        DATA | {"schema": 1_497_355_200_000},
-    ],
-    ids=["order of fields", "last_modified", "schema"],
-)
-def test_the_digest_is_that_of_the_content(same: dict[str, Any]) -> None:
-    assert digest(same) == digest(DATA)
-    assert len(digest(DATA)) == 16
+@pytest.mark.parametrize(("change", "expected"), CHANGES.values(), ids=CHANGES)
+def test_which_differences_make_a_record_be_stored_again(change: Change, expected: bool) -> None:
+    stored, new = make_record(1)["data"], make_record(1)["data"]
+    change(new)
+    assert differs(digest(stored), digest(new)) is expected
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        DATA | {"id": "b"},
-        DATA | {"build": {"id": "1", "number": 3}},
-        DATA | {"build": {"id": "1", "number": "2"}},
-        DATA | {"build": {"id": "1"}},
-        DATA | {"target": {"locale": "fr", "os": ""}},
-        DATA | {"target": {"locale": "fr", "schema": 1}},
-        DATA | {"source": {}},
-    ],
-    ids=str,
-)
-def test_any_change_of_the_content_changes_the_digest(other: dict[str, Any]) -> None:
-    assert digest(other) != digest(DATA)
+def test_a_tool_that_was_not_stored_is_a_change() -> None:
+    stored, new = make_record(1)["data"], make_record(1)["data"]
+    del stored["build"]["ld"]
+    assert differs(digest(stored), digest(new))
+
+
+@pytest.mark.parametrize("stored", [None, b""])
+def test_what_is_not_stored_or_not_known_differs_from_everything(stored: bytes | None) -> None:
+    assert differs(stored, digest(make_record(1)["data"]))
+
+
+def test_the_digest_leaves_the_record_as_it_was() -> None:
+    record = make_record(1)
+    digest(record["data"])
+    assert record == make_record(1)
