@@ -27,7 +27,7 @@ PAGES = 16
 PAGES_PER_DIVISION = 16
 
 #: A walk has to be so many pages long before it is divided at a guess.
-PAGES_BEFORE_GUESS = 4
+PAGES_BEFORE_GUESS = 2
 
 #: Bytes of rows, partly compressed, that may wait for rows before them.
 MOST_WAITING = 64 << 20
