@@ -79,6 +79,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            "archive-to-inventory = buildhub.commands.archive_to_inventory:main",
             "inventory-to-records = buildhub.commands.inventory_to_records:main",
             "to-kinto = buildhub.commands.to_kinto:main",
             "latest-inventory-to-kinto = buildhub.commands.latest_inventory_to_kinto:main",
