@@ -22,7 +22,7 @@ BUILDFLAGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run stop test test-all format lint types \
-	functional fuzz bench docs lock docker lambda.zip
+	functional fuzz bench docs pictures lock docker lambda.zip
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ install: $(INSTALLED)  ## Make .venv with buildhub and what developing it needs
 run: $(INSTALLED)  ## See it work: a real Kinto, a sample of the archive, the pipe between them
 	@$(BIN)/python -m tests.demo run
 
-stop: $(INSTALLED)  ## Stop the Kinto that `make run` has started
+stop: $(INSTALLED)  ## Stop the Kinto and the page that `make run` has started
 	@$(BIN)/python -m tests.demo stop
 
 test: lint types  ## Check style and types, run all tests but the slow ones: before each commit
@@ -71,6 +71,9 @@ types: $(INSTALLED)  ## Check the types
 docs: $(INSTALLED)  ## Build the documentation: docs/_build/html/index.html
 	$(BIN)/python -m docs.generate
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+
+pictures: $(INSTALLED)  ## Take the documentation's pictures of the lookup page
+	PICTURES=1 $(BIN)/pytest tests/functional/test_lookup_page.py -k pictures
 
 lock:  ## Write the newest versions that fit setup.py to the lock, to be tested then
 	rm -rf $(VENV)-lock

@@ -63,6 +63,7 @@ setup(
             "kinto-wizard>=6.0",
             "moto[server]>=5.0",
             "mypy",
+            "playwright",
             "pytest>=8",
             "pytest-cov",
             "pytest-socket",
