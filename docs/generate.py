@@ -22,7 +22,12 @@ from docs import drawing
 DOCS = Path(__file__).parent
 GENERATED = DOCS / "generated"
 
-COMMANDS = ("inventory-to-records", "to-kinto", "latest-inventory-to-kinto")
+COMMANDS = (
+    "archive-to-inventory",
+    "inventory-to-records",
+    "to-kinto",
+    "latest-inventory-to-kinto",
+)
 
 #: The event Lambda on the command line. It isn't installed as a command: it's for trials.
 EVENT_LAMBDA = "python -m buildhub.lambda_s3_event"
