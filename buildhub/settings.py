@@ -246,7 +246,7 @@ VARIABLES: dict[str, Variable] = {
             "The URL of the archive.",
         ),
         Variable(
-            "archive_bucket", str, "text", "moz-fx-productdelivery-pr-38b5-productdelivery",
+            "archive_bucket", text, "text", "moz-fx-productdelivery-pr-38b5-productdelivery",
             "The archive's own bucket in Google Cloud Storage.",
         ),
         Variable(

@@ -23,6 +23,7 @@ DOCS = Path(__file__).parent
 GENERATED = DOCS / "generated"
 
 COMMANDS = (
+    "archive-to-inventory",
     "inventory-to-records",
     "to-kinto",
     "latest-inventory-to-kinto",
@@ -30,7 +31,7 @@ COMMANDS = (
 )
 
 #: The commands that do the same as the Lambdas, with the same settings.
-INVENTORY_COMMAND, EVENT_COMMAND = COMMANDS[2:]
+INVENTORY_COMMAND, EVENT_COMMAND = "latest-inventory-to-kinto", "s3-event-to-kinto"
 
 LAMBDAS = {"inventory Lambda": lambda_s3_inventory, "event Lambda": lambda_s3_event}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import shlex
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,17 +14,20 @@ from urllib.parse import unquote_plus
 
 import click
 
-from .. import __version__, settings, streams
+from .. import __version__, logs, streams
 from ..errors import Interrupted
 from ..inventory.bucket import Bucket
 from ..inventory.folders import SECTIONS, Selection
 from ..inventory.listing import Listing
 from ..inventory.plan import requests
-from ..settings import Settings, option
+from ..settings import Settings, since
 from ..signals import CancellationToken
-from . import runner
+from . import progress, runner
+from .options import option
 
 logger = logging.getLogger(__name__)
+
+STDOUT = 1
 
 #: A page of the bucket takes a tenth of a second, nearly all of which is waiting.
 DEFAULTS = {"nb_parallel_requests": "16"}
@@ -41,9 +45,9 @@ class _Until(click.ParamType[datetime]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
         try:
-            moment = settings.since(value)
+            moment = since(value)
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            self.fail(f"{error}.", param, ctx)
         is_day = len(value.strip()) == len("2026-11-01")
         return moment + timedelta(days=1, microseconds=-1) if is_day else moment
 
@@ -138,8 +142,10 @@ def main(
             start_after,
         )
         run = _Run(selection, settings)
+        show = verbosity > logs.QUIET and not os.isatty(STDOUT)
         try:
-            asyncio.run(run.run(cancellation))
+            with progress.pipe_display(show, run.status):
+                asyncio.run(run.run(cancellation))
         except Interrupted:
             click.echo(run.how_to_continue(), err=True)
             raise
@@ -202,6 +208,11 @@ class _Run:
         if not key:
             return "Interrupted before the first row."
         return f"Interrupted. To continue, add: --start-after {shlex.quote(key)}"
+
+    def status(self, seconds: float) -> str:
+        """What has been done so far, and at which rate."""
+        rate = self._rows / seconds if seconds else 0
+        return f"archive-to-inventory: {self._rows:,} rows, {rate:,.0f} rows/s"
 
     def summary(self) -> str:
         """``archive-to-inventory: 12,345 rows, 67 requests.``"""

@@ -1,7 +1,7 @@
 """The client of a Google Cloud Storage bucket that anybody may list: one page a request.
 
-aiohttp rather than google-cloud-storage: that one parses a page with ``json`` and makes an object
-of each item, 40,000 rows per second, and its listings block.
+aiohttp and orjson rather than google-cloud-storage: that one makes an object of each item, at
+70,000 rows per second of a core, its listings block, and importing it takes half a second.
 """
 
 from __future__ import annotations

@@ -196,12 +196,12 @@ def test_the_first_object_is_not_the_one_named_like_the_folder() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--since", "yesterday"), "'yesterday' is neither a date"),
-        (("--until", "2017-13-01"), "'2017-13-01' is neither a date"),
+        (("--since", "yesterday"), "'yesterday' is not a valid date"),
+        (("--until", "2017-13-01"), "'2017-13-01' is not a valid date"),
         (("--section", "beta"), "'beta' is not one of"),
         (("--product", "netscape"), "'netscape' is not a known product"),
         (("--jobs", "0"), "0 is less than 1"),
-        (("--storage-emulator-host", "ftp://x"), "must start with http"),
+        (("--storage-emulator-host", "ftp://x"), "is not a valid URL"),
     ],
 )
 def test_usage(server: GcsServer, arguments: tuple[str, ...], message: str) -> None:
