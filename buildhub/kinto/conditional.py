@@ -170,7 +170,7 @@ def _outcome(record_id: str, answer: BatchResponse) -> Outcome:
     if answer.stored:
         return Outcome(record_id, "created" if answer.status == 201 else "updated")
     if answer.failed:
-        return Outcome(record_id, "failed", f"Kinto answered {answer.status}")
+        return Outcome(record_id, "failed", answer.reason)
     if answer.status in (401, 403, 404):
         raise RequestRejected(f"PUT {record_id}", answer.status, answer.body)
     return Outcome(record_id, "refused", reason_in(answer.body))

@@ -221,7 +221,7 @@ class Publisher:
                 self.counts.count("created" if new else "updated")
                 stored.append((item.data["id"], digest(item.data)))
             elif answer.failed:
-                self._fail([item], f"Kinto answered {answer.status}")
+                self._fail([item], answer.reason)
             elif answer.status in (401, 403, 404):
                 fatal = self._client.fatal(RequestRejected(item.where, answer.status, answer.body))
                 self._fail([item], "")

@@ -414,6 +414,6 @@ def test_an_archive_that_is_away_is_no_none(server: ArchiveServer, tmp_path: Pat
     server.files |= nightly_tree("firefox", "57.0a1")
     key = f"{NIGHTLY}/firefox-57.0a1.en-US.win64.installer.exe"
     server.fail(key.replace(".installer.exe", ".json"), 503, 503)
-    with pytest.raises(Unreachable, match=r"firefox-57.0a1.en-US.win64.json: HTTP 503 \(asked 2"):
+    with pytest.raises(Unreachable, match=r"firefox-57.0a1.en-US.win64.json: HTTP 503 \(2 attempts"):
         Run(server, tmp_path).find(key)
     assert Run(server, tmp_path).build_id(key)
