@@ -116,55 +116,60 @@ def cancel_on_signals(*signals: int) -> Iterator[CancellationToken]:
         cancellation.close()
 
 
-class AbandonableThread:
-    """A thread for blocking calls, whose caller can stop waiting for the result.
+class AbandonableCalls:
+    """Makes blocking calls in threads of their own, so that callers can stop waiting for one.
 
     Nothing in Python ends a call that hangs in a system call. The caller leaves it behind, and
-    the next call gets a new thread; an abandoned one never keeps the program from exiting. To be
-    used by one thread at a time.
+    its next call gets a new thread; an abandoned one does not keep the program from exiting. Each
+    calling thread has its own thread for its calls; all may share one object.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] | None = None
+        self._workers = threading.local()
 
     def call(
         self,
         function: Callable[[], T],
         timeout: float | None = None,
-        cancellation: CancellationToken | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> T:
         """The result of ``function``, or what it raises.
 
-        Raises ``TimeoutError`` after ``timeout`` seconds, and :class:`Interrupted` once the time
-        after a stop is over. The call is then abandoned.
+        Raises ``TimeoutError`` after ``timeout`` seconds, and what ``check`` raises, which is
+        called several times a second. The call is then abandoned.
         """
-        future: Future[T] = Future()
-        self._start().put((future, function))
+        worker: _Worker | None = getattr(self._workers, "worker", None)
+        if worker is None:
+            worker = self._workers.worker = _Worker(self._name)
+        future = worker.start(function)
         try:
-            return _result(future, timeout, cancellation)
+            return _result(future, timeout, check)
         finally:
             if not future.done():
-                self.close()
-
-    def close(self) -> None:
-        """End the thread after the call that it is at, if any."""
-        if self._calls:
-            self._calls.put(None)
-            self._calls = None
-
-    __del__ = close
-
-    def _start(self) -> queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]:
-        if self._calls is None:
-            self._calls = queue.SimpleQueue()
-            threading.Thread(
-                target=_run_calls, args=(self._calls,), name=self._name, daemon=True
-            ).start()
-        return self._calls
+                del self._workers.worker
 
 
-def _run_calls(calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]) -> None:
+class _Worker:
+    """A thread that makes one call after the other, until nobody refers to this object."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        threading.Thread(target=_run_calls, args=(self._calls,), name=name, daemon=True).start()
+
+    def start(self, function: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+        self._calls.put((future, function))
+        return future
+
+    def __del__(self) -> None:
+        self._calls.put(None)
+
+
+_Call = tuple[Future[Any], Callable[[], Any]]
+
+
+def _run_calls(calls: queue.SimpleQueue[_Call | None]) -> None:
     while (item := calls.get()) is not None:
         future, function = item
         try:
@@ -176,16 +181,13 @@ def _run_calls(calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | 
         del item, future, function
 
 
-def _result(future: Future[T], timeout: float | None, cancellation: CancellationToken | None) -> T:
+def _result(future: Future[T], timeout: float | None, check: Callable[[], None]) -> T:
     end = None if timeout is None else time.monotonic() + timeout
     while True:
-        left = None if end is None else max(0.0, end - time.monotonic())
-        wait = left
-        if cancellation is not None:
-            cancellation.raise_if_overdue()
-            wait = _POLL_SECONDS if left is None else min(left, _POLL_SECONDS)
+        check()
+        left = _POLL_SECONDS if end is None else max(0.0, end - time.monotonic())
         try:
-            return future.result(wait)
+            return future.result(min(left, _POLL_SECONDS))
         except TimeoutError:
             if future.done():
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from types import TracebackType
@@ -12,13 +13,24 @@ from urllib.parse import quote
 from .. import USER_AGENT
 from ..errors import Fatal, Unreachable
 from ..retries import Retry, RetryableError, retry_after
-from .responses import File, Listing, read_content, read_file, read_listing
+from .connections import connector
+from .responses import (
+    File,
+    IncompleteListing,
+    InvalidContent,
+    Listing,
+    read_content,
+    read_file,
+    read_listing,
+)
 
 if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
 
-__all__ = ["Archive", "File", "Listing"]
+__all__ = ["Archive", "File", "InvalidContent", "Listing", "Unreadable"]
+
+logger = logging.getLogger(__name__)
 
 #: Seconds to get a connection; TIMEOUT_SECONDS is for the whole request.
 CONNECT_SECONDS = 30
@@ -37,6 +49,10 @@ T = TypeVar("T")
 _Read = Callable[["aiohttp.ClientResponse"], Awaitable[T]]
 
 
+class Unreadable(Unreachable):
+    """There is a file, but no attempt brought its content."""
+
+
 class Archive:
     """An async context manager around one session.
 
@@ -51,7 +67,14 @@ class Archive:
         self._limit = asyncio.Semaphore(parallel)
         self._parallel = parallel
         self._timeout = timeout
-        self._retry = Retry(retries + 1, longest_pause=timeout, deadline=(retries + 1) * timeout)
+        self._retry = Retry(
+            retries + 1,
+            longest_pause=timeout,
+            deadline=(retries + 1) * timeout,
+            on_pause=lambda error, seconds: logger.debug(
+                "Archive: %s; trying again in %.1f s.", error, seconds
+            ),
+        )
         self._requests: dict[tuple[str, str], asyncio.Task[Any]] = {}
         self._failures_in_a_row = 0
         self._session: aiohttp.ClientSession | None = None
@@ -79,16 +102,18 @@ class Archive:
     async def listing(self, folder: str) -> Listing | None:
         """The folder (raw key, ending in a slash), or None if there is none.
 
-        Raises :class:`Unreachable` if no attempt brought a listing.
+        If no attempt brought a complete listing, an incomplete one is returned. Raises
+        :class:`Unreachable` if there was none either.
         """
         return await self._shared("LIST", folder, read_listing)
 
     async def document(
         self, key: str, check: Callable[[bytes], object] = lambda content: None
     ) -> bytes | None:
-        """The content of a file, or None if there is none. Raises :class:`Unreachable`.
+        """The content of a file, or None if there is none.
 
-        ``check`` may raise :class:`RetryableError` for content that another attempt may better.
+        ``check`` may raise :class:`InvalidContent`, for another attempt. Raises
+        :class:`Unreadable` if the last attempt brought such content, else :class:`Unreachable`.
         """
 
         async def read(response: aiohttp.ClientResponse) -> bytes:
@@ -121,14 +146,20 @@ class Archive:
             attempts += 1
             return await self._attempt(method, path, read)
 
+        result: Any
         try:
             result = await self._retry.call_async(attempt)
+        except IncompleteListing as error:
+            result = error.listing
+        except InvalidContent as error:
+            raise Unreadable(f"{self.url}{path}: {error} ({_times(attempts)}).") from None
         except RetryableError as error:
             raise self._failure(f"{self.url}{path}: {error} ({_times(attempts)}).") from None
         except Unreachable as error:
             raise self._failure(str(error)) from None
         self._failures_in_a_row = 0
-        return result
+        done: T | None = result
+        return done
 
     def _failure(self, message: str) -> Unreachable | Fatal:
         """The error of a request that failed for good; that of the archive if all do."""
@@ -197,7 +228,7 @@ class Archive:
 
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._parallel),
+                connector=connector(self._parallel),
                 timeout=aiohttp.ClientTimeout(
                     total=self._timeout, sock_connect=min(CONNECT_SECONDS, self._timeout)
                 ),

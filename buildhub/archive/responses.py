@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
+import re
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,12 +12,12 @@ from ..retries import RetryableError
 if TYPE_CHECKING:
     import aiohttp
 
-logger = logging.getLogger(__name__)
-
 #: Bytes of the largest listing or metadata file, unpacked. The largest listings have some 2 MB.
 MAX_BODY = 64 << 20
 
 _CHUNK = 1 << 16
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
 class File(NamedTuple):
@@ -31,7 +31,20 @@ class Listing(NamedTuple):
     """A folder of the archive."""
 
     folders: tuple[str, ...]  #: names without the slash
-    files: dict[str, str]  #: name → date of last modification
+    files: dict[str, str]  #: name → date of last modification, empty if unknown
+    complete: bool = True  #: whether every entry could be read
+
+
+class IncompleteListing(RetryableError):
+    """A listing with entries that can't be used; ``listing`` has the others."""
+
+    def __init__(self, listing: Listing, unusable: int) -> None:
+        super().__init__(f"the listing has {unusable} entries without a name")
+        self.listing = listing
+
+
+class InvalidContent(RetryableError):
+    """The content of a file is not what a file of its name contains."""
 
 
 async def read_content(response: aiohttp.ClientResponse) -> bytes:
@@ -56,9 +69,10 @@ async def read_file(response: aiohttp.ClientResponse) -> File:
 
 
 async def read_listing(response: aiohttp.ClientResponse) -> Listing:
-    """A folder. Entries without a name are left out, as are dates that are not text.
+    """A folder.
 
-    Raises :class:`RetryableError` if the response is not a listing.
+    Raises :class:`IncompleteListing` if entries have no name, and :class:`RetryableError` if the
+    response is not a listing.
     """
     body = await read_content(response)
     try:
@@ -68,22 +82,23 @@ async def read_listing(response: aiohttp.ClientResponse) -> Listing:
         raise RetryableError("the response is not a listing") from None
     if not isinstance(folders, list) or not isinstance(files, list):
         raise RetryableError("the response is not a listing")
+    named = [file for file in files if isinstance(file, dict) and _is_text(file.get("name"))]
     listing = Listing(
-        tuple(name.rstrip("/") for name in folders if _is_name(name)),
-        {
-            file["name"]: file["last_modified"]
-            for file in files
-            if isinstance(file, dict)
-            and _is_name(file.get("name"))
-            and _is_name(file.get("last_modified"))
-        },
+        tuple(name.rstrip("/") for name in folders if _is_text(name)),
+        {file["name"]: _date(file.get("last_modified")) for file in named},
     )
-    if ignored := len(folders) + len(files) - len(listing.folders) - len(listing.files):
-        logger.warning("%s: %d entries without a name or date are ignored.", response.url, ignored)
+    unusable = len(folders) - len(listing.folders) + len(files) - len(named)
+    if unusable:
+        raise IncompleteListing(listing._replace(complete=False), unusable)
     return listing
 
 
-def _is_name(value: Any) -> bool:
+def _date(value: Any) -> str:
+    """A date as the archive writes it, or empty: ``2017-03-07T12:07:51Z``."""
+    return value if isinstance(value, str) and _DATE.fullmatch(value) else ""
+
+
+def _is_text(value: Any) -> bool:
     """Whether it is text that can be sent and stored: no lone surrogates."""
     if not isinstance(value, str):
         return False

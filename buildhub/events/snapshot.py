@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from ..archive.cache import LookupCache
 from ..archive.client import Archive, File, Listing
@@ -74,8 +74,10 @@ class _AheadOfListings:
         self._contents = contents
         self.read: set[str] = set()  #: files that were there when they were asked for
 
-    async def document(self, key: str) -> bytes | None:
-        content = self._contents.get(key) or await self._archive.document(key)
+    async def document(
+        self, key: str, check: Callable[[bytes], object] = lambda content: None
+    ) -> bytes | None:
+        content = self._contents.get(key) or await self._archive.document(key, check)
         if content is not None:
             self.read.add(key)
         return content
@@ -92,4 +94,6 @@ class _AheadOfListings:
                     files[name] = date
         if listing is None:
             return Listing(tuple(folders), files) if folders or files else None
-        return Listing(tuple(folders.union(listing.folders)), files | listing.files)
+        return listing._replace(
+            folders=tuple(folders.union(listing.folders)), files=files | listing.files
+        )

@@ -17,7 +17,7 @@ import requests.adapters
 from .. import USER_AGENT
 from ..errors import Fatal, Unreachable
 from ..retries import RetryableError
-from ..signals import AbandonableThread, CancellationToken
+from ..signals import AbandonableCalls, CancellationToken
 from .errors import failure, why
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Session:
         self._auth = auth
         self._timeout = timeout
         self._cancellation = cancellation
-        self._callers = threading.local()
+        self._calls = AbandonableCalls("kinto-request")
         self._workers = threading.local()
 
     def request(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
@@ -96,11 +96,8 @@ class Session:
 
     def _abandonable(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
         """One request in a thread of its own, as ``requests`` limits only single reads."""
-        caller: AbandonableThread | None = getattr(self._callers, "thread", None)
-        if caller is None:
-            caller = self._callers.thread = AbandonableThread("kinto-request")
         send = functools.partial(_send, self._session_of_thread, method, path, arguments)
-        return caller.call(send, self._timeout, self._cancellation)
+        return self._calls.call(send, self._timeout, self._cancellation.raise_if_overdue)
 
     def _session_of_thread(self) -> kinto_http.session.Session:
         """This thread's session: kinto_http's time of back-off is not safe to share."""

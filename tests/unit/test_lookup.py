@@ -272,8 +272,6 @@ def test_a_page_instead_of_the_json_gives_way_to_buildhub_json(
     key = "pub/firefox/releases/64.0/mac/fr/Firefox 64.0.dmg"
     server.files[f"{folder}firefox-64.0.json"] = File(body=body)
     assert Run(server).build_id(key) == candidate_buildid(1, "mac")
-    server.files[f"{folder}buildhub.json"] = File(body=body)
-    assert Run(server).build_id(key) is None
 
 
 def test_no_candidates_folder_is_no_metadata(server: ArchiveServer) -> None:
@@ -414,6 +412,8 @@ def test_an_archive_that_is_away_is_no_none(server: ArchiveServer, tmp_path: Pat
     server.files |= nightly_tree("firefox", "57.0a1")
     key = f"{NIGHTLY}/firefox-57.0a1.en-US.win64.installer.exe"
     server.fail(key.replace(".installer.exe", ".json"), 503, 503)
-    with pytest.raises(Unreachable, match=r"firefox-57.0a1.en-US.win64.json: HTTP 503 \(2 attempts"):
+    with pytest.raises(
+        Unreachable, match=r"firefox-57.0a1.en-US.win64.json: HTTP 503 \(2 attempts"
+    ):
         Run(server, tmp_path).find(key)
     assert Run(server, tmp_path).build_id(key)
