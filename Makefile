@@ -19,7 +19,7 @@ BUILDFLAGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run stop test format lint types \
-	functional bench docs lock docker lambda.zip
+	functional fuzz bench docs lock docker lambda.zip
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ functional: $(INSTALLED)  ## Only the tests on real servers
 
 bench: $(INSTALLED)  ## Measure what the documentation claims of speed and memory (minutes)
 	@for one in $(BENCHMARKS); do echo "$$one"; $(BIN)/python -m $$one || exit 1; done
+
+fuzz: $(INSTALLED)  ## Fuzz everything that reads what others write (FUZZ_SECONDS=600 each)
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(BIN)/pytest -n auto tests/fuzz
 
 format: $(INSTALLED)  ## Format the code
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .

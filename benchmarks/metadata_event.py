@@ -30,9 +30,9 @@ from buildhub.lambda_s3_event import DEFAULTS
 from buildhub.settings import Settings
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import candidate_tree
+from tests.support.kinto_server import KINTO_SETTINGS, Kinto, running_kinto
 from tests.support.locales import LOCALES
 from tests.support.s3_events import created
-from tests.support.servers import KINTO_SETTINGS, Kinto, running_kinto
 
 PLATFORM = "win64"
 FOLDER = f"pub/firefox/candidates/54.0-candidates/build1/{PLATFORM}/"

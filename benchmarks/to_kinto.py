@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.kinto_server import Kinto, running_kinto
 from tests.support.records import make_record, ndjson
-from tests.support.servers import Kinto, running_kinto
 
 COMMAND = Path(sys.executable).with_name("to-kinto")
 SIZES = (10_000, 100_000)

@@ -1,4 +1,4 @@
-"""The run of ``latest-inventory-to-kinto`` as an AWS Lambda.
+"""AWS Lambda: loads the newest inventories into Kinto, like ``latest-inventory-to-kinto``.
 
 Entry point: ``buildhub.lambda_s3_inventory.lambda_handler``.
 """
@@ -17,20 +17,22 @@ from .load import InventoryResult, LoadTask, load_inventories
 from .settings import Settings
 from .signals import CancellationToken
 
-#: What differs from a command's defaults: only /tmp can be written in a Lambda.
+#: Defaults that differ from those of the commands: in a Lambda only /tmp is writable.
 DEFAULTS = {"cache_folder": "/tmp"}
 
-#: The share of the time that is kept back to store what is under way, at most so many seconds.
-KEPT_BACK = 0.25
-KEPT_BACK_SECONDS = 30.0
+#: The fraction of the invocation's time that is reserved to store the records in flight, and its
+#: upper limit in seconds.
+RESERVE = 0.25
+MAX_RESERVE_SECONDS = 30.0
 
 
 def lambda_handler(event: Any = None, context: Any = None) -> dict[str, Any]:
-    """Load the newest inventories, or what ``{"remaining": …}`` names.
+    """Load the newest inventories, or those that ``{"remaining": …}`` names.
 
-    Returns the figures of each inventory under ``inventories`` and, if the time of the
-    invocation was too short, what is left under ``remaining``: the answer can be sent as the
-    event of the next invocation. Raises :class:`BuildhubError` if anything failed.
+    Returns the counts of each inventory under ``inventories`` and, if the time of the invocation
+    was too short, what is left under ``remaining``: the result can be sent as the event of the
+    next invocation, which continues where this one stopped. Raises :class:`BuildhubError` if
+    anything failed.
     """
     settings = Settings.from_environment(os.environ, defaults=DEFAULTS)
     logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=[settings.auth], in_lambda=True)
@@ -39,7 +41,7 @@ def lambda_handler(event: Any = None, context: Any = None) -> dict[str, Any]:
         tasks = (
             LoadTask.parse(remaining) if remaining else [LoadTask(i) for i in settings.inventories]
         )
-        with _stop_in_time(context) as cancellation:
+        with _cancelled_before_timeout(context) as cancellation:
             results = load_inventories(settings, tasks, cancellation, keep_absent=False)
         return _answer(results)
 
@@ -59,21 +61,21 @@ def _problem(result: InventoryResult) -> str:
         return f"Inventory {result.inventory}: {result.error}"
     return (
         f"Inventory {result.inventory}: {result.failed} builds failed,"
-        f" {result.published.refused} records were refused, {result.bad_rows} rows were bad;"
-        " the log names them."
+        f" {result.published.refused} records were refused, {result.pipeline.bad_rows} rows were"
+        " bad; the log names them."
     )
 
 
 @contextmanager
-def _stop_in_time(context: Any) -> Iterator[CancellationToken]:
-    """A stop that is set early enough before the invocation's time is over."""
+def _cancelled_before_timeout(context: Any) -> Iterator[CancellationToken]:
+    """A token that is cancelled some time before the invocation times out."""
     cancellation = CancellationToken()
     timer = None
     if context is not None:
         left = context.get_remaining_time_in_millis() / 1000
-        kept_back = min(left * KEPT_BACK, KEPT_BACK_SECONDS)
-        cancellation.grace = min(cancellation.grace, kept_back / 2)  # the other half is for Kinto
-        timer = threading.Timer(left - kept_back, cancellation.cancel)
+        reserve = min(left * RESERVE, MAX_RESERVE_SECONDS)
+        cancellation.grace = min(cancellation.grace, reserve / 2)  # the other half is for Kinto
+        timer = threading.Timer(left - reserve, cancellation.cancel)
         timer.daemon = True
         timer.start()
     try:

@@ -1,4 +1,4 @@
-"""The whole run: the newest inventories → records → Kinto. The command and the Lambda call it."""
+"""Load inventories: the newest ones of S3 → records → Kinto. Used by the command and the Lambda."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import streams
-from .archive.lookup import MetadataLookup, open_lookup
-from .builds import recognise as builds
+from .archive.lookup import MetadataLookup
 from .errors import BadInput, BuildhubError, Fatal, Interrupted
 from .inventory.download import download
 from .inventory.formats import Schema
-from .inventory.reader import InventoryReader
+from .inventory.manifest import Manifest
 from .inventory.s3 import Inventories
 from .kinto import Client, PublishCounts, Publisher, RecordIndex
 from .kinto.schema import initialize
 from .locks import LockHeld, locked
-from .pipeline import Pipeline, PipelineCounts
+from .pipeline import PipelineCounts
+from .records import Record
 from .settings import Settings
 from .signals import CancellationToken
+from .wiring import InventoryProcessor, kinto_client, open_lookup
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ LOCK_FILE = "buildhub-run.lock"
 
 
 class LoadTask(NamedTuple):
-    """An inventory to load: whole and the newest, or what an earlier run left of one."""
+    """An inventory to load: the newest one, or what an earlier run left of one."""
 
     inventory: str
     manifest: str | None = None  #: the date of its folder, ``2017-08-02T00-11Z``
@@ -50,8 +50,8 @@ class LoadTask(NamedTuple):
             ]
         except (TypeError, KeyError, AttributeError):
             raise BadInput(
-                "The event's 'remaining' is not what an earlier run returned: send its answer"
-                " unchanged, or {} for the whole."
+                "The event's 'remaining' is not what an earlier run returned: send its result"
+                " unchanged, or {} to load the newest inventories."
             ) from None
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,36 +66,47 @@ class InventoryResult:
 
     inventory: str
     manifest: str = ""
-    rows: int = 0
-    bad_rows: int = 0
     pipeline: PipelineCounts = field(default_factory=PipelineCounts)
     published: PublishCounts = field(default_factory=PublishCounts)
-    file: str = ""  #: the one at hand
+    file: str = ""  #: the one that is being loaded
     files_done: int = 0
     files: int = 0
     began: float = field(default_factory=time.monotonic)
     ended: float | None = None
-    error: str = ""  #: the sentence, if the inventory could not be loaded to its end
+    error: str = ""  #: a sentence, if the inventory could not be loaded completely
     remaining: LoadTask | None = None  #: what is left to do
 
     @property
     def ok(self) -> bool:
         """Whether all of it was read and every build with metadata is stored."""
-        return not (
-            self.error
-            or self.remaining
-            or self.bad_rows
-            or self.pipeline.failed
-            or not self.published.ok
+        return (
+            not (self.error or self.remaining or self.failed)
+            and self.pipeline.ok
+            and self.published.ok
         )
+
+    @property
+    def failed(self) -> int:
+        """Builds whose metadata could not be fetched, or whose record could not be stored."""
+        return self.pipeline.failed + self.published.failed
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, or has taken so far."""
+        return (self.ended or time.monotonic()) - self.began
+
+    @property
+    def rate(self) -> float:
+        """Rows per second."""
+        return self.pipeline.rows / self.seconds if self.seconds else 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """The figures, as the Lambda returns them."""
         return {
             "inventory": self.inventory,
             "manifest": self.manifest,
-            "rows": self.rows,
-            "bad_rows": self.bad_rows,
+            "rows": self.pipeline.rows,
+            "bad_rows": self.pipeline.bad_rows,
             "builds": self.pipeline.builds,
             "records": self.pipeline.records,
             "created": self.published.created,
@@ -108,16 +119,6 @@ class InventoryResult:
             "error": self.error or None,
         }
 
-    @property
-    def seconds(self) -> float:
-        """How long it took, or takes already."""
-        return (self.ended or time.monotonic()) - self.began
-
-    @property
-    def failed(self) -> int:
-        """Builds whose metadata could not be fetched, or whose record could not be stored."""
-        return self.pipeline.failed + self.published.failed
-
 
 def load_inventories(
     settings: Settings,
@@ -128,41 +129,45 @@ def load_inventories(
     keep_absent: bool = True,
     progress: Callable[[InventoryResult], None] = lambda result: None,
 ) -> list[InventoryResult]:
-    """Load inventories into Kinto; a report for each, also for those that failed.
+    """Load inventories into Kinto; returns a result for each, also for those that failed.
 
-    An inventory that fails does not stop the others. When ``cancellation`` is set, what is done is
-    stored, and the reports say what remains. With ``dry_run`` nothing is written to the server.
-    ``progress`` is called after each step with the report as it stands.
+    An inventory that fails does not stop the others. When ``cancellation`` is set, the records
+    that are ready are stored, and the results say what remains: everything, if the records of the
+    server were still being read (those that were read are kept for the next run). With
+    ``dry_run`` nothing is written to the server. ``progress`` is called after each step.
 
-    Raises :class:`Fatal` if another run is going on the same CACHE_FOLDER, or where the server
-    can't be written to at all.
+    Raises :class:`Fatal` if another run uses the same CACHE_FOLDER, or if the server cannot be
+    written to at all.
     """
-    with _only_run(settings.cache_folder):
-        client = Client.from_settings(settings)
-        if settings.initialize_server and not dry_run:
-            for change in initialize(client):
-                logger.info("%s", change)
-        with RecordIndex(settings.cache_folder, client.target) as known:
-            known.refresh(client, raise_if_cancelled=cancellation.raise_if_cancelled)
-            run = _Run(settings, client, known, cancellation, dry_run, progress)
-            return asyncio.run(run.load_all(tasks, keep_absent))
+    results = [InventoryResult(task.inventory, remaining=task) for task in tasks]
+    with _single_run(settings.cache_folder):
+        client = kinto_client(settings)
+        with RecordIndex(settings.cache_folder, client.target) as index:
+            loader = _Loader(settings, client, index, cancellation, dry_run, progress)
+            try:
+                loader.prepare_server()
+            except Interrupted:
+                logger.info("Stopped before all records of the server were read.")
+            else:
+                asyncio.run(loader.load_all(results, keep_absent))
+    return results
 
 
-class _Run:
+class _Loader:
     """What the inventories of one run share."""
 
     def __init__(
         self,
         settings: Settings,
         client: Client,
-        known: RecordIndex,
+        index: RecordIndex,
         cancellation: CancellationToken,
         dry_run: bool,
         progress: Callable[[InventoryResult], None],
     ) -> None:
         self._settings = settings
         self._client = client
-        self._known = known
+        self._index = index
         self._cancellation = cancellation
         self._dry_run = dry_run
         self._progress = progress
@@ -170,90 +175,89 @@ class _Run:
             timeout_seconds=settings.timeout_seconds, retries=settings.nb_retry_request
         )
 
-    async def load_all(self, tasks: Sequence[LoadTask], keep_absent: bool) -> list[InventoryResult]:
-        results = []
+    def prepare_server(self) -> None:
+        """Create or update the collection, and read which records it has."""
+        if self._settings.initialize_server and not self._dry_run:
+            for change in initialize(self._client):
+                logger.info("%s", change)
+        self._index.refresh(self._client, raise_if_cancelled=self._cancellation.raise_if_cancelled)
+
+    async def load_all(self, results: Sequence[InventoryResult], keep_absent: bool) -> None:
+        """Load one inventory after the other."""
         async with open_lookup(self._settings, keep_absent=keep_absent) as lookup:
-            for task in tasks:
-                result = InventoryResult(task.inventory, remaining=task)
-                results.append(result)
+            for result in results:
+                result.began = time.monotonic()
                 try:
                     self._cancellation.raise_if_cancelled()
-                    await self._load(task, result, lookup)
+                    await self._load(result, lookup)
                 except Interrupted:
-                    logger.info("Inventory %s: stopped.", task.inventory)
+                    logger.info("Inventory %s: stopped.", result.inventory)
                 except BuildhubError as error:
                     result.error = str(error)
-                    logger.error("Inventory %s: %s", task.inventory, error)
+                    logger.error("Inventory %s: %s", result.inventory, error)
                 result.ended = time.monotonic()
                 self._progress(result)
-        return results
 
-    async def _load(self, task: LoadTask, result: InventoryResult, lookup: MetadataLookup) -> None:
-        settings = self._settings
-        manifest = (
-            self._s3.manifest_of(task.inventory, task.manifest)
-            if task.manifest
-            else self._s3.newest_manifest(task.inventory)
+    async def _load(self, result: InventoryResult, lookup: MetadataLookup) -> None:
+        assert result.remaining is not None
+        manifest = await asyncio.to_thread(self._manifest, result.remaining)
+        result.manifest, result.files = manifest.date, len(manifest.files)
+        schema = Schema.parse(",".join(manifest.columns))
+        processor = InventoryProcessor(self._settings, lookup, self._cancellation, schema=schema)
+        result.pipeline = processor.counts
+        publisher = Publisher(
+            self._client, known=self._index, dry_run=self._dry_run, on_error=logger.error
         )
-        manifest = manifest.only(task.files)
-        left = manifest.files
-        result.manifest, result.files = manifest.date, len(left)
-        reader = InventoryReader(
-            builds.candidate_pattern(), Schema.parse(",".join(manifest.columns)), logger.error
-        )
-        pipeline = Pipeline.from_settings(lookup, settings)
-        result.pipeline = pipeline.counts
-        paths = download(
-            self._s3,
-            manifest,
-            settings.csv_download_directory,
-            retries=settings.nb_retry_request,
-            raise_if_cancelled=self._cancellation.raise_if_cancelled,
-        )
-        with (
-            contextlib.closing(paths),
-            Publisher(
-                self._client, known=self._known, dry_run=self._dry_run, on_error=logger.error
-            ) as publisher,
-        ):
-            result.published = publisher.counts
-            for number, path in enumerate(paths):
-                rest = left[number:]
-                result.remaining = LoadTask(
-                    task.inventory, manifest.date, tuple(file.key for file in rest)
-                )
-                result.file = rest[0].key.rpartition("/")[2]
-                await self._load_file(path, result, reader, pipeline, publisher)
-                result.files_done += 1
+        result.published = publisher.counts
+        with publisher:
+            await self._load_files(manifest, result, processor, publisher)
         result.remaining = None
+        if unreadable := result.pipeline.unreadable_files:
+            result.error = f"{unreadable} of its files could not be read; the log names them."
 
-    async def _load_file(
+    def _manifest(self, task: LoadTask) -> Manifest:
+        if task.manifest:
+            return self._s3.manifest_of(task.inventory, task.manifest).only(task.files)
+        return self._s3.newest_manifest(task.inventory).only(task.files)
+
+    async def _load_files(
         self,
-        path: Path,
+        manifest: Manifest,
         result: InventoryResult,
-        reader: InventoryReader,
-        pipeline: Pipeline,
+        processor: InventoryProcessor,
         publisher: Publisher,
     ) -> None:
-        """One file, to the last record: only then it is done."""
-        blocks = streams.blocks(streams.chunks(str(path), self._cancellation))
-        batches = reader.entries(blocks, f"{result.file} ({path})")
+        """One file after the other, each to its last record; the next ones are downloaded."""
 
-        def publish(records: Sequence[Mapping[str, Any]]) -> None:
+        def publish(records: Sequence[Record]) -> None:
             for record in records:
                 publisher.add(record, record["data"]["id"])
 
-        async for records in pipeline.records(lambda: next(batches, None), self._cancellation):
-            # In a thread: the archive goes on answering while Kinto is slow.
-            await asyncio.to_thread(publish, records)
-            result.rows, result.bad_rows = reader.rows, reader.bad_rows
-            self._progress(result)
-        result.rows, result.bad_rows = reader.rows, reader.bad_rows
-        await asyncio.to_thread(publisher.flush)
+        with contextlib.closing(self._download(manifest)) as paths:
+            for number, file in enumerate(manifest.files):
+                rest = tuple(file.key for file in manifest.files[number:])
+                result.remaining = LoadTask(result.inventory, manifest.date, rest)
+                result.file = file.key.rpartition("/")[2]
+                path = await asyncio.to_thread(next, paths)
+                name = f"{result.file} ({path})"
+                await processor.process(
+                    [(str(path), name)], publish, lambda: self._progress(result)
+                )
+                await asyncio.to_thread(publisher.flush)
+                result.files_done += 1
+
+    def _download(self, manifest: Manifest) -> Generator[Path]:
+        return download(
+            self._s3,
+            manifest,
+            self._settings.csv_download_directory,
+            retries=self._settings.nb_retry_request,
+            raise_if_cancelled=self._cancellation.raise_if_cancelled,
+        )
 
 
 @contextlib.contextmanager
-def _only_run(folder: Path) -> Iterator[None]:
+def _single_run(folder: Path) -> Iterator[None]:
     """Raise :class:`Fatal` if another run uses the same cache folder."""
     path = folder / LOCK_FILE
     with contextlib.ExitStack() as stack:
@@ -261,7 +265,7 @@ def _only_run(folder: Path) -> Iterator[None]:
             stack.enter_context(locked(path))
         except LockHeld as error:
             raise Fatal(
-                f"Another run is going (process {error.pid}, lock {path}): this one leaves it"
-                " alone."
+                f"Another run is in progress (process {error.pid}, lock {path}): wait for it to"
+                " end."
             ) from None
         yield

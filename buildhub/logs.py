@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
 from .errors import BuildhubError
@@ -60,6 +60,17 @@ _SECRETS = (
     ),
 )
 _PATTERNS = [(re.compile(pattern, re.IGNORECASE), to) for pattern, to in _SECRETS]
+
+
+class _Output(Protocol):
+    """What a log handler needs of a stream."""
+
+    def write(self, text: str) -> object:
+        """Write a line."""
+
+    def flush(self) -> object:
+        """Write what is buffered."""
+
 
 #: What a terminal or a log collector may act upon: C0 and C1 controls, line separators, and marks
 #: that change the direction of text. Keys come from events and manifests, which anyone may write.
@@ -122,6 +133,18 @@ def unhandled_errors_logged() -> Iterator[None]:
         if mask(str(error)) == str(error):
             raise
         raise BuildhubError(mask(f"{type(error).__name__}: {error}")) from None
+
+
+@contextlib.contextmanager
+def output_to(stream: _Output) -> Iterator[None]:
+    """While the block runs, the messages for stderr are written to ``stream``."""
+    handlers = [handler for handler in _handlers if isinstance(handler, logging.StreamHandler)]
+    previous = [handler.setStream(stream) for handler in handlers]
+    try:
+        yield
+    finally:
+        for handler, before in zip(handlers, previous, strict=True):
+            handler.setStream(before)
 
 
 def mask(text: str) -> str:

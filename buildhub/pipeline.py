@@ -1,15 +1,14 @@
-"""Entries of an inventory → records, in the same order.
+"""Inventory rows → records, in the same order.
 
-What is known of the archive already is answered at once, without the event loop. Whatever has
-to be fetched waits in a window of bounded length, and what comes behind it waits with it: the
-output is the same, byte for byte, in whichever order the archive answers.
+Metadata that is cached is used at once. A build whose metadata has to be fetched is put into a
+window of bounded length, and so are the records after it until the answer has come: the output
+is the same, byte for byte, in whichever order the archive answers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,41 +22,58 @@ from .builds.recognise import Build, recognise
 from .errors import Interrupted, Unreachable
 from .inventory.formats import InventoryRow
 from .records import Record, invalid_field, make_record
-from .settings import Settings
 from .signals import CancellationToken
 
-logger = logging.getLogger(__name__)
-
-#: Entries that may wait for the archive at the same time. Some 90 share one answer.
+#: Maximum number of rows in the window. Some 90 of them share one metadata file.
 WINDOW = 10_000
 
 
 @dataclass
 class PipelineCounts:
-    """What became of the builds of a run."""
+    """What became of the rows of a run: each builds a record, is skipped or failed."""
 
+    rows: int = 0
+    bad_rows: int = 0
+    unreadable_files: int = 0
     builds: int = 0
     records: int = 0
-    failed: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
+    failed: int = 0  #: builds whose metadata could not be fetched
+    skipped: Counter[str] = field(default_factory=Counter)  #: builds, by reason
+
+    @property
+    def ok(self) -> bool:
+        """Whether every row was read and no build failed."""
+        return not (self.bad_rows or self.unreadable_files or self.failed)
 
     def skipped_by_reason(self) -> str:
         """``1,204 no metadata, 3 suspicious field``; empty if nothing was skipped."""
         return ", ".join(f"{number:,} {reason}" for reason, number in self.skipped.most_common())
 
+    def __str__(self) -> str:
+        skipped = self.skipped_by_reason()
+        parts = [
+            f"{self.rows:,} rows",
+            f"{self.builds:,} builds",
+            f"{self.records:,} records",
+            f"skipped: {skipped}" if skipped else "none skipped",
+            f"{self.bad_rows:,} bad rows" if self.bad_rows else "",
+            f"{self.failed:,} failed" if self.failed else "",
+        ]
+        return ", ".join(filter(None, parts))
+
 
 @dataclass(slots=True)
 class _Waiting:
-    """A build whose metadata is being looked for."""
+    """A build whose metadata is being fetched."""
 
     row: InventoryRow
     build: Build
-    search: asyncio.Task[Metadata | None]  #: shared by all who need the same metadata
+    fetch: asyncio.Task[Metadata | None]  #: shared by all builds with the same metadata file
 
 
 @contextlib.contextmanager
 def _signals(cancellation: CancellationToken) -> Iterator[asyncio.Future[None]]:
-    """A future that is done once a signal has come."""
+    """A future that is done once the token is cancelled."""
     loop = asyncio.get_running_loop()
     stopped = loop.create_future()
 
@@ -72,18 +88,18 @@ def _signals(cancellation: CancellationToken) -> Iterator[asyncio.Future[None]]:
         loop.remove_reader(cancellation.fileno())
 
 
-def _nobody_may_ask(reading: asyncio.Future[Any]) -> None:
-    """A signal ends both the reading and its reader: nobody is left to look at its error."""
+def _retrieve_exception(reading: asyncio.Future[Any]) -> None:
+    """Avoid asyncio's warning: after a signal nothing awaits the read that it has ended."""
     if not reading.cancelled():
         reading.exception()
 
 
 class Pipeline:
-    """Recognises builds, finds their metadata, makes their records.
+    """Recognises builds, looks up their metadata, makes their records.
 
-    ``products`` are the archive's folders to look at; ``oldest``: files last modified before
-    that are skipped. ``on_error`` is called with one sentence for each build that failed,
-    ``on_skip`` for each that was skipped for a reason worth knowing.
+    ``products`` are the folders of the archive to process; files that were last modified before
+    ``oldest`` (in UTC) are skipped. ``on_error`` is called with a sentence for each build that
+    failed, ``on_skip`` for each that was skipped because of its metadata.
     """
 
     def __init__(
@@ -100,30 +116,27 @@ class Pipeline:
         self._lookup = lookup
         self._archive_url = archive_url
         self._folders = frozenset(products)
-        self._oldest = oldest.strftime("%Y-%m-%dT%H:%M:%SZ") if oldest else ""
+        self._oldest = _comparable(oldest) if oldest else ""
         self._on_error = on_error
         self._on_skip = on_skip
         self._window: deque[_Waiting | Record] = deque()
 
-    @classmethod
-    def from_settings(cls, lookup: MetadataLookup, settings: Settings) -> Pipeline:
-        """The pipeline that the settings describe; what it has to say goes to the log."""
-        return cls(
-            lookup,
-            archive_url=settings.archive_url,
-            products=settings.products,
-            oldest=settings.oldest(datetime.now(UTC)),
-            on_error=logger.error,
-            on_skip=logger.info,
-        )
+    @property
+    def idle(self) -> bool:
+        """Whether no request is in flight: a blocking call then delays nothing in the event loop.
+
+        It is made without a thread: handing over small blocks would cost more than the work.
+        """
+        return not self._window
 
     async def records(
         self, read: Callable[[], list[InventoryRow] | None], cancellation: CancellationToken
     ) -> AsyncIterator[list[Record]]:
-        """The records of the entries that ``read`` gives, until it gives None.
+        """The records of the rows that ``read`` returns, until it returns None.
 
-        ``read`` may block: it runs in a thread whenever requests are under way. On a signal what
-        is under way is given a few seconds to end, and :class:`Interrupted` is raised.
+        ``read`` may block: it runs in a thread while requests are in flight. On a signal, these
+        requests get a few seconds to complete, the records that are ready then are given out, and
+        :class:`Interrupted` is raised.
         """
         try:
             with _signals(cancellation) as stopped:
@@ -131,26 +144,24 @@ class Pipeline:
                     yield ready
                     cancellation.raise_if_cancelled()
         except Interrupted:
-            await self._finish_what_is_under_way(cancellation.grace)
+            await self._complete_requests(cancellation.grace)
             yield self._ready()
             raise
 
     async def _run(
         self, read: Callable[[], list[InventoryRow] | None], stopped: asyncio.Future[None]
     ) -> AsyncIterator[list[Record]]:
-        reading: asyncio.Future[list[InventoryRow] | None] | None = None
         while True:
-            if not self._window and reading is None:
-                rows = read()  # nothing is under way that a blocked event loop would delay
+            if self.idle:
+                rows = read()
             else:
-                if reading is None:
-                    reading = asyncio.ensure_future(asyncio.to_thread(read))
-                    reading.add_done_callback(_nobody_may_ask)
-                await self._wait(stopped, reading)
-                if not reading.done():
-                    yield self._ready()
-                    continue
-                rows, reading = reading.result(), None
+                reading = asyncio.ensure_future(asyncio.to_thread(read))
+                reading.add_done_callback(_retrieve_exception)
+                while not reading.done():
+                    await self._wait(stopped, reading)
+                    if not reading.done():
+                        yield self._ready()
+                rows = reading.result()
             if rows is None:
                 break
             for start in range(0, len(rows), WINDOW):
@@ -165,14 +176,14 @@ class Pipeline:
     async def _wait(
         self, stopped: asyncio.Future[None], reading: asyncio.Future[Any] | None = None
     ) -> None:
-        """Until the first of the window is answered, input arrived, or a signal came."""
+        """Wait until the first of the window is answered, rows were read, or a signal came."""
         first = self._window[0] if self._window else None
-        search = first.search if isinstance(first, _Waiting) else None
-        awaited = {future for future in (stopped, reading, search) if future is not None}
+        fetch = first.fetch if isinstance(first, _Waiting) else None
+        awaited = {future for future in (stopped, reading, fetch) if future is not None}
         await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
 
     def _take(self, rows: Sequence[InventoryRow]) -> list[Record]:
-        """Put entries through; what can be given out now."""
+        """Process rows; returns the records that are ready."""
         ready = self._ready()
         for row in rows:
             made = self._start(row)
@@ -220,11 +231,11 @@ class Pipeline:
         self.counts.skipped[reason] += 1
 
     def _ready(self) -> list[Record]:
-        """The records at the front of the window that wait for nothing any more."""
+        """Remove the records from the front of the window that wait for no request."""
         ready = []
         while self._window:
             first = self._window[0]
-            if isinstance(first, _Waiting) and not first.search.done():
+            if isinstance(first, _Waiting) and not first.fetch.done():
                 break
             self._window.popleft()
             record = self._outcome(first) if isinstance(first, _Waiting) else first
@@ -234,14 +245,19 @@ class Pipeline:
 
     def _outcome(self, waiting: _Waiting) -> Record | None:
         try:
-            metadata = waiting.search.result()
+            metadata = waiting.fetch.result()
         except Unreachable as error:
             self.counts.failed += 1
-            self._on_error(f"{waiting.row.key}: its metadata can't be fetched: {error}")
+            self._on_error(f"{waiting.row.key}: its metadata cannot be fetched: {error}")
             return None
         return self._finish(waiting.row, waiting.build, metadata)
 
-    async def _finish_what_is_under_way(self, seconds: float) -> None:
-        searches = [w.search for w in self._window if isinstance(w, _Waiting)]
-        if searches:
-            await asyncio.wait(searches, timeout=seconds)
+    async def _complete_requests(self, seconds: float) -> None:
+        fetches = [w.fetch for w in self._window if isinstance(w, _Waiting)]
+        if fetches:
+            await asyncio.wait(fetches, timeout=seconds)
+
+
+def _comparable(moment: datetime) -> str:
+    """A time as inventory rows have it; strftime does not pad years before 1000."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

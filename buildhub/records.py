@@ -1,6 +1,6 @@
 """Build + metadata + size and date → the record that is published; its checks; its digest.
 
-Nothing here reads, waits, or knows what time it is.
+Pure: no I/O, no clock, no environment.
 """
 
 from __future__ import annotations
@@ -9,24 +9,58 @@ import functools
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, NotRequired, TypedDict
 
 import orjson
 
-if TYPE_CHECKING:
-    from .archive.formats import Metadata
-    from .builds.recognise import Build
+from .archive.formats import BuildData, Metadata, SourceData
+from .builds.recognise import Build
 
-Record = dict[str, Any]
+
+class TargetData(TypedDict):
+    """``target`` of a record: what the build is for."""
+
+    platform: str
+    os: str
+    locale: str
+    version: str
+    channel: str
+
+
+class DownloadData(TypedDict):
+    """``download`` of a record: the file in the archive."""
+
+    url: str
+    mimetype: str
+    size: int  #: exact, in bytes
+    date: str  #: of publication: ``2017-06-14T00:41:56Z``
+
+
+class RecordData(TypedDict):
+    """What is stored about a build. The schema in ``jobs/initialization.yml`` describes the same.
+
+    ``last_modified`` and ``schema``, which that has besides, are added by the server.
+    """
+
+    id: str
+    build: NotRequired[BuildData]
+    source: SourceData
+    target: TargetData
+    download: DownloadData
+
+
+class Record(TypedDict):
+    """A record as Kinto exchanges it, and one line of the commands' output."""
+
+    data: RecordData
 
 
 def make_record(build: Build, metadata: Metadata, *, url: str, size: int, date: str) -> Record:
     """The record of a build.
 
     ``url`` is where it is downloaded from, ``size`` its exact size in bytes, ``date`` its last
-    modification in whole seconds (``2017-06-14T00:41:56Z``). The channel of the metadata is
-    preferred to the one guessed from the key, as it is more reliable: Thunderbird ESR really
-    is on ``release``. The id never changes with it.
+    modification in whole seconds (``2017-06-14T00:41:56Z``). The channel of the metadata replaces
+    the one guessed from the key: Thunderbird ESR really is on ``release``. The id keeps the guess.
     """
     return {
         "data": {
@@ -64,8 +98,8 @@ def _is_valid(field: str, value: str) -> bool:
 
 
 def invalid_field(record: Record) -> str | None:
-    """What makes a record too odd to be published (``channel 'default'``), or None."""
-    target = record["data"]["target"]
+    """The field that keeps a record from being published (``channel 'default'``), or None."""
+    target: Mapping[str, Any] = record["data"]["target"]
     for field in _VALID:
         if not _is_valid(field, target[field]):
             return f"{field} {target[field]!r}"
@@ -73,10 +107,9 @@ def invalid_field(record: Record) -> str | None:
 
 
 def digest(data: Mapping[str, Any]) -> bytes:
-    """16 bytes that are equal for records which say the same.
+    """16 bytes that are equal for records with the same content.
 
-    ``last_modified`` and ``schema`` are the server's own and do not count; neither does the
-    order of the fields.
+    ``last_modified`` and ``schema`` are set by the server and ignored; so is the order of fields.
     """
     facts = {name: value for name, value in data.items() if name not in ("last_modified", "schema")}
     packed = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)

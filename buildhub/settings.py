@@ -1,8 +1,8 @@
-"""Every setting once: its variable, its option, its type, its default and what it is for.
+"""The settings: name, environment variable, option, type, default and help of each, in one table.
 
-The table ``VARIABLES`` is the only place where a setting is described. The commands' options
-(:func:`option`), the Lambda handlers (:meth:`Settings.from_environment`) and the
-configuration page of the documentation are all made from it.
+The table :data:`VARIABLES` is the only place where a setting is described. The options of the
+commands (``commands/options.py``), the settings of the Lambda handlers
+(:meth:`Settings.from_environment`) and the configuration page are generated from it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-import click
+from urllib.parse import urlsplit
 
 from .builds.products import aliases, folder_named, product_folders
 from .errors import Fatal
@@ -25,117 +24,144 @@ PRODUCT_FOLDERS = product_folders(default=True)
 
 _AGE_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
+_BOOLEANS = {
+    **dict.fromkeys(("true", "yes", "1", "on"), True),
+    **dict.fromkeys(("false", "no", "0", "off"), False),
+}
 
-def words(text: str) -> tuple[str, ...]:
-    """A list in a variable: its words, separated by spaces or commas."""
-    return tuple(word for word in re.split(r"[\s,]+", text) if word)
+
+def text(value: str) -> str:
+    """The text itself. Raises ValueError if its bytes in the environment are not UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # os.environ and sys.argv: surrogates stand for such bytes
+        raise ValueError("the value is not valid UTF-8") from None
+    return value
 
 
-def products(text: str) -> tuple[str, ...]:
-    """The archive's folders of the products named; a product's name means its folder."""
-    folders = [_product_folder(word) for word in words(text.lower())]
+def words(value: str) -> tuple[str, ...]:
+    """A list of words, separated by spaces or commas."""
+    return tuple(word for word in re.split(r"[\s,]+", text(value)) if word)
+
+
+def products(value: str) -> tuple[str, ...]:
+    """Names of products or folders → their folders in the archive."""
+    folders = [_product_folder(word) for word in words(value.lower())]
     return tuple(dict.fromkeys(folders)) or PRODUCT_FOLDERS
 
 
 def _product_folder(word: str) -> str:
     folder = folder_named(word)
     if folder is None:
-        choices = " ".join(product_folders())
+        choices = ", ".join(product_folders())
         raise ValueError(f"{word!r} is not a known product: choose from {choices}")
     return folder
 
 
-def since(text: str) -> datetime:
-    """A date, a time (UTC unless it says otherwise) or an age: 2026-11-01, 36h, 7d."""
-    if age := re.fullmatch(r"(\d+)\s*([mhdw])", text.strip()):
-        try:
-            return datetime.now(UTC) - timedelta(**{_AGE_UNITS[age[2]]: int(age[1])})
-        except OverflowError:
-            raise ValueError(f"{text!r} is longer ago than there are dates") from None
+def since(value: str) -> datetime:
+    """A date, a time or an age (2026-11-01, 2026-11-01T12:00+02:00, 36h, 7d), as a time in UTC.
+
+    A date or time without an offset is in UTC.
+    """
+    value = value.strip()
     try:
-        moment = datetime.fromisoformat(text.strip())
+        if age := re.fullmatch(r"(\d+)\s*([mhdw])", value):
+            return datetime.now(UTC) - timedelta(**{_AGE_UNITS[age[2]]: int(age[1])})
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError(f"{value!r} is before the year 1 or after the year 9999") from None
     except ValueError:
         raise ValueError(
-            f"{text!r} is neither a date (2026-11-01), a time (2026-11-01T12:00Z)"
-            " nor an age (36h, 7d)"
+            f"{value!r} is not a valid date (2026-11-01), time (2026-11-01T12:00Z) or age (36h, 7d)"
         ) from None
-    return moment.replace(tzinfo=moment.tzinfo or UTC)
 
 
-def boolean(text: str) -> bool:
+def boolean(value: str) -> bool:
     """``true``, ``yes``, ``1`` or ``on``, and their opposites, in any case."""
-    value = {"true": 1, "yes": 1, "1": 1, "on": 1, "false": 0, "no": 0, "0": 0, "off": 0}.get(
-        text.strip().lower()
-    )
-    if value is None:
-        raise ValueError(f"{text!r} is neither true nor false")
-    return bool(value)
+    try:
+        return _BOOLEANS[value.strip().lower()]
+    except KeyError:
+        raise ValueError(f"{value!r} is not a valid boolean: use true or false") from None
 
 
 def at_least(minimum: int) -> Callable[[str], int]:
-    """A parser of whole numbers that refuses those below ``minimum``."""
+    """A parser of integers that rejects those below ``minimum`` and above a billion."""
 
-    def number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise ValueError(f"{text!r} is no whole number") from None
-        if value < minimum:
-            raise ValueError(f"{value} is less than {minimum}")
-        return value
+    def number(value: str) -> int:
+        if not re.fullmatch(r"\s*[-+]?[0-9]{1,10}\s*", value):
+            raise ValueError(f"{value[:40]!r} is not a valid integer")
+        if not minimum <= int(value) <= 1_000_000_000:
+            limit = f"less than {minimum}" if int(value) < minimum else "too large"
+            raise ValueError(f"{int(value)} is {limit}")
+        return int(value)
 
     return number
 
 
-def hours(text: str) -> float:
+def hours(value: str) -> float:
     """A number of hours, 0 or more, fractions allowed."""
     try:
-        value = float(text)
+        number = float(value)
     except ValueError:
-        raise ValueError(f"{text!r} is no number of hours") from None
-    if not 0 <= value < 1e7:
-        raise ValueError(f"{text!r} hours are not possible: give 0 or more")
+        raise ValueError(f"{value!r} is not a valid number of hours") from None
+    if not 0 <= number < 1e7:  # the limit must be a date after the year 1
+        raise ValueError(f"{value!r} is not a valid number of hours: use 0 to 9999999")
+    return number
+
+
+def url(value: str) -> str:
+    """An http(s) URL, without surrounding whitespace. The message never shows a password."""
+    value = text(value).strip()
+    shown = re.sub(r"//[^/]*@", "//***@", value)
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # such as http://[::1 and http://localhost:99999
+        valid = False
+    if not valid or re.search(r"\s", value):
+        raise ValueError(
+            f"{shown!r} is not a valid URL: it must look like http://host or https://host:port"
+        )
     return value
 
 
-def url(text: str) -> str:
-    """An http(s) address, without blanks around it."""
-    text = text.strip()
-    if not re.match(r"https?://[^/\s]", text):
-        raise ValueError(f"{text!r} is no URL: it must start with http:// or https://")
-    return text
+def archive_url(value: str) -> str:
+    """The URL of the archive. It ends with a slash: keys are appended to it."""
+    address = url(value)
+    if "@" in urlsplit(address).netloc:
+        raise ValueError(
+            "a user or password in the URL is not allowed: it would be published in the"
+            " download.url of every record"
+        )
+    return address.rstrip("/") + "/"
 
 
-def archive_url(text: str) -> str:
-    """Where the archive is; ends with a slash, as keys are appended to it."""
-    return url(text).rstrip("/") + "/"
+def server_url(value: str) -> str:
+    """The URL of Kinto with its version: ``http://localhost:8888/v1``.
 
-
-def server_url(text: str) -> str:
-    """Where Kinto is, with its version: ``http://localhost:8888/v1``.
-
-    jobs.rst writes ``https://kinto/``: a URL without a version gets ``/v1``.
+    A URL without a version, such as the ``https://kinto/`` of jobs.rst, gets ``/v1``.
     """
-    address = url(text).rstrip("/")
+    address = url(value).rstrip("/")
     return address if re.search(r"/v\d+$", address) else address + "/v1"
 
 
-def folder(text: str) -> Path:
-    """A folder's path; ``~`` is the home folder."""
-    return Path(text).expanduser()
+def folder(value: str) -> Path:
+    """The path of a folder; ``~`` is the home directory."""
+    return Path(value).expanduser()
 
 
 @dataclass(frozen=True)
 class Variable:
-    """One setting, as the operator sees it."""
+    """The description of one setting."""
 
     name: str  #: field of :class:`Settings`
     parse: Callable[[str], Any]  #: text → value; raises ValueError with a sentence
     kind: str  #: the type as the documentation names it
     default: str | None  #: as it would be written in the environment; None: no value
     help: str
-    default_text: str | None = None  #: how the default is shown, where it isn't a plain value
-    flags: tuple[str, ...] = ()  #: more names of the option, such as ``-s``
+    default_text: str | None = None  #: how the default is shown, if not as a plain value
+    flags: tuple[str, ...] = ()  #: the names of the option, if not just ``--<name>``
     secret: bool = False
     repeatable: bool = False
 
@@ -145,10 +171,9 @@ class Variable:
         return self.name.upper()
 
     @property
-    def option(self) -> str:
-        """The long option of the commands."""
-        singular = {"products": "product", "inventories": "inventory", "nb_parallel_requests": ""}
-        return "--" + singular.get(self.name, self.name).replace("_", "-")
+    def options(self) -> tuple[str, ...]:
+        """The names of the option: ``("-b", "--bucket")``."""
+        return self.flags or ("--" + self.name.replace("_", "-"),)
 
 
 VARIABLES: dict[str, Variable] = {
@@ -156,78 +181,82 @@ VARIABLES: dict[str, Variable] = {
     for v in (
         Variable(
             "server_url", server_url, "URL", "http://localhost:8888/v1", "The Kinto server.",
-            flags=("-s", "--server"),
+            flags=("-s", "--server", "--server-url"),
         ),
         Variable(
-            "bucket", str, "text", "build-hub", "The bucket on the Kinto server.", flags=("-b",)
+            "bucket", text, "text", "build-hub", "The bucket on the Kinto server.",
+            flags=("-b", "--bucket"),
         ),
         Variable(
-            "collection", str, "text", "releases", "The collection in the bucket.", flags=("-c",)
+            "collection", text, "text", "releases", "The collection in the bucket.",
+            flags=("-c", "--collection"),
         ),
         Variable(
-            "auth", str, "user:password", "user:pass",
-            "Credentials for Kinto, as user:password. AUTH_FILE names a file that holds them.",
-            flags=("-a",), secret=True,
+            "auth", text, "user:password", "user:pass",
+            "Credentials for Kinto, as user:password. AUTH_FILE names a file that contains them.",
+            flags=("-a", "--auth"), secret=True,
         ),
         Variable(
             "cache_folder", folder, "folder", ".",
-            "Where what was learned of the archive and of the server is kept between runs."
-            " In a Lambda the default is /tmp.",
+            "Folder for what is cached between runs: metadata of the archive, and which records"
+            " the server has. In a Lambda the default is /tmp.",
         ),
         Variable(
             "nb_retry_request", at_least(0), "number", "3",
-            "How often a request that failed is tried again.",
+            "How often a failed request is retried.",
         ),
         Variable(
             "batch_max_requests", at_least(1), "number", None,
-            "Records in one batch request to Kinto.", default_text="taken from the server",
+            "Maximum number of records in a batch request to Kinto.",
+            default_text="the server's limit",
         ),
         Variable(
             "timeout_seconds", at_least(1), "seconds", "300",
-            "How long one request may take, in seconds.",
+            "Time limit of a request, in seconds.",
         ),
         Variable(
             "initialize_server", boolean, "true/false", "true",
-            "Whether to create or update bucket, collection, schema and permissions first.",
+            "Create or update the bucket, collection, schema and permissions first.",
         ),
         Variable(
-            "sentry_dsn", str, "URL", None,
-            "Where errors are reported, such as https://<key>:<secret>@sentry.io/buildhub."
-            " SENTRY_DSN_FILE names a file that holds it.",
+            "sentry_dsn", text, "URL", None,
+            "DSN of the Sentry project to which errors are reported, such as"
+            " https://<key>:<secret>@sentry.io/buildhub. SENTRY_DSN_FILE names a file that"
+            " contains it.",
             default_text="disabled", secret=True,
         ),
         Variable(
             "min_age_last_modified_hours", hours, "hours", "0",
-            "Skip files that were last modified longer ago than this many hours;"
-            " 0 looks at all of them.",
+            "Skip files that were last modified more than this many hours ago; 0: no limit.",
         ),
         Variable(
             "since", since, "date or age", None,
-            "Skip files that were last modified before this date (2026-11-01), time or age"
-            " (36h, 7d).",
+            "Skip files that were last modified before this date (2026-11-01), time"
+            " (2026-11-01T12:00+02:00; UTC by default) or age (36h, 7d).",
             default_text="no limit",
         ),
         Variable(
             "archive_url", archive_url, "URL", "https://archive.mozilla.org/",
-            "Where the archive is.",
+            "The URL of the archive.",
         ),
         Variable(
             "nb_parallel_requests", at_least(1), "number", "8",
-            "Requests to the archive at the same time.", flags=("-j", "--jobs"),
+            "Maximum number of simultaneous requests to the archive.", flags=("-j", "--jobs"),
         ),
         Variable(
             "products", products, "list", " ".join(PRODUCT_FOLDERS),
-            "The archive's folders to read;"
+            "The products to process, by their folder in the archive;"
             f" {', '.join(f'{name} means {folder}' for name, folder in aliases().items())}.",
-            repeatable=True,
+            flags=("--product",), repeatable=True,
         ),
         Variable(
             "inventories", words, "list", "firefox archive",
-            "The inventories to load, in this order.", repeatable=True,
+            "The inventories to load, in this order.",
+            flags=("--inventory",), repeatable=True,
         ),
         Variable(
             "csv_download_directory", folder, "folder", None,
-            "Where the inventory's files are downloaded to, in a folder buildhub/ of its own.",
+            "Inventory files are downloaded to the subfolder buildhub/ of this folder.",
             default_text="the system's temporary folder",
         ),
     )
@@ -236,7 +265,7 @@ VARIABLES: dict[str, Variable] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings of one run. A field is described in ``VARIABLES`` under its name."""
+    """The settings of one run. Each field is described in ``VARIABLES`` under its name."""
 
     server_url: str
     bucket: str
@@ -264,25 +293,25 @@ class Settings:
         defaults: Mapping[str, str] | None = None,
         given: Mapping[str, Any] | None = None,
     ) -> Settings:
-        """Settings from ``environ``, over ``defaults`` (texts, by field) and the table's own.
+        """Settings from ``given``, else ``environ``, else ``defaults``, else the table's default.
 
-        ``given`` holds values that are parsed already (options of a command); those that are
-        None count as not given. An empty variable counts as unset. Raises :class:`Fatal` that
-        names the variable whose value can't be used.
+        ``given`` are parsed values (options of a command), where None means not given;
+        ``defaults`` are texts by field. An empty variable counts as unset. Raises :class:`Fatal`
+        with the name of the variable whose value is not valid.
         """
         values: dict[str, Any] = {}
         for name, variable in VARIABLES.items():
             value = (given or {}).get(name)
             if value is None:
-                text = read_variable(variable, environ)
-                if text is None:
-                    text = (defaults or {}).get(name, variable.default)
-                value = None if text is None else _parsed(variable, text)
+                unparsed = read_variable(variable, environ)
+                if unparsed is None:
+                    unparsed = (defaults or {}).get(name, variable.default)
+                value = None if unparsed is None else _parsed(variable, unparsed)
             values[name] = value
         return cls(**values)
 
     def oldest(self, now: datetime) -> datetime | None:
-        """Files last modified before this are skipped; None if no limit is set."""
+        """Files that were last modified before this time (UTC) are skipped; None: no limit."""
         limits = [self.since] if self.since else []
         if self.min_age_last_modified_hours:
             limits.append(now - timedelta(hours=self.min_age_last_modified_hours))
@@ -290,64 +319,31 @@ class Settings:
 
 
 def read_variable(variable: Variable, environ: Mapping[str, str]) -> str | None:
-    """The variable's text, or a secret from the file that ``<NAME>_FILE`` names."""
-    if text := environ.get(variable.env):
-        return text
+    """The variable's text, or that of a secret from the file that ``<NAME>_FILE`` names.
+
+    None if neither is set. Raises :class:`Fatal` if the file cannot be read or is empty.
+    """
+    if value := environ.get(variable.env):
+        return value
     path = environ.get(f"{variable.env}_FILE") if variable.secret else None
-    if not path:
-        return None
+    return _read_secret(variable, path) if path else None
+
+
+def _read_secret(variable: Variable, path: str) -> str:
+    name = f"{variable.env}_FILE"
     try:
-        return Path(path).read_text().strip() or None
+        value = Path(path).read_text("utf-8").strip()
     except OSError as error:
-        raise Fatal(f"{variable.env}_FILE: cannot read {path}: {error.strerror}.") from None
+        raise Fatal(f"{name}: cannot read {path}: {error.strerror}.") from None
+    except ValueError:
+        raise Fatal(f"{name}: {path} is not valid UTF-8.") from None
+    if not value:
+        raise Fatal(f"{name}: {path} is empty: write the {variable.kind} into it.")
+    return value
 
 
-def _parsed(variable: Variable, text: str) -> Any:
+def _parsed(variable: Variable, value: str) -> Any:
     try:
-        return variable.parse(text)
+        return variable.parse(value)
     except ValueError as error:
         raise Fatal(f"{variable.env}: {error}.") from None
-
-
-class _Text(click.ParamType[Any]):
-    """click's view of a variable: the same parser, the same sentence."""
-
-    def __init__(self, variable: Variable) -> None:
-        self.name = variable.kind
-        self.variable = variable
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return self.variable.parse(value) if isinstance(value, str) else value
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-def option(name: str, **changes: Any) -> Callable[[Any], Any]:
-    """The click option of the setting ``name``.
-
-    Its value is None where the option is not given: :meth:`Settings.from_environment` then
-    takes the variable or the default, so that flag > environment > default holds in one place.
-    """
-    variable = dataclasses.replace(VARIABLES[name], **changes)
-    flags = variable.flags if variable.option == "--" else (*variable.flags, variable.option)
-    default = variable.default_text or variable.default
-    notes = f"{variable.env}; default: {default}"
-    declaration: dict[str, Any] = {"metavar": variable.kind.upper()}
-    if variable.parse is boolean:
-        flags = (f"{variable.option}/--no-{variable.option[2:]}",)
-        declaration = {"is_flag": True, "default": None}
-    elif variable.repeatable:
-        declaration |= {"multiple": True, "type": str, "callback": _joined(variable)}
-    else:
-        declaration |= {"type": _Text(variable)}
-    return click.option(*flags, name, help=f"{variable.help}  [{notes}]", **declaration)
-
-
-def _joined(variable: Variable) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """A repeatable option: its values, each possibly a list, as one list; None if not given."""
-
-    def callback(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> Any:
-        return _Text(variable).convert(" ".join(values), param, ctx) if values else None
-
-    return callback

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from .support.archive_server import ArchiveServer
+from .support.event_system import EventSystem
+from .support.kinto_server import ACCOUNTS_SETTINGS, STRICT_SETTINGS, Kinto, running_kinto
 from .support.lambda_zip import build
-from .support.servers import ACCOUNTS_SETTINGS, STRICT_SETTINGS, Kinto, running_kinto
-from .support.world import World
 
 
 @pytest.fixture(scope="session")
@@ -56,13 +56,13 @@ def accounts_kinto(_accounts_kinto: Kinto) -> Kinto:
 
 
 @pytest.fixture
-def world(kinto: Kinto) -> Iterator[World]:
+def system(kinto: Kinto) -> Iterator[EventSystem]:
     """An empty archive, a Kinto that has the real schema, and a container for events."""
     with ArchiveServer({}) as archive:
-        world = World(archive, kinto)
-        world.begin_anew()
-        yield world
-        world.close()
+        system = EventSystem(archive, kinto)
+        system.reset()
+        yield system
+        system.close()
 
 
 @pytest.fixture(scope="session")

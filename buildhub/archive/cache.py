@@ -135,13 +135,17 @@ def _entry(row: tuple[Any, Any, Any]) -> CacheEntry | None:
     if not math.isfinite(learned):
         return None
     if isinstance(value, list):
-        build, source, channel = value if len(value) == 3 else (None, None, None)
-        if not (isinstance(build, dict) and isinstance(source, dict) and "id" in build):
-            return None
-        value = Metadata(build, source, channel)
+        value = _metadata(value)
     elif not (value is None or type(value) is int):
         return None
     return CacheEntry(value, newest, learned)
+
+
+def _metadata(parts: list[Any]) -> Metadata | NotCached:
+    build, source = parts[:2] if len(parts) == 3 else (None, None)
+    if isinstance(build, dict) and isinstance(source, dict) and "id" in build:
+        return Metadata(*parts)
+    return NOT_CACHED
 
 
 class CachedAnswers:
@@ -209,7 +213,9 @@ class CachedAnswers:
             return
         self._builds_seen[candidates] = number
         entry = self._cache.get(candidates)
-        if entry is not None and (entry.value is None or entry.value < number):
+        if entry is None or not (entry.value is None or isinstance(entry.value, int)):
+            return
+        if entry.value is None or entry.value < number:
             self._cache.put(candidates, entry._replace(value=number))
 
     def file_seen(self, candidates: str, date: str) -> None:

@@ -1,8 +1,8 @@
-"""What the metadata files of the archive say, in the shape of a record.
+"""Parsers of the archive's metadata files; what they say is returned in the shape of a record.
 
-Three formats, one function each. All take the file's bytes and return a :class:`Metadata`, or
-None where the bytes are no metadata: the archive sometimes serves an XML or HTML error page
-with status 200, and a file without a usable build id is of no use to anyone.
+One function for each format. All take the file's bytes and return a :class:`Metadata`, or None
+where the bytes are not metadata: the archive sometimes serves an XML or HTML error page with
+status 200, and a file without a usable build id is of no use.
 """
 
 from __future__ import annotations
@@ -11,15 +11,41 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict, TypeGuard, cast
+
+#: ``build`` of a record. Written as a call because ``as`` is a keyword.
+BuildData = TypedDict(
+    "BuildData",
+    {
+        "id": str,  # as in 20170612224034
+        "date": str,  # the id as a date: 2017-06-12T22:40:34Z
+        "number": int,  # of the build folder; releases and candidates only
+        "as": str,
+        "cc": str,
+        "cxx": str,
+        "ld": str,
+        "host": str,
+        "target": str,
+    },
+    total=False,
+)
+
+
+class SourceData(TypedDict):
+    """``source`` of a record: what was built."""
+
+    product: str
+    revision: NotRequired[str]
+    repository: NotRequired[str]
+    tree: NotRequired[str]
 
 
 class Metadata(NamedTuple):
-    """What was published beside a build about it, in the shape of a record."""
+    """What the archive says about a build, in the shape of a record."""
 
-    build: Mapping[str, Any]  #: id, date, number (releases and candidates), as, cc, cxx, …
-    source: Mapping[str, Any]  #: product, revision, repository, tree
-    channel: str | None  #: the update channel, where the metadata knows it
+    build: BuildData
+    source: SourceData
+    channel: str | None  #: the update channel, where the metadata contains it
 
 
 #: Field of a record's ``build`` → its name in a ``.json`` of the archive.
@@ -44,9 +70,9 @@ _TEXT_WITH_REVISION = re.compile(r"\s*(?P<build_id>\d+)(?:[ \t]+(?P<revision>[0-
 
 
 def build_date(build_id: str) -> str | None:
-    """The build id read as ``YYYYMMDDhhmmss``; None if it can't be.
+    """The build id read as ``YYYYMMDDhhmmss``, or None if it is not a date.
 
-    Old ids have 8, 10 or 12 digits (``2007091104``): what is missing is zero.
+    Old ids have 8, 10 or 12 digits (``2007091104``); the missing ones are taken as zero.
     """
     if not _BUILD_ID.fullmatch(build_id):
         return None
@@ -71,9 +97,9 @@ def from_json(content: bytes, product: str) -> Metadata | None:
 
 
 def from_buildhub_json(content: bytes, product: str) -> Metadata | None:
-    """``buildhub.json``, since 2018: has the shape of a record.
+    """``buildhub.json`` (since 2018), which has the shape of a record.
 
-    Only its build, source and ``target.channel`` are taken: the rest comes from the key.
+    Only ``build``, ``source`` and ``target.channel`` are used; the rest comes from the key.
     """
     facts = _object(content)
     build, source, target = (_mapping(facts.get(name)) for name in ("build", "source", "target"))
@@ -90,8 +116,8 @@ def from_buildhub_json(content: bytes, product: str) -> Metadata | None:
 def from_text(content: bytes, product: str) -> Metadata | None:
     """The ``.txt`` of a very old nightly.
 
-    ``<build id>\\n<repository>/rev/<revision>``, or ``<build id> <revision>``, which then is
-    one of mozilla-central. Files of the time of CVS hold a build id alone.
+    ``<build id>\\n<repository>/rev/<revision>``, or ``<build id> <revision>``, a revision of
+    mozilla-central. Files from the time of CVS contain nothing but a build id.
     """
     text = content.decode("utf-8", "replace")
     if found := _TEXT_WITH_URL.match(text):
@@ -111,7 +137,7 @@ def from_text(content: bytes, product: str) -> Metadata | None:
     return None
 
 
-#: Ending of a metadata file → its format, in the order in which they are believed.
+#: Ending of a metadata file → its parser, the most trusted first.
 FORMATS: dict[str, Callable[[bytes, str], Metadata | None]] = {
     ".json": from_json,
     ".buildhub.json": from_buildhub_json,
@@ -132,9 +158,9 @@ def _metadata(
     date = build_date(build_id)
     if date is None:
         return None
-    build = {"id": build_id, "date": date}
-    build |= {field: tool for field, tool in (toolchain or {}).items() if _is_text(tool)}
-    source = {"product": product}
+    tools = {field: tool for field, tool in (toolchain or {}).items() if _is_text(tool)}
+    build: BuildData = {"id": build_id, "date": date, **cast(BuildData, tools)}
+    source: SourceData = {"product": product}
     if _is_text(revision):
         source["revision"] = revision
     if _is_text(repository):
@@ -146,7 +172,7 @@ def _metadata(
     return Metadata(build, source, channel if _is_text(channel) else None)
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value != ""
 
 

@@ -12,12 +12,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Protocol
 
-from ..settings import Settings
 from .cache import CachedAnswers, LookupCache, NotCached
-from .client import Archive, InvalidContent, Listing, Unreadable
+from .client import InvalidContent, Listing, Unreadable
 from .consistency import contradiction, is_json_object
 from .formats import FORMATS, Metadata, from_buildhub_json, from_json
 from .locations import (
@@ -29,7 +28,7 @@ from .locations import (
     build_number,
 )
 
-__all__ = ["MetadataLookup", "NotCached", "Source", "open_lookup"]
+__all__ = ["MetadataLookup", "NotCached", "Source"]
 
 logger = logging.getLogger(__name__)
 
@@ -252,24 +251,3 @@ def _address(location: NightlyLocation | CandidateLocation) -> str:
     if isinstance(location, NightlyLocation):
         return location.stem
     return f"{location.folder}{location.versions[0]} {location.file_platform}".rstrip()
-
-
-@contextlib.asynccontextmanager
-async def open_lookup(
-    settings: Settings, *, keep_absent: bool = True
-) -> AsyncIterator[MetadataLookup]:
-    """A finder, its session and its cache file, as the settings say, for one run."""
-    archive = Archive(
-        settings.archive_url,
-        parallel=settings.nb_parallel_requests,
-        retries=settings.nb_retry_request,
-        timeout=settings.timeout_seconds,
-    )
-    with contextlib.closing(LookupCache(settings.cache_folder, settings.archive_url)) as cache:
-        async with archive:
-            yield MetadataLookup(
-                archive,
-                cache,
-                keep_absent=keep_absent,
-                searches=settings.nb_parallel_requests,
-            )

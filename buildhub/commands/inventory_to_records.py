@@ -1,36 +1,38 @@
-"""``inventory-to-records``: S3 inventory CSV → one JSON record a build."""
+"""``inventory-to-records``: S3 inventory CSV → records, one JSON object per line."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterator, Sequence
+import contextlib
+import os
+from collections.abc import Sequence
 from typing import Any
 
 import click
 import orjson
 
-from .. import signals, streams
-from ..archive.lookup import open_lookup
-from ..builds import recognise as builds
+from .. import logs, streams
 from ..builds.explain import explain as explain_key
-from ..errors import BadInput
-from ..inventory import reader as inventory
-from ..inventory.formats import InventoryRow, Schema
-from ..pipeline import Pipeline, PipelineCounts
-from ..settings import Settings, option
-from . import runner
+from ..inventory.formats import Schema
+from ..pipeline import PipelineCounts
+from ..records import Record
+from ..settings import Settings
+from ..signals import CancellationToken
+from ..wiring import InventoryProcessor, open_lookup
+from . import progress, runner
+from .options import SchemaType, option
 
-logger = logging.getLogger(__name__)
+STDOUT = 1
 
 
 @click.command(context_settings=runner.CONTEXT)
 @click.argument("files", nargs=-1)
 @click.option(
     "--schema",
+    type=SchemaType(),
     metavar="COLUMNS",
     help='Names of the columns, as in a manifest: "Bucket, Key, Size, LastModifiedDate, ETag".'
-    "  [default: by their number]",
+    "  [default: by the number of columns]",
 )
 @option("products")
 @option("since")
@@ -44,7 +46,7 @@ logger = logging.getLogger(__name__)
 @click.option(
     "--explain",
     is_flag=True,
-    help="The arguments are keys of the archive: tell for each what it is taken for and why.",
+    help="The arguments are keys of the archive: print which build each is, or why it is none.",
 )
 @runner.common_options
 @click.pass_context
@@ -52,7 +54,7 @@ def main(
     context: click.Context,
     /,
     files: Sequence[str],
-    schema: str | None,
+    schema: Schema | None,
     explain: bool,
     verbosity: int,
     **given: Any,
@@ -63,87 +65,59 @@ def main(
         set -o pipefail
         zcat *.csv.gz | inventory-to-records | to-kinto
 
-    FILES are CSV, plain or gzip; without any, or for -, standard input is read. A record is
-    written for each build whose metadata was found, one a line, in the inventory's order.
+    FILES are CSV, plain or gzip; without FILES, or for -, standard input is read. A record is
+    printed for each build whose metadata was found, one per line, in the order of the inventory.
     """
     if explain:
-        for key in files:
-            click.echo(explain_key(key))
+        _explain(files)
         return
     files = runner.files_or_stdin(context, files)
 
-    def work(settings: Settings, cancellation: signals.CancellationToken) -> bool:
-        columns = inventory.schema_option(schema) if schema else None
-        run = _Run(files, columns, settings, cancellation)
-        try:
-            asyncio.run(run.run())
-        finally:
-            runner.echo_summary(run.summary(), verbosity)
-        return run.all_well
+    def work(settings: Settings, cancellation: CancellationToken) -> bool:
+        return asyncio.run(_process(files, schema, settings, cancellation, verbosity))
 
     runner.run(work, given, verbosity)
 
 
-class _Run:
-    """The wiring: files → reader → pipeline → standard output."""
-
-    def __init__(
-        self,
-        files: Sequence[str],
-        schema: Schema | None,
-        settings: Settings,
-        cancellation: signals.CancellationToken,
-    ) -> None:
-        self._files = files
-        self._settings = settings
-        self._cancellation = cancellation
-        self._reader = inventory.InventoryReader(builds.candidate_pattern(), schema, logger.error)
-        self._counts = PipelineCounts()
-        self._unread = 0
-
-    async def run(self) -> None:
-        async with open_lookup(self._settings) as lookup:
-            pipeline = Pipeline.from_settings(lookup, self._settings)
-            self._counts = pipeline.counts
-            batches = self._entries()
-            try:
-                async for records in pipeline.records(
-                    lambda: next(batches, None), self._cancellation
-                ):
-                    if records:
-                        streams.write(b"".join(_line(record) for record in records))
-            finally:
-                self._cancellation.cancel()
-
-    def _entries(self) -> Iterator[list[InventoryRow]]:
-        for path in self._files:
-            blocks = streams.blocks(streams.chunks(path, self._cancellation))
-            try:
-                yield from self._reader.entries(blocks, streams.name_of(path))
-            except BadInput as error:
-                self._unread += 1
-                logger.error("%s", error)
-
-    def summary(self) -> str:
-        counts = self._counts
-        skipped = counts.skipped_by_reason()
-        parts = [
-            f"{self._reader.rows:,} rows",
-            f"{counts.builds:,} builds",
-            f"{counts.records:,} records",
-            f"skipped: {skipped}" if skipped else "none skipped",
-            f"{self._reader.bad_rows:,} bad rows" if self._reader.bad_rows else "",
-            f"{counts.failed:,} failed" if counts.failed else "",
-        ]
-        return "inventory-to-records: " + ", ".join(filter(None, parts)) + "."
-
-    @property
-    def all_well(self) -> bool:
-        return not (self._reader.bad_rows or self._counts.failed or self._unread)
+def _explain(keys: Sequence[str]) -> None:
+    if not keys:
+        raise click.UsageError("--explain needs one or more keys of the archive as arguments.")
+    for key in keys:
+        click.echo(explain_key(key))
 
 
-def _line(record: dict[str, Any]) -> bytes:
-    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+async def _process(
+    files: Sequence[str],
+    schema: Schema | None,
+    settings: Settings,
+    cancellation: CancellationToken,
+    verbosity: int,
+) -> bool:
+    """Files → records on standard output; returns whether all went well."""
+    inputs = [(path, streams.name_of(path)) for path in files]
+    async with open_lookup(settings) as lookup:
+        processor = InventoryProcessor(settings, lookup, cancellation, schema=schema)
+        try:
+            with _display(processor.counts, verbosity):
+                await processor.process(inputs, _write)
+        finally:
+            cancellation.cancel()  # ends a read that an error left in its thread
+            runner.echo_summary(f"inventory-to-records: {processor.counts}.", verbosity)
+        return processor.counts.ok
+
+
+def _display(counts: PipelineCounts, verbosity: int) -> contextlib.AbstractContextManager[None]:
+    """Progress, unless the records themselves are printed on the terminal."""
+    return progress.pipe_display(
+        verbosity > logs.QUIET and not os.isatty(STDOUT),
+        lambda seconds: f"inventory-to-records: {progress.records_status(counts, seconds)}",
+    )
+
+
+def _write(records: Sequence[Record]) -> None:
+    streams.write(
+        b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records)
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``latest-inventory-to-kinto``: the whole run, for an empty server or to catch up."""
+"""``latest-inventory-to-kinto``: load the newest inventories into Kinto."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import click
 
 from .. import logs
 from ..load import LoadTask, load_inventories
-from ..settings import Settings, option
+from ..settings import Settings
 from ..signals import CancellationToken
 from . import progress, runner
+from .options import option
 
 
 @click.command(context_settings=runner.CONTEXT)
@@ -31,7 +32,9 @@ from . import progress, runner
 @option("batch_max_requests")
 @option("timeout_seconds")
 @option("sentry_dsn")
-@click.option("--dry-run", is_flag=True, help="Write nothing to the server; tell what would be.")
+@click.option(
+    "--dry-run", is_flag=True, help="Write nothing to the server; print what would be written."
+)
 @runner.common_options
 def main(dry_run: bool, verbosity: int, **given: Any) -> None:
     """Load the newest S3 inventories of the archive into Kinto.
@@ -39,18 +42,19 @@ def main(dry_run: bool, verbosity: int, **given: Any) -> None:
     \b
         SERVER_URL=https://kinto/v1 AUTH_FILE=/run/secrets/kinto latest-inventory-to-kinto
 
-    Initialises the server, downloads the newest inventories, picks the builds, looks up their
-    metadata and stores the records that are new or changed. To be run on an empty server, or
-    daily to catch up.
+    Initializes the server, downloads the newest inventories, recognises the builds, looks up
+    their metadata, and stores the records that are new or changed. Run it on an empty server, or
+    daily to store what is missing.
     """
 
     def work(settings: Settings, cancellation: CancellationToken) -> bool:
         tasks = [LoadTask(inventory) for inventory in settings.inventories]
-        with progress.watching(verbosity > logs.QUIET) as show:
+        with progress.load_display(verbosity > logs.QUIET) as show:
             results = load_inventories(
                 settings, tasks, cancellation, dry_run=dry_run, progress=show
             )
-        runner.echo_summary(progress.table(results), verbosity)
+        if verbosity > logs.QUIET:
+            progress.print_results(results)
         cancellation.raise_if_cancelled()
         return all(result.ok for result in results)
 

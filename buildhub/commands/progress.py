@@ -1,98 +1,100 @@
-"""A long run as its operator sees it: a bar on a terminal, a line a minute in cron, a table."""
+"""Progress and result of a run on stderr: live on a terminal, plain lines elsewhere.
+
+``terminal`` and ``rich`` are imported on a terminal only.
+"""
 
 from __future__ import annotations
 
-import shutil
-import sys
+import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import click
 
+from ..kinto import PublishCounts
 from ..load import InventoryResult
+from ..pipeline import PipelineCounts
 
-#: Seconds between two lines where nobody watches.
-LINE_EVERY = 60
+STDERR = 2
 
-#: Seconds between two looks of a terminal's line.
-REDRAW_EVERY = 0.2
+#: Seconds between two lines of progress where stderr is not a terminal.
+LINE_INTERVAL = 60
 
 
 @contextmanager
-def watching(show: bool) -> Iterator[Callable[[InventoryResult], None]]:
-    """A function to call with a report as often as one likes; it writes to stderr, if at all."""
+def pipe_display(show: bool, status: Callable[[float], str]) -> Iterator[None]:
+    """Show ``status`` on a terminal while the block runs; elsewhere nothing.
+
+    ``status`` gets the seconds since the start. It is called from another thread.
+    """
+    with contextlib.ExitStack() as stack:
+        if show and os.isatty(STDERR):
+            from . import terminal
+
+            began = time.monotonic()
+            stack.enter_context(terminal.live(lambda: (status(time.monotonic() - began), None)))
+        yield
+
+
+@contextmanager
+def load_display(show: bool) -> Iterator[Callable[[InventoryResult], None]]:
+    """A function to call with a result after each step.
+
+    On a terminal a bar is shown while the block runs, elsewhere a line is printed once a minute.
+    """
     if not show:
         yield lambda result: None
-    elif sys.stderr.isatty():
-        bar = _Bar()
-        yield bar.show
-        bar.end()
+    elif os.isatty(STDERR):
+        from . import terminal
+
+        latest: list[InventoryResult] = []
+        with terminal.live(lambda: _bar(latest[-1]) if latest else ("", None)):
+            yield lambda result: latest.__setitem__(slice(None), [result])
     else:
         yield _Lines().show
 
 
-def status(result: InventoryResult) -> str:
+def _bar(result: InventoryResult) -> tuple[str, float | None]:
+    return load_status(result), result.files_done / max(result.files, 1)
+
+
+def records_status(counts: PipelineCounts, seconds: float) -> str:
+    """``1,204,332 rows, 40,127 records, 52,000 rows/s``"""
+    rate = counts.rows / seconds if seconds else 0
+    return f"{counts.rows:,} rows, {counts.records:,} records, {rate:,.0f} rows/s"
+
+
+def publish_status(counts: PublishCounts, seconds: float) -> str:
+    """``40,127 records, 812 records/s``"""
+    rate = counts.records / seconds if seconds else 0
+    return f"{counts.records:,} records, {rate:,.0f} records/s"
+
+
+def load_status(result: InventoryResult) -> str:
     """``firefox: file 2 of 14 (0f…9c.csv.gz), 1,204,332 rows, 40,127 records, 52,000 rows/s``"""
-    rate = result.rows / result.seconds if result.seconds else 0
-    return (
-        f"{result.inventory}: file {min(result.files_done + 1, result.files)} of {result.files}"
-        f" ({result.file}), {result.rows:,} rows, {result.pipeline.records:,} records,"
-        f" {rate:,.0f} rows/s"
-    )
-
-
-class _Clock:
-    """Lets something happen at most once an interval."""
-
-    def __init__(self, seconds: float, *, at_once: bool) -> None:
-        self._seconds = seconds
-        self._next = 0.0 if at_once else time.monotonic() + seconds
-
-    def due(self) -> bool:
-        now = time.monotonic()
-        if now < self._next:
-            return False
-        self._next = now + self._seconds
-        return True
+    number = min(result.files_done + 1, result.files)
+    status = records_status(result.pipeline, result.seconds)
+    return f"{result.inventory}: file {number} of {result.files} ({result.file}), {status}"
 
 
 class _Lines:
-    """For cron and logs."""
+    """A line of progress per minute, for cron and logs."""
 
     def __init__(self) -> None:
-        self._clock = _Clock(LINE_EVERY, at_once=False)
+        self._next = time.monotonic() + LINE_INTERVAL
 
     def show(self, result: InventoryResult) -> None:
-        if self._clock.due():
-            click.echo(status(result), err=True)
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + LINE_INTERVAL
+            click.echo(load_status(result), err=True)
 
-
-class _Bar:
-    """One line that is written over and over; its length is that of the files done."""
-
-    WIDTH = 20
-
-    def __init__(self) -> None:
-        self._clock = _Clock(REDRAW_EVERY, at_once=True)
-
-    def show(self, result: InventoryResult) -> None:
-        if self._clock.due():
-            done = self.WIDTH * result.files_done // max(result.files, 1)
-            bar = "#" * done + "-" * (self.WIDTH - done)
-            line = f"[{bar}] {status(result)}"[: shutil.get_terminal_size().columns - 1]
-            click.echo(_CLEAR + line, nl=False, err=True)
-
-    def end(self) -> None:
-        click.echo(_CLEAR, nl=False, err=True)
-
-
-#: To the line's start, and clear it.
-_CLEAR = "\r\x1b[K"
 
 _COLUMNS: dict[str, Callable[[InventoryResult], str]] = {
     "inventory": lambda r: r.inventory,
-    "rows": lambda r: f"{r.rows:,}",
+    "rows": lambda r: f"{r.pipeline.rows:,}",
     "builds": lambda r: f"{r.pipeline.builds:,}",
     "created": lambda r: f"{r.published.created:,}",
     "updated": lambda r: f"{r.published.updated:,}",
@@ -103,17 +105,32 @@ _COLUMNS: dict[str, Callable[[InventoryResult], str]] = {
     "skipped": lambda r: r.pipeline.skipped_by_reason() or "none",
 }
 
+#: The columns of text; all others are numbers.
+_TEXT_COLUMNS = ("inventory", "skipped")
 
-def table(results: Sequence[InventoryResult]) -> str:
-    """What became of each inventory, a line each, under a head line."""
-    rows = [list(_COLUMNS), *([column(r) for column in _COLUMNS.values()] for r in results)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
-    lines = [
+
+def print_results(results: Sequence[InventoryResult]) -> None:
+    """Print the counts of each inventory as a table, and which ones are not complete."""
+    rows = [[column(r) for column in _COLUMNS.values()] for r in results]
+    if os.isatty(STDERR):
+        from . import terminal
+
+        terminal.print_table(list(_COLUMNS), rows, left_aligned=_TEXT_COLUMNS)
+    else:
+        click.echo(_plain_table([list(_COLUMNS), *rows]), err=True)
+    for result in results:
+        if result.error:
+            click.echo(f"{result.inventory} is not complete: {result.error}", err=True)
+
+
+def _plain_table(rows: Sequence[Sequence[str]]) -> str:
+    """One line per row, the first the names of the columns, which are aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    left = [name in _TEXT_COLUMNS for name in rows[0]]
+    return "\n".join(
         "  ".join(
-            cell.ljust(width) if i in (0, len(widths) - 1) else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if is_left else cell.rjust(width)
+            for cell, width, is_left in zip(row, widths, left, strict=True)
         ).rstrip()
         for row in rows
-    ]
-    lines += [f"{r.inventory} is not complete: {r.error}" for r in results if r.error]
-    return "\n".join(lines)
+    )

@@ -1,7 +1,7 @@
-"""What all commands have in common: how they are asked, how they end.
+"""What all commands have in common: options, settings, signals, exit status, summary.
 
-Exit status: 0 all done; 1 something failed, or was bad, refused or not stored; 2 usage; 128 + N
-stopped by signal N (130 Ctrl-C, 143 SIGTERM); 141 the reader of the output went away.
+Exit status: 0 all done; 1 something failed, was bad, rejected or not stored; 2 usage; 128 + N
+stopped by signal N (130 Ctrl-C, 143 SIGTERM); 141 the reader of standard output has gone.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from ..signals import CancellationToken, cancel_on_signals
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 FAILED = 1
-READER_GONE = 128 + signal.SIGPIPE
+BROKEN_PIPE = 128 + signal.SIGPIPE
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``-v``, ``--debug``, ``-q`` (one of them, as ``verbosity``) and ``--version``."""
     levels = [
-        (("-v", "--verbose"), logs.VERBOSE, "Say more of what is done."),
-        (("--debug",), logs.DEBUG, "Say everything, requests included."),
-        (("-q", "--quiet"), logs.QUIET, "Say errors only."),
+        (("-v", "--verbose"), logs.VERBOSE, "Log more details."),
+        (("--debug",), logs.DEBUG, "Log everything, including requests."),
+        (("-q", "--quiet"), logs.QUIET, "Log errors only; no progress, no summary."),
     ]
     for flags, level, text in reversed(levels):
         command = click.option(
@@ -40,10 +40,10 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def files_or_stdin(context: click.Context, files: Sequence[str]) -> Sequence[str]:
-    """The files given, ``-`` for standard input; help and exit 2 if that is a terminal."""
+    """``files``, or ``-`` for standard input; help and exit 2 if that is a terminal."""
     files = files or ("-",)
     if "-" in files and sys.stdin is None:  # ``<&-``
-        raise click.UsageError("Standard input is closed: pipe something in, or name files.")
+        raise click.UsageError("Standard input is closed: pipe data in, or name files.")
     if "-" in files and sys.stdin.isatty():
         click.echo(context.get_help(), err=True)
         context.exit(2)
@@ -57,9 +57,9 @@ def run(
     *,
     defaults: Mapping[str, str] | None = None,
 ) -> NoReturn:
-    """Run ``main`` with the settings, and end the program with the status that fits.
+    """Run ``main`` with the settings, and exit with the status of its result.
 
-    ``given`` are the options' values, ``defaults`` what differs from the table's. ``main``
+    ``given`` are the values of the options, ``defaults`` replace those of the settings. ``main``
     returns whether all went well; SIGINT and SIGTERM cancel the :class:`CancellationToken`.
     """
     try:
@@ -80,21 +80,21 @@ def _status(
     try:
         all_well = main(settings, cancellation)
         if cancellation.signum is not None:
-            # The end of the input may be the signal's doing: Ctrl-C ends all of a pipe.
+            # The signal may also have ended the input: Ctrl-C stops every command of a pipe.
             return 128 + cancellation.signum
         return 0 if all_well else FAILED
     except Interrupted as interruption:
         return 128 + interruption.signum
     except BrokenPipeError:
-        # The interpreter would complain when it flushes what nobody can read any more.
+        # At exit the interpreter flushes stdout, which would fail once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return READER_GONE
+        return BROKEN_PIPE
     except BuildhubError as error:
         logs.log_error(error)
         return FAILED
 
 
 def echo_summary(line: str, verbosity: int) -> None:
-    """The summary: on stderr, unless only errors are wanted."""
+    """Print the summary to stderr, unless ``-q`` was given."""
     if verbosity > logs.QUIET:
         click.echo(line, err=True)

@@ -11,10 +11,11 @@ import click
 from .. import logs
 from ..errors import BadInput
 from ..events.service import EventService
-from ..settings import Settings, option
+from ..settings import Settings
 from ..signals import CancellationToken
 from ..streams import chunks, name_of
 from . import runner
+from .options import option
 
 #: As in the Lambda: those who wait for one metadata file are many.
 DEFAULTS = {"nb_parallel_requests": "32"}

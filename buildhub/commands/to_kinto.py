@@ -1,4 +1,4 @@
-"""``to-kinto``: records as NDJSON → a Kinto collection."""
+"""``to-kinto``: records, one JSON object per line → a Kinto collection."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from typing import Any
 import click
 import orjson
 
-from .. import signals, streams
+from .. import logs, streams
 from ..errors import BadInput
-from ..kinto import Client, Publisher, RecordIndex
-from ..settings import Settings, option
-from . import runner
+from ..kinto import Publisher, RecordIndex
+from ..settings import Settings
+from ..signals import CancellationToken
+from ..wiring import kinto_client
+from . import progress, runner
+from .options import option
 
 logger = logging.getLogger(__name__)
 
@@ -30,19 +33,10 @@ logger = logging.getLogger(__name__)
 @click.option(
     "--skip",
     is_flag=True,
-    help="Leave records alone that are on the server already and equal. What is on the server is"
+    help="Do not send records that are already on the server and equal. What is on the server is"
     " kept in the cache folder. Without --skip every record is written.",
 )
-@click.option("--dry-run", is_flag=True, help="Store nothing; say what would be stored.")
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1, 32),
-    default=1,
-    show_default=True,
-    help="Connections to the server. One is the fastest with most servers: it keeps the server"
-    " busy, and two that write into one collection get into each other's way.",
-)
+@click.option("--dry-run", is_flag=True, help="Store nothing; print what would be stored.")
 @option("batch_max_requests")
 @option("cache_folder")
 @option("nb_retry_request")
@@ -56,7 +50,6 @@ def main(
     files: Sequence[str],
     skip: bool,
     dry_run: bool,
-    jobs: int,
     verbosity: int,
     **given: Any,
 ) -> None:
@@ -66,60 +59,60 @@ def main(
         set -o pipefail
         zcat *.csv.gz | inventory-to-records | to-kinto --skip
 
-    FILES hold a record a line, {"data": {...}}, plain or gzip; without any, or for -, standard
-    input is read. Records with an id replace what the server has under it, records without one
-    are added. Blank lines are skipped. A line that is no record, or a record that the server
-    refuses, is reported, and all others are stored; the exit status is 1 then.
+    FILES contain one record per line, {"data": {...}}, plain or gzip; without FILES, or for -,
+    standard input is read. A record with an id replaces the one that the server has under it, a
+    record without is added. Blank lines are skipped. A line that is not a valid record, or a
+    record that the server refuses, is reported, all others are stored, and the exit status is 1.
     """
     files = runner.files_or_stdin(context, files)
 
-    def work(settings: Settings, cancellation: signals.CancellationToken) -> bool:
-        run = _Run(files, settings, cancellation)
+    def work(settings: Settings, cancellation: CancellationToken) -> bool:
         with contextlib.ExitStack() as stack:
-            client = Client.from_settings(settings)
-            known = None
+            client = kinto_client(settings)
+            index = None
             if skip or dry_run:
-                known = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
-                known.refresh(client, cancellation.raise_if_cancelled)
+                index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
+                index.refresh(client, cancellation.raise_if_cancelled)
             publisher = Publisher(
-                client,
-                known=known,
-                rewrite=not skip,
-                jobs=jobs,
-                dry_run=dry_run,
-                on_error=logger.error,
+                client, known=index, rewrite=not skip, dry_run=dry_run, on_error=logger.error
             )
             label = "to-kinto (dry run)" if dry_run else "to-kinto"
             stack.callback(lambda: runner.echo_summary(f"{label}: {publisher.counts}.", verbosity))
-            with publisher:
-                run.read_into(publisher)
-        return publisher.counts.ok and not run.bad_input
+            source = _Source(files, cancellation)
+            with _display(publisher, verbosity), publisher:
+                source.read_into(publisher)
+        return publisher.counts.ok and not source.bad_input
 
     runner.run(work, given, verbosity)
 
 
-class _Run:
-    """The wiring: files → lines → records → the publisher."""
+def _display(publisher: Publisher, verbosity: int) -> contextlib.AbstractContextManager[None]:
+    return progress.pipe_display(
+        verbosity > logs.QUIET,
+        lambda seconds: f"to-kinto: {progress.publish_status(publisher.counts, seconds)}",
+    )
 
-    def __init__(
-        self, files: Sequence[str], settings: Settings, cancellation: signals.CancellationToken
-    ) -> None:
+
+class _Source:
+    """Files → lines → records → a publisher."""
+
+    def __init__(self, files: Sequence[str], cancellation: CancellationToken) -> None:
         self._files = files
-        self._settings = settings
         self._cancellation = cancellation
         self.bad_input = False
 
     def read_into(self, publisher: Publisher) -> None:
+        """Add every record to ``publisher``; bad lines and unreadable files are logged."""
         for path in self._files:
             try:
                 for number, line in self._lines(path, publisher):
                     self._cancellation.raise_if_cancelled()
                     self._add(publisher, line, f"{streams.name_of(path)}, line {number}")
             except BadInput as error:
-                self._complain(str(error))
+                self._report(str(error))
 
     def _lines(self, path: str, publisher: Publisher) -> Iterator[tuple[int, bytes]]:
-        """The lines that are not blank, and their numbers from 1."""
+        """The lines that are not blank, numbered from 1."""
         chunks = streams.chunks(path, self._cancellation, on_idle=publisher.flush)
         blocks = map(io.BytesIO, streams.blocks(chunks))
         for number, line in enumerate(itertools.chain.from_iterable(blocks), 1):
@@ -130,11 +123,11 @@ class _Run:
         try:
             record = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            self._complain(f"{where}: this is no JSON ({error.msg}).")
+            self._report(f"{where}: not valid JSON ({error.msg}).")
         else:
             publisher.add(record, where)
 
-    def _complain(self, sentence: str) -> None:
+    def _report(self, sentence: str) -> None:
         self.bad_input = True
         logger.error("%s", sentence)
 

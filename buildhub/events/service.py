@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from ..archive.client import Archive
 from ..errors import BuildhubError
-from ..kinto import Client, store
+from ..kinto import store
 from ..settings import Settings
 from ..signals import CancellationToken
+from ..wiring import archive_client, kinto_client
 from .handler import FIRST_PAUSE, IGNORED, EventHandler
 from .messages import FilePublished, Ignored, unwrap
 
@@ -66,13 +66,8 @@ class EventService:
         self.settings = settings
         self._pause = pause
         self._runner = asyncio.Runner()
-        self._archive = Archive(
-            settings.archive_url,
-            parallel=settings.nb_parallel_requests,
-            retries=settings.nb_retry_request,
-            timeout=settings.timeout_seconds,
-        )
-        self._client = Client.from_settings(settings)
+        self._archive = archive_client(settings)
+        self._client = kinto_client(settings)
 
     def __enter__(self) -> EventService:
         self._runner.run(self._archive.__aenter__())

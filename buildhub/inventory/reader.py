@@ -12,7 +12,7 @@ import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from ..errors import BadInput, Fatal
+from ..errors import BadInput
 from .formats import InventoryRow, LineFormat, S3Csv, Schema, detect
 
 #: For ``bytes.translate``: removes all but quotes, commas and line feeds.
@@ -130,16 +130,8 @@ def _detect(block: bytes, blank: int, name: str) -> LineFormat:
 
 def _without_byte_order_mark(block: bytes, name: str) -> bytes:
     """The first block of a file. Raises :class:`BadInput` for UTF-16, with a mark or without."""
-    if block.startswith(_UTF16) or b"\0" in block[:100]:
+    if block.startswith(_UTF16) or b"\0" in block[: block.find(b"\n")][:100]:
         raise BadInput(
             f"{name}: this is UTF-16 or binary data; convert it first: iconv -f UTF-16 -t UTF-8."
         )
     return block.removeprefix(codecs.BOM_UTF8)
-
-
-def schema_option(text: str) -> Schema:
-    """``--schema`` → :class:`Schema`. Raises :class:`Fatal`."""
-    try:
-        return Schema.parse(text)
-    except ValueError as error:
-        raise Fatal(f"--schema: {error}.") from None

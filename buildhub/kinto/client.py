@@ -10,7 +10,6 @@ from urllib.parse import urlencode, urlsplit
 
 from ..errors import Fatal, Unreachable
 from ..retries import Retry, RetryableError
-from ..settings import Settings
 from ..signals import CancellationToken
 from .errors import RequestRejected, ServerError, fatal_error
 from .session import Response, Session
@@ -63,19 +62,6 @@ class Client:
             deadline=(retries + 1) * timeout,
             sleep=cancellation.sleep,
             on_pause=self._log_pause,
-        )
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Client:
-        """The client that the settings describe."""
-        return cls(
-            settings.server_url,
-            settings.auth,
-            settings.bucket,
-            settings.collection,
-            retries=settings.nb_retry_request,
-            timeout=settings.timeout_seconds,
-            batch_size=settings.batch_max_requests,
         )
 
     @property

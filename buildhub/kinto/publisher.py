@@ -1,17 +1,25 @@
-"""A stream of records → batches → the server → a summary of what became of each record."""
+"""A stream of records → batches → Kinto → counts of what became of each record.
+
+A record is in one of these states:
+
+- *open*: added to the batch that is being filled;
+- *in flight*: its batch was handed to the thread that sends; there are at most two such batches,
+  one that is being sent and one behind it;
+- *settled*: counted, once and for good, as created, updated, unchanged, rejected or failed.
+
+``add`` moves records from open to in flight, and settles batches as their responses come;
+``flush`` settles everything; leaving the context does so too, and an error settles what is left
+as failed.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    CancelledError,
-    Future,
-    ThreadPoolExecutor,
-    wait,
-)
-from dataclasses import dataclass
+import enum
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 from ..errors import BadInput, BuildhubError, Interrupted, Unreachable
@@ -21,26 +29,27 @@ from .client import Client
 from .errors import RequestRejected, reason_in
 from .record_index import RecordIndex
 
-#: Batches that wait or are under way for each connection: one is sent, one is ready.
-_AHEAD = 2
+#: Maximum number of batches in flight: while one is sent, the next is made.
+_MAX_IN_FLIGHT = 2
 
-#: After so many batches in a row that no try could deliver, the server is taken for dead.
-_PATIENCE = 3
+#: After so many batches in a row without any response, the server counts as gone.
+_MAX_FAILED_BATCHES = 3
 
 
 @dataclass
 class PublishCounts:
-    """What became of the records: how many were created, updated, left, refused, or failed."""
+    """What became of the records of a run."""
 
     created: int = 0
     updated: int = 0
     unchanged: int = 0
-    refused: int = 0  #: by the server (its schema), or no records at all
-    failed: int = 0  #: not known to be stored
+    refused: int = 0  #: rejected by the server (its schema), or not valid records
+    failed: int = 0  #: may not be stored
 
-    def count(self, what: str, how_many: int = 1) -> None:
-        """Count records; ``what`` is the name of a field."""
-        setattr(self, what, getattr(self, what) + how_many)
+    @property
+    def records(self) -> int:
+        """All records that are settled."""
+        return self.created + self.updated + self.unchanged + self.refused + self.failed
 
     @property
     def ok(self) -> bool:
@@ -54,6 +63,14 @@ class PublishCounts:
         )
 
 
+class _Effect(enum.Enum):
+    """What storing a record does to the server."""
+
+    CREATED = enum.auto()
+    UPDATED = enum.auto()
+    UNCHANGED = enum.auto()
+
+
 class _Item(NamedTuple):
     """A record on its way."""
 
@@ -62,29 +79,106 @@ class _Item(NamedTuple):
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """As it is sent: with an id in any case."""
+        """As it is sent: always with an id."""
         data: Mapping[str, Any] = self.request["body"]["data"]
         return data
 
     @property
-    def is_new(self) -> bool:
-        """Whether it came without an id."""
+    def came_without_id(self) -> bool:
+        """Whether its id was generated here."""
         return bool(self.request["method"] == "POST")
 
     @property
     def name(self) -> str:
-        """For messages: an id that we have made up means nothing to anybody."""
-        return "a record without id" if self.is_new else str(self.data["id"])
+        """For messages: a generated id would mean nothing to the reader."""
+        return "a record without id" if self.came_without_id else str(self.data["id"])
+
+
+@dataclass
+class _Batch:
+    """Records that are sent together."""
+
+    items: list[_Item] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)  #: those that came with the records
+
+    def append(self, item: _Item) -> None:
+        self.items.append(item)
+        if not item.came_without_id:
+            self.ids.add(item.data["id"])
+
+
+class _Settlement:
+    """Counts records once it is known what became of them, and updates the index."""
+
+    def __init__(self, index: RecordIndex | None, on_error: Callable[[str], None]) -> None:
+        self.counts = PublishCounts()
+        self._index = index
+        self._on_error = on_error
+
+    def not_sent(self, effect: _Effect) -> None:
+        """A record that is not sent: what sending it would have done."""
+        match effect:
+            case _Effect.CREATED:
+                self.counts.created += 1
+            case _Effect.UPDATED:
+                self.counts.updated += 1
+            case _Effect.UNCHANGED:
+                self.counts.unchanged += 1
+
+    def invalid(self, where: str, error: BadInput) -> None:
+        """Input that is not a record."""
+        self.counts.refused += 1
+        self._on_error(f"{where}: {error}.")
+
+    def responses(
+        self, items: Sequence[_Item], responses: Sequence[BatchResponse]
+    ) -> RequestRejected | None:
+        """Settle each record; returns the rejection that concerns all records, if any."""
+        rejection = None
+        stored = []
+        for item, response in zip(items, responses, strict=True):
+            if response.stored:
+                self._stored(item, response)
+                stored.append((item.data["id"], digest(item.data)))
+            elif response.failed:
+                self.failed([item], response.reason)
+            elif response.status in (401, 403, 404):
+                rejection = RequestRejected(item.where, response.status, response.body)
+                self.failed([item], "")
+            else:
+                self.counts.refused += 1
+                reason = reason_in(response.body)
+                self._on_error(f"{item.where}: Kinto refuses {item.name}: {reason}.")
+        if self._index is not None:
+            self._index.mark_stored(stored)
+        return rejection
+
+    def _stored(self, item: _Item, response: BatchResponse) -> None:
+        # A POST that is answered with 200 was stored by an earlier attempt.
+        if response.status == 201 or item.came_without_id:
+            self.counts.created += 1
+        else:
+            self.counts.updated += 1
+
+    def failed(self, items: Sequence[_Item], reason: str) -> None:
+        """Records that may or may not be stored; reported unless ``reason`` is empty."""
+        if not items:
+            return
+        self.counts.failed += len(items)
+        if self._index is not None:
+            self._index.invalidate(item.data["id"] for item in items)
+        if reason:
+            first, last = items[0], items[-1]
+            what = f"this and the records up to {last.where}" if last is not first else first.name
+            self._on_error(f"{first.where}: {what} may not be stored: {reason.rstrip('.')}.")
 
 
 class Publisher:
     """Stores records; a context manager that sends the rest at the end.
 
-    With ``known``, what is on the server already is left alone, unless ``rewrite`` is set. With
-    ``dry_run`` nothing is sent: the counts tells what would be, as far as is known. ``on_error``
-    gets a sentence for each record that was not stored. To be used by one thread at a time.
-
-    ``jobs`` connections send batches. Records of one id are stored in their order in any case.
+    With ``known``, records that are equal on the server are not sent, unless ``rewrite`` is set.
+    With ``dry_run`` nothing is sent: the counts tell what would be stored. ``on_error`` gets a
+    sentence for each record that was not stored. To be used by one thread at a time.
     """
 
     def __init__(
@@ -93,23 +187,20 @@ class Publisher:
         *,
         known: RecordIndex | None,
         rewrite: bool = False,
-        jobs: int = 1,
         dry_run: bool = False,
         on_error: Callable[[str], None],
     ) -> None:
-        self.counts = PublishCounts()
         self._client = client
         self._known = known
         self._rewrite = rewrite
-        self._jobs = jobs
         self._dry_run = dry_run
-        self._on_error = on_error
+        self._settlement = _Settlement(known, on_error)
+        self.counts = self._settlement.counts
         self._size = client.batch_size
-        self._batch: list[_Item] = []
-        self._ids: set[str] = set()  # of the batch that is being filled
-        self._under_way: dict[Future[list[BatchResponse]], tuple[list[_Item], set[str]]] = {}
-        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="kinto")
-        self._lost_in_a_row = 0
+        self._open = _Batch()
+        self._in_flight: deque[tuple[_Batch, Future[list[BatchResponse]]]] = deque()
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="kinto")
+        self._failed_batches = 0  # in a row
 
     def __enter__(self) -> Self:
         return self
@@ -120,140 +211,91 @@ class Publisher:
                 self.flush()
         finally:
             self._abandon()  # nothing is left if all went well
-            self._pool.shutdown()
+            self._sender.shutdown()
 
     def add(self, record: Any, where: str) -> None:
         """Store ``record``, soon. ``where`` (``"line 3"``) is for messages.
 
-        Blocks while enough is under way. What is no record is reported and counted as refused.
-        Raises :class:`Fatal` where no record can be stored, :class:`Unreachable` where the
+        Blocks while two batches are in flight. What is not a record is reported and counted as
+        refused. Raises :class:`Fatal` if no record can be stored, :class:`Unreachable` if the
         server is gone.
         """
         try:
             data = record_data(record)
         except BadInput as error:
-            self.counts.refused += 1
-            self._on_error(f"{where}: {error}.")
+            self._settlement.invalid(where, error)
             return
-        change = self._change(data)
-        if self._dry_run or change == "unchanged":
-            self.counts.count(change)
+        effect = self._effect(data)
+        if self._dry_run or effect is _Effect.UNCHANGED:
+            self._settlement.not_sent(effect)
             return
-        if "id" in data:
-            self._ids.add(data["id"])
-        self._batch.append(_Item(where, store_request(self._client, data)))
-        if len(self._batch) >= self._size:
-            self._send_batch()
+        self._open.append(_Item(where, store_request(self._client, data)))
+        if len(self._open.items) >= self._size:
+            self._send()
 
     def flush(self) -> None:
-        """Send what is there, and wait until it is accounted for."""
-        self._send_batch()
-        while self._under_way:
-            self._account()
+        """Send what is open, and wait until every record is settled."""
+        self._send()
+        while self._in_flight:
+            self._settle_oldest()
 
-    def close(self) -> None:
-        """Send the rest and end."""
-        self.__exit__(None)
-
-    def _change(self, data: Mapping[str, Any]) -> str:
-        """What storing this record does, as far as is known: created, updated or unchanged."""
+    def _effect(self, data: Mapping[str, Any]) -> _Effect:
+        """What storing this record does, as far as is known."""
         record_id = data.get("id")
         if self._known is None or record_id is None:
-            return "created"
-        there = self._known.digest(record_id)
-        if there is None:
-            return "created"
-        if self._rewrite or there != digest(data):
-            return "updated"
-        # What is on its way may be stored or refused: only the server knows then.
-        return "updated" if self._on_its_way(record_id) else "unchanged"
+            return _Effect.CREATED
+        on_server = self._known.digest(record_id)
+        if on_server is None:
+            return _Effect.CREATED
+        if self._rewrite or on_server != digest(data) or self._is_on_its_way(record_id):
+            return _Effect.UPDATED
+        return _Effect.UNCHANGED
 
-    def _on_its_way(self, record_id: str) -> bool:
-        return record_id in self._ids or any(
-            record_id in ids for _, ids in self._under_way.values()
+    def _is_on_its_way(self, record_id: str) -> bool:
+        """Whether another version of the record is open or in flight: it may yet be stored."""
+        return record_id in self._open.ids or any(
+            record_id in batch.ids for batch, _ in self._in_flight
         )
 
-    def _send_batch(self) -> None:
-        if not self._batch:
+    def _send(self) -> None:
+        """Open → in flight."""
+        if not self._open.items:
             return
-        while len(self._under_way) >= self._jobs * _AHEAD or self._would_overtake():
-            self._account()
-        future = self._pool.submit(send, self._client, [item.request for item in self._batch])
-        self._under_way[future] = (self._batch, self._ids)
-        self._batch, self._ids = [], set()
+        while len(self._in_flight) >= _MAX_IN_FLIGHT:
+            self._settle_oldest()
+        requests = [item.request for item in self._open.items]
+        self._in_flight.append((self._open, self._sender.submit(send, self._client, requests)))
+        self._open = _Batch()
 
-    def _would_overtake(self) -> bool:
-        """Whether an older record of an id in this batch is under way on another connection."""
-        return self._jobs > 1 and any(self._ids & ids for _, ids in self._under_way.values())
+    def _settle_oldest(self) -> None:
+        """In flight → settled: wait for the response to the oldest batch."""
+        batch, future = self._in_flight.popleft()
+        try:
+            responses = future.result()
+        except CancelledError:
+            self._settlement.failed(batch.items, "")
+        except BuildhubError as error:
+            self._settle_failed(batch, error)
+        else:
+            self._failed_batches = 0
+            if rejection := self._settlement.responses(batch.items, responses):
+                raise self._client.fatal(rejection)
 
-    def _account(self) -> None:
-        """Wait for a batch that is under way, and account for its records."""
-        done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
-        for future in done:
-            items, _ = self._under_way.pop(future)
-            try:
-                answers = future.result()
-            except CancelledError:
-                self._fail(items, "")
-            except BuildhubError as error:
-                self._lose(items, error)
-            else:
-                self._lost_in_a_row = 0
-                self._take(items, answers)
-
-    def _lose(self, items: list[_Item], error: BuildhubError) -> None:
-        """Account for a batch that had no answer; raise if the next would have none either."""
-        self._fail(items, str(error))
+    def _settle_failed(self, batch: _Batch, error: BuildhubError) -> None:
+        """A batch without response; raises if the next would have none either."""
+        self._settlement.failed(batch.items, str(error))
         if isinstance(error, RequestRejected):
             raise self._client.fatal(error)
-        self._lost_in_a_row += 1
-        if not isinstance(error, Unreachable) or self._lost_in_a_row >= _PATIENCE:
+        self._failed_batches += 1
+        if not isinstance(error, Unreachable) or self._failed_batches >= _MAX_FAILED_BATCHES:
             raise error
 
-    def _take(self, items: list[_Item], answers: list[BatchResponse]) -> None:
-        """Account for a batch whose records were answered, each for itself."""
-        fatal = None
-        stored = []
-        for item, answer in zip(items, answers, strict=True):
-            if answer.stored:
-                # A POST that is answered with 200 was stored by an earlier try.
-                new = answer.status == 201 or item.is_new
-                self.counts.count("created" if new else "updated")
-                stored.append((item.data["id"], digest(item.data)))
-            elif answer.failed:
-                self._fail([item], answer.reason)
-            elif answer.status in (401, 403, 404):
-                fatal = self._client.fatal(RequestRejected(item.where, answer.status, answer.body))
-                self._fail([item], "")
-            else:
-                self._refuse(item, answer)
-        if self._known is not None:
-            self._known.mark_stored(stored)
-        if fatal:
-            raise fatal
-
-    def _refuse(self, item: _Item, answer: BatchResponse) -> None:
-        self.counts.count("refused")
-        self._on_error(f"{item.where}: Kinto refuses {item.name}: {reason_in(answer.body)}.")
-
-    def _fail(self, items: list[_Item], reason: str) -> None:
-        """Count records of which nobody knows whether they are stored; report them if new."""
-        if not items:
-            return
-        self.counts.count("failed", len(items))
-        if self._known is not None:
-            self._known.invalidate(item.data["id"] for item in items)
-        if reason:
-            first, last = items[0], items[-1]
-            what = f"this and the records up to {last.where}" if last is not first else first.name
-            self._on_error(f"{first.where}: {what} may not be stored: {reason.rstrip('.')}.")
-
     def _abandon(self) -> None:
-        """Account for all that is left: let what is being sent end, send no more."""
-        for future in self._under_way:
+        """Settle all that is left: the batch that is being sent completes, no other is sent."""
+        for _, future in self._in_flight:
             future.cancel()
-        while self._under_way:
+        while self._in_flight:
             with contextlib.suppress(BuildhubError):
-                self._account()
-        self._fail(self._batch, "")
-        self._batch, self._ids = [], set()
+                self._settle_oldest()
+        self._settlement.failed(self._open.items, "")
+        self._open = _Batch()

@@ -69,16 +69,18 @@ class Session:
             raise failure(f"{method} {path}", error.response) from None
         except TimeoutError:
             raise RetryableError("no response in time") from None
-        except requests.exceptions.JSONDecodeError:
+        except (requests.exceptions.JSONDecodeError, RecursionError):
             raise RetryableError("its response is not JSON") from None
         except (requests.ConnectionError, requests.Timeout) as error:
             raise RetryableError(why(error)) from None
         except requests.RequestException as error:
             if isinstance(error, ValueError):  # InvalidURL and its like
                 raise Fatal(
-                    f"{self._shown_url} is not a valid address of a Kinto: check --server."
+                    f"{self._shown_url} is not a URL: check --server or SERVER_URL."
                 ) from None
             raise RetryableError(why(error)) from None
+        except ValueError:  # a number of thousands of digits is not a JSONDecodeError
+            raise RetryableError("its response is not JSON") from None
 
     def _when_allowed(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
         """Send the request once the server's ``Backoff`` header allows it."""

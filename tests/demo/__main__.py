@@ -23,10 +23,10 @@ import requests
 
 from buildhub.errors import Fatal
 from buildhub.settings import Settings
+from tests.demo import kinto_service
+from tests.demo.kinto_service import Problem
 from tests.sample import tree
-from tests.support import local_kinto
 from tests.support.archive_server import ArchiveServer
-from tests.support.local_kinto import Problem
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -59,7 +59,7 @@ def main() -> int:
 
 def stop(folder: Path) -> None:
     """Stop what ``run`` has started."""
-    for sentence in local_kinto.stop_all(folder) or ["No Kinto of ours is running."]:
+    for sentence in kinto_service.stop_all(folder) or ["No Kinto of ours is running."]:
         print(sentence)
 
 
@@ -67,7 +67,7 @@ def run(environ: Mapping[str, str], folder: Path) -> int:
     """Kinto, its collection, the archive, the pipe, and a look at what has come of it."""
     settings = Settings.from_environment(environ)
     inventories = _inventories(environ.get("INVENTORY", ""))
-    if local_kinto.ensure(settings.server_url, folder):
+    if kinto_service.ensure(settings.server_url, folder):
         print(f"Started Kinto at {settings.server_url}")
     else:
         print(f"Kinto answers already at {settings.server_url}")
@@ -199,7 +199,7 @@ class Catalogue:
 
 
 def _how_to_stop(server_url: str, folder: Path) -> str:
-    if local_kinto.is_ours(server_url, folder):
+    if kinto_service.is_ours(server_url, folder):
         return f"Kinto keeps running at {server_url}. To stop it: make stop"
     return f"The Kinto at {server_url} was running before; make stop leaves it alone."
 

@@ -10,8 +10,8 @@ import pytest
 from buildhub import kinto as kinto_room
 from buildhub.kinto import Client, Outcome
 from buildhub.kinto.conditional import look
+from tests.support.kinto_server import Kinto
 from tests.support.records import make_record
-from tests.support.servers import Kinto
 
 pytestmark = pytest.mark.functional
 

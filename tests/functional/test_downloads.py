@@ -24,10 +24,10 @@ from tests.support import s3_bucket
 from tests.support.faulty_proxy import (
     Fault,
     FaultyProxy,
-    Seen,
-    before,
+    ProxiedRequest,
     cut_at,
     damaged,
+    running_proxy,
     unavailable,
 )
 from tests.support.s3_bucket import Bucket
@@ -60,7 +60,7 @@ def server() -> Iterator[Bucket]:
 
 @pytest.fixture
 def proxy(server: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    with before(server.url) as proxy:
+    with running_proxy(server.url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         yield proxy
 
@@ -85,7 +85,7 @@ def fetch(manifest: Manifest, tmp_path: Path) -> Fetch:
     return fetch
 
 
-def ranges(requests: list[Seen]) -> list[str | None]:
+def ranges(requests: list[ProxiedRequest]) -> list[str | None]:
     return [request.range for request in requests]
 
 

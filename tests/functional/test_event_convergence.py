@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from buildhub.builds.recognise import recognise
 from tests.support.archive_files import File
 from tests.support.archive_tree import candidate_tree, nightly_tree, release_tree
+from tests.support.event_system import EventSystem
 from tests.support.locales import LOCALES
-from tests.support.piped import piped
+from tests.support.pipeline_records import pipeline_records
 from tests.support.s3_events import created, in_sqs
-from tests.support.world import World
 
 pytestmark = pytest.mark.functional
 
@@ -46,23 +46,23 @@ def history(tree: Tree, random: random.Random, repeats: int) -> Iterator[tuple[T
         yield {key: tree[key] for key in new}, told
 
 
-def live_through(world: World, steps: Iterator[tuple[Tree, list[str]]]) -> None:
+def live_through(system: EventSystem, steps: Iterator[tuple[Tree, list[str]]]) -> None:
     for new, told in steps:
-        world.archive.files.update(new)
-        account = world.service.handle(in_sqs(*map(created, told)))
+        system.archive.files.update(new)
+        account = system.service.handle(in_sqs(*map(created, told)))
         assert not account.failures
 
 
 @pytest.mark.parametrize("order", range(ORDERS))
-def test_a_whole_release_in_any_order(world: World, order: int) -> None:
+def test_a_whole_release_in_any_order(system: EventSystem, order: int) -> None:
     """900 builds: candidates and release, 5 platforms, 90 locales; metadata; some twice."""
     tree = release_tree(locales=LOCALES, builds=(1,), metadata=("json", "neighbours"))
     assert sum(recognise(key) is not None for key in tree) == 900
-    live_through(world, history(tree, random.Random(order), repeats=100))
-    assert world.archive.files.keys() == tree.keys()
-    records = world.records()
+    live_through(system, history(tree, random.Random(order), repeats=100))
+    assert system.archive.files.keys() == tree.keys()
+    records = system.records()
     assert len(records) == 900
-    assert records == piped(world.archive)
+    assert records == pipeline_records(system.archive)
 
 
 TWO = ("en-US", "fr")
@@ -96,14 +96,14 @@ TREES: dict[str, Callable[[], Tree]] = {
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(tree=st.sampled_from(sorted(TREES)), luck=st.randoms(use_true_random=False))
-def test_small_trees_in_any_order(world: World, tree: str, luck: random.Random) -> None:
+def test_small_trees_in_any_order(system: EventSystem, tree: str, luck: random.Random) -> None:
     """Also where listings lag behind."""
-    world.begin_anew()
+    system.reset()
     files = TREES[tree]()
     late = luck.sample(sorted(files), 4)
     for key in late:
-        world.archive.lag(key, luck.randint(1, 3))
-    live_through(world, history(files, luck, repeats=3))
+        system.archive.lag(key, luck.randint(1, 3))
+    live_through(system, history(files, luck, repeats=3))
     for key in late:
-        world.archive.lag(key, 0)
-    assert world.records() == piped(world.archive)
+        system.archive.lag(key, 0)
+    assert system.records() == pipeline_records(system.archive)

@@ -12,8 +12,8 @@ import requests
 from buildhub.errors import Fatal
 from buildhub.kinto import Client
 from buildhub.kinto.schema import definition, initialize
+from tests.support.kinto_server import Kinto
 from tests.support.records import make_record
-from tests.support.servers import Kinto
 
 pytestmark = pytest.mark.functional
 

@@ -220,16 +220,16 @@ def test_min_age_is_hours_and_0_turns_it_off(tool: Tool, hours: str, records: in
 @pytest.mark.parametrize(
     ("arguments", "environ", "sentence"),
     [
-        (["--since", "soon"], {}, "'soon' is neither a date"),
+        (["--since", "soon"], {}, "'soon' is not a valid date"),
         (["--product", "netscape"], {}, "'netscape' is not a known product"),
         ([], {"PRODUCTS": "firefox, netscape"}, "PRODUCTS: 'netscape' is not a known product"),
         ([], {"NB_RETRY_REQUEST": "-1"}, "NB_RETRY_REQUEST: -1 is less than 0"),
         (
             [],
             {"ARCHIVE_URL": "archive.mozilla.org"},
-            "ARCHIVE_URL: 'archive.mozilla.org' is no URL",
+            "ARCHIVE_URL: 'archive.mozilla.org' is not a valid URL",
         ),
-        (["--jobs", "many"], {}, "'many' is no whole number"),
+        (["--jobs", "many"], {}, "'many' is not a valid integer"),
         (["--nonsense"], {}, "No such option"),
     ],
 )
@@ -244,8 +244,8 @@ def test_a_wrong_option_or_variable_is_exit_2(
 
 def test_a_wrong_schema_is_one_sentence(tool: Tool) -> None:
     done = tool("--schema", "Bucket, Size", stdin=GOOD)
-    assert done.returncode in (1, 2)
-    assert "--schema: there is no column Key" in done.stderr.decode()
+    assert done.returncode == 2
+    assert "Invalid value for '--schema': there is no column Key" in done.stderr.decode()
 
 
 def test_a_failed_request_is_told_with_its_key_and_exit_1(tool: Tool) -> None:
@@ -256,8 +256,8 @@ def test_a_failed_request_is_told_with_its_key_and_exit_1(tool: Tool) -> None:
         assert done.returncode == 1
         assert urls(done.stdout) == [server.url + MAC]
         told = sentences(done.stderr)
-        assert f"{WINDOWS}: its metadata can't be fetched: {server.url}pub/firefox" in told[0]
-        assert "HTTP 503 (asked 2 times)" in told[0]
+        assert f"{WINDOWS}: its metadata cannot be fetched: {server.url}pub/firefox" in told[0]
+        assert "HTTP 503 (2 attempts)" in told[0]
         assert "1 failed" in told[1]
         # nothing wrong was remembered
         assert len(urls(tool(stdin=GOOD).stdout)) == 2
@@ -411,3 +411,31 @@ def test_killed_in_the_middle_it_starts_again_where_it_was(tool: Tool) -> None:
         # what the first run knew, no more than the requests under way excepted, was kept
         assert server.total <= 60 + 3 + 1
         assert server.total - asked < 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "sentence"),
+    [
+        (["--explain"], {}, "--explain needs one or more keys of the archive as arguments."),
+        ([], {"ARCHIVE_URL": "http://[::1"}, "ARCHIVE_URL: 'http://[::1' is not a valid URL"),
+        (["--archive-url", "http://a:secret@b/"], {}, "a user or password in the URL"),
+    ],
+)
+def test_what_cannot_be_used_is_a_usage_error(
+    tool: Tool, arguments: list[str], environ: dict[str, str], sentence: str
+) -> None:
+    done = tool(*arguments, stdin=GOOD, **environ)
+    assert done.returncode == 2
+    assert sentence in " ".join(done.stderr.decode().split())
+    assert b"secret" not in done.stderr
+
+
+def test_a_limit_before_the_year_1000_skips_nothing(tool: Tool) -> None:
+    done = tool(stdin=GOOD, MIN_AGE_LAST_MODIFIED_HOURS="9999999")
+    assert len(urls(done.stdout)) == 2
+
+
+def test_a_time_with_an_offset_is_compared_in_utc(tool: Tool) -> None:
+    """The file is of 12:00Z."""
+    assert len(urls(tool("--since", "2017-06-13T14:00+02:00", stdin=GOOD).stdout)) == 2
+    assert len(urls(tool("--since", "2017-06-13T14:00:01+02:00", stdin=GOOD).stdout)) == 0

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from tests.support.archive_tree import candidate_tree
+from tests.support.event_system import EventSystem
 from tests.support.lambda_runtime import HandlerError, LambdaRuntime
 from tests.support.s3_events import created, in_sqs
 from tests.support.sentry_server import running_sentry
-from tests.support.world import World
 
 pytestmark = pytest.mark.functional
 
@@ -32,38 +32,38 @@ ABSENT = EXE.replace("/fr/", "/xx/")
 TEST_MESSAGE = {"Service": "Amazon S3", "Event": "s3:TestEvent"}
 
 
-def variables(world: World, **more: str) -> dict[str, str]:
+def variables(system: EventSystem, **more: str) -> dict[str, str]:
     return {
-        "SERVER_URL": world.kinto.url,
-        "ARCHIVE_URL": world.archive.url,
+        "SERVER_URL": system.kinto.url,
+        "ARCHIVE_URL": system.archive.url,
         "AUTH": "user:correct-horse-battery",
         "NB_RETRY_REQUEST": "0",
         **more,
     }
 
 
-def function(world: World, tmp_path: Path, **more: str) -> LambdaRuntime:
+def function(system: EventSystem, tmp_path: Path, **more: str) -> LambdaRuntime:
     """The Lambda; its code is ours, what it needs is what is installed here."""
     packages = f"{ROOT}:{sysconfig.get_path('purelib')}"
-    environment = variables(world, PYTHONPATH=packages, **more)
+    environment = variables(system, PYTHONPATH=packages, **more)
     return LambdaRuntime("buildhub.lambda_s3_event.lambda_handler", tmp_path, environment)
 
 
 @pytest.fixture
-def container(world: World, tmp_path: Path) -> Iterator[LambdaRuntime]:
-    world.archive.files.update(candidate_tree(platforms=("win64",)))
-    with function(world, tmp_path) as container:
+def container(system: EventSystem, tmp_path: Path) -> Iterator[LambdaRuntime]:
+    system.archive.files.update(candidate_tree(platforms=("win64",)))
+    with function(system, tmp_path) as container:
         yield container
 
 
-def test_two_invocations_of_one_process(world: World, container: LambdaRuntime) -> None:
+def test_two_invocations_of_one_process(system: EventSystem, container: LambdaRuntime) -> None:
     """What is there when the second comes is seen, although the first saw that it was not."""
-    metadata = world.archive.files.pop(JSON)
+    metadata = system.archive.files.pop(JSON)
     assert container.invoke(created(EXE)) == {"handled": 1, "ignored": 0, "malformed": 0}
-    assert not world.records()
-    world.archive.files[JSON] = metadata
+    assert not system.records()
+    system.archive.files[JSON] = metadata
     assert container.invoke(created(JSON, "favicon.ico"))["ignored"] == 1
-    assert len(world.records()) == 3
+    assert len(system.records()) == 3
     assert container.cold_starts == 1
 
 
@@ -72,7 +72,7 @@ def test_a_test_message_is_acknowledged(container: LambdaRuntime) -> None:
 
 
 def test_each_record_is_a_line_of_the_log_and_no_secret_is(
-    world: World, container: LambdaRuntime
+    system: EventSystem, container: LambdaRuntime
 ) -> None:
     container.invoke(created(EXE))
     container.invoke(created(JSON, "favicon.ico"))
@@ -83,51 +83,55 @@ def test_each_record_is_a_line_of_the_log_and_no_secret_is(
         (EXE, "created"),
         (JSON, "2 created, 1 unchanged"),
         ("favicon.ico", "ignored, no build"),
-        (ABSENT, f"{world.archive.url}{ABSENT} is not there"),
+        (ABSENT, f"{system.archive.url}{ABSENT} is not there"),
     ):
         assert [line for line in lines if f"{key}: {done}" in line]
     assert len(lines) == 4
     assert "correct-horse" not in container.log
 
 
-def test_failures_are_raised_at_the_end_and_named(world: World, container: LambdaRuntime) -> None:
+def test_failures_are_raised_at_the_end_and_named(
+    system: EventSystem, container: LambdaRuntime
+) -> None:
     other = ABSENT.replace("/xx/", "/yy/")
     with pytest.raises(HandlerError) as error:
         container.invoke(created(ABSENT, EXE, other))
     assert ABSENT in error.value.message
     assert other in error.value.message
     assert EXE not in error.value.message
-    assert len(world.records()) == 1
+    assert len(system.records()) == 1
 
 
-def test_a_queue_is_told_which_messages_failed(world: World, container: LambdaRuntime) -> None:
+def test_a_queue_is_told_which_messages_failed(
+    system: EventSystem, container: LambdaRuntime
+) -> None:
     """A message with two records fails with one of them; what never gets better does not."""
     event = in_sqs(created(EXE), created(JSON, ABSENT), "no notification", TEST_MESSAGE)
     answer = container.invoke(event)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "message-1"}]}
-    assert len(world.records()) == 3
+    assert len(system.records()) == 3
     assert container.invoke(in_sqs(created(EXE))) == {"batchItemFailures": []}
 
 
-def test_it_ends_before_its_time_is_over(world: World, container: LambdaRuntime) -> None:
-    world.archive.fail(ABSENT, "hang")
+def test_it_ends_before_its_time_is_over(system: EventSystem, container: LambdaRuntime) -> None:
+    system.archive.fail(ABSENT, "hang")
     with pytest.raises(HandlerError, match="there was no time left"):
         container.invoke(created(ABSENT, EXE), seconds=4)
-    assert len(world.records()) == 1
+    assert len(system.records()) == 1
 
 
-def test_a_setting_that_can_not_be_used_is_named(world: World, tmp_path: Path) -> None:
-    with function(world, tmp_path, NB_PARALLEL_REQUESTS="many") as container:
+def test_a_setting_that_can_not_be_used_is_named(system: EventSystem, tmp_path: Path) -> None:
+    with function(system, tmp_path, NB_PARALLEL_REQUESTS="many") as container:
         with pytest.raises(HandlerError, match="NB_PARALLEL_REQUESTS"):
             container.invoke(created(EXE))
 
 
 @pytest.mark.parametrize("wrap", [created, lambda key: in_sqs(created(key))], ids=["S3", "SQS"])
 def test_failures_and_malformed_records_reach_sentry(
-    world: World, tmp_path: Path, wrap: Any
+    system: EventSystem, tmp_path: Path, wrap: Any
 ) -> None:
     with running_sentry() as sentry:
-        with function(world, tmp_path, SENTRY_DSN=sentry.dsn) as container:
+        with function(system, tmp_path, SENTRY_DSN=sentry.dsn) as container:
             container.invoke({"Records": [{"s3": {}}]})
             if wrap is created:
                 with pytest.raises(HandlerError):
@@ -143,10 +147,12 @@ def test_failures_and_malformed_records_reach_sentry(
 # The command
 
 
-def command(world: World, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+def command(
+    system: EventSystem, *arguments: str, **options: Any
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "buildhub.lambda_s3_event", *arguments],
-        env={"PATH": os.environ["PATH"], **variables(world)},
+        env={"PATH": os.environ["PATH"], **variables(system)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -155,29 +161,29 @@ def command(world: World, *arguments: str, **options: Any) -> subprocess.Complet
 
 
 @pytest.fixture
-def event_file(world: World, tmp_path: Path) -> Path:
-    world.archive.files.update(candidate_tree(platforms=("win64",)))
+def event_file(system: EventSystem, tmp_path: Path) -> Path:
+    system.archive.files.update(candidate_tree(platforms=("win64",)))
     path = tmp_path / "event.json"
     path.write_text(json.dumps(created(EXE, JSON)))
     return path
 
 
-def test_the_command_handles_a_file(world: World, event_file: Path) -> None:
-    done = command(world, str(event_file))
+def test_the_command_handles_a_file(system: EventSystem, event_file: Path) -> None:
+    done = command(system, str(event_file))
     assert (done.returncode, done.stdout) == (0, "")
     assert f"{EXE}: created" in done.stderr
-    assert len(world.records()) == 3
+    assert len(system.records()) == 3
 
 
-def test_the_command_handles_standard_input(world: World, event_file: Path) -> None:
+def test_the_command_handles_standard_input(system: EventSystem, event_file: Path) -> None:
     for arguments in ([], ["-"]):
         with event_file.open() as event:
-            assert command(world, *arguments, stdin=event).returncode == 0
-    assert len(world.records()) == 3
+            assert command(system, *arguments, stdin=event).returncode == 0
+    assert len(system.records()) == 3
 
 
-def test_options_go_before_variables(world: World, event_file: Path) -> None:
-    done = command(world, "-s", "http://127.0.0.1:9/v1", str(event_file))
+def test_options_go_before_variables(system: EventSystem, event_file: Path) -> None:
+    done = command(system, "-s", "http://127.0.0.1:9/v1", str(event_file))
     assert done.returncode == 1
     assert "127.0.0.1:9" in done.stderr
 
@@ -193,44 +199,44 @@ def test_options_go_before_variables(world: World, event_file: Path) -> None:
     ],
 )
 def test_the_status_says_how_it_went(
-    world: World, event_file: Path, content: str, status: int, sentence: str
+    system: EventSystem, event_file: Path, content: str, status: int, sentence: str
 ) -> None:
     event_file.write_text(content)
-    done = command(world, str(event_file))
+    done = command(system, str(event_file))
     assert done.returncode == status
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_errors_alone_if_asked(world: World, event_file: Path) -> None:
-    assert command(world, "-q", str(event_file)).stderr == ""
+def test_errors_alone_if_asked(system: EventSystem, event_file: Path) -> None:
+    assert command(system, "-q", str(event_file)).stderr == ""
     event_file.write_text(json.dumps(created(ABSENT)))
-    assert ABSENT in command(world, "-q", str(event_file)).stderr
+    assert ABSENT in command(system, "-q", str(event_file)).stderr
 
 
-def test_a_file_that_is_not_there(world: World) -> None:
-    done = command(world, "nowhere.json")
+def test_a_file_that_is_not_there(system: EventSystem) -> None:
+    done = command(system, "nowhere.json")
     assert (done.returncode, "Cannot read nowhere.json" in done.stderr) == (1, True)
 
 
-def test_a_terminal_gets_the_help(world: World) -> None:
+def test_a_terminal_gets_the_help(system: EventSystem) -> None:
     _, terminal = pty.openpty()
-    done = command(world, stdin=terminal)
+    done = command(system, stdin=terminal)
     os.close(terminal)
     assert done.returncode == 2
     assert "python -m buildhub.lambda_s3_event event.json" in done.stderr
 
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_it(world: World, event_file: Path, signum: int, status: int) -> None:
-    world.archive.fail(EXE, "hang")
+def test_a_signal_stops_it(system: EventSystem, event_file: Path, signum: int, status: int) -> None:
+    system.archive.fail(EXE, "hang")
     process = subprocess.Popen(
         [sys.executable, "-m", "buildhub.lambda_s3_event", str(event_file)],
-        env={"PATH": os.environ["PATH"], **variables(world)},
+        env={"PATH": os.environ["PATH"], **variables(system)},
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not world.archive.requests["HEAD", EXE]:
+    while not system.archive.requests["HEAD", EXE]:
         time.sleep(0.01)
     process.send_signal(signum)
     _, told = process.communicate(timeout=30)

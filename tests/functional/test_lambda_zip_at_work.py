@@ -11,8 +11,8 @@ import pytest
 from tests.sample import tree
 from tests.support import s3_bucket
 from tests.support.archive_server import ArchiveServer
+from tests.support.kinto_server import Kinto
 from tests.support.lambda_runtime import LambdaRuntime
-from tests.support.servers import Kinto
 
 pytestmark = [pytest.mark.functional, pytest.mark.slow]
 

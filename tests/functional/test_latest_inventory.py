@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import sysconfig
@@ -16,14 +18,21 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support import gate, s3_bucket
+from tests.support import s3_bucket, tcp_proxy
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import nightly_tree, release_tree
-from tests.support.faulty_proxy import Answer, FaultyProxy, before, cut_at, damaged, unavailable
+from tests.support.faulty_proxy import (
+    FaultyProxy,
+    ProxyResponse,
+    cut_at,
+    damaged,
+    running_proxy,
+    unavailable,
+)
+from tests.support.kinto_server import Kinto
 from tests.support.lambda_runtime import LambdaRuntime
 from tests.support.s3_bucket import Bucket
-from tests.support.servers import Kinto
 
 pytestmark = pytest.mark.functional
 
@@ -125,7 +134,7 @@ def run(_bucket: Bucket, kinto: Kinto, tmp_path: Path) -> Iterator[Run]:
     _bucket.add_inventory("firefox", TODAY, halves(FIREFOX))
     _bucket.add_inventory("archive", TODAY, halves(OTHERS))
     with (
-        before(_bucket.url) as s3,
+        running_proxy(_bucket.url) as s3,
         ArchiveServer(FIREFOX | OTHERS | LATER) as archive,
     ):
         yield Run(_bucket, s3, archive, kinto, tmp_path)
@@ -204,7 +213,7 @@ def test_an_inventory_that_fails_does_not_stop_the_other(
     "fault", [cut_at(100), damaged, unavailable], ids=["broken off", "damaged", "503"]
 )
 def test_a_download_that_fails_once_is_tried_again(
-    run: Run, fault: Callable[[Answer], Answer]
+    run: Run, fault: Callable[[ProxyResponse], ProxyResponse]
 ) -> None:
     run.s3.fault(".csv.gz", fault)
     done = run()
@@ -222,7 +231,7 @@ def test_a_run_leaves_another_alone(run: Run) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         done = run()
     assert done.returncode == 1
-    assert f"Another run is going (process 4711, lock {lock})" in done.stderr
+    assert f"Another run is in progress (process 4711, lock {lock})" in done.stderr
     assert "Traceback" not in done.stderr
     assert not run.s3.seen
     assert run().returncode == 0
@@ -230,7 +239,7 @@ def test_a_run_leaves_another_alone(run: Run) -> None:
 
 
 def test_a_run_that_was_killed_is_made_good_by_the_next(run: Run) -> None:
-    def held(answer: Answer) -> Answer:
+    def held(answer: ProxyResponse) -> ProxyResponse:
         run.s3.held_after = len(answer.body) // 2
         run.s3.flowing.clear()
         return answer
@@ -256,22 +265,22 @@ def test_a_run_that_was_killed_is_made_good_by_the_next(run: Run) -> None:
 
 
 def test_a_kinto_that_is_away_for_five_seconds_is_waited_for(run: Run) -> None:
-    def held(answer: Answer) -> Answer:
+    def held(answer: ProxyResponse) -> ProxyResponse:
         run.s3.held_after = len(answer.body) // 2
         run.s3.flowing.clear()
         return answer
 
     run.s3.fault(".csv.gz", lambda answer: answer, held)
-    with gate.before(run.kinto.url) as way:
-        run.environ |= {"SERVER_URL": way.url, "NB_RETRY_REQUEST": "5"}
+    with tcp_proxy.running_proxy(run.kinto.url) as proxy:
+        run.environ |= {"SERVER_URL": proxy.url, "NB_RETRY_REQUEST": "5"}
         with run.started() as process:
             assert run.s3.holding.wait(30)
-            way.shut()
+            proxy.disconnect()
             run.s3.flowing.set()
             time.sleep(5)
-            way.unshut()
+            proxy.reconnect()
             assert process.wait(timeout=60) == 0
-        assert way.turned_away > 1
+        assert proxy.rejected > 1
     assert run.has_all(FIREFOX, OTHERS)
 
 
@@ -323,3 +332,40 @@ def test_what_the_lambda_has_no_time_for_is_done_by_the_next(
     assert "remaining" not in answer
     assert run.has_all(FIREFOX, OTHERS)
     assert container.cold_starts == 1
+
+
+#: The Lambda with an invocation whose time is over at once.
+WITHOUT_TIME = """
+import json
+from buildhub.lambda_s3_inventory import lambda_handler
+class Context:
+    def get_remaining_time_in_millis(self):
+        return 0
+print(json.dumps(lambda_handler({}, Context())))
+"""
+
+
+def test_a_lambda_out_of_time_while_it_reads_the_server_returns_everything_as_remaining(
+    run: Run, container: LambdaRuntime
+) -> None:
+    """What it has read of the server is kept: a warm container goes on there."""
+    assert run().returncode == 0
+    for file in run.cache.glob("buildhub-kinto-*"):
+        file.unlink()
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TIME], env=run.environ, capture_output=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    everything = {"manifest": None, "files": None}
+    assert answer["remaining"] == [
+        {"inventory": "firefox", **everything},
+        {"inventory": "archive", **everything},
+    ]
+    (index,) = run.cache.glob("buildhub-kinto-*.sqlite3")
+    with contextlib.closing(sqlite3.connect(index)) as database:
+        ((known,),) = database.execute("SELECT count(*) FROM known")
+    assert known == len(builds(FIREFOX)) + len(builds(OTHERS))
+    answer = container.invoke(answer)
+    assert "remaining" not in answer
+    assert sum(one["unchanged"] for one in answer["inventories"]) == known

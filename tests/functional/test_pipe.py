@@ -15,7 +15,7 @@ import pytest
 
 from tests.sample import tree
 from tests.support.archive_server import ArchiveServer
-from tests.support.servers import Kinto
+from tests.support.kinto_server import Kinto
 
 BIN = Path(sys.executable).parent
 

@@ -9,7 +9,7 @@ import pytest
 from buildhub.errors import BadInput, Fatal, Unreachable
 from buildhub.inventory.s3 import BUCKET, PREFIX, Inventories, ObjectNotFound
 from tests.support import s3_bucket
-from tests.support.faulty_proxy import FaultyProxy, before, cut_at, unavailable
+from tests.support.faulty_proxy import FaultyProxy, cut_at, running_proxy, unavailable
 from tests.support.s3_bucket import Bucket
 
 pytestmark = pytest.mark.functional
@@ -31,7 +31,7 @@ def bucket(server: Bucket) -> Bucket:
 
 @pytest.fixture
 def proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    with before(bucket.url) as proxy:
+    with running_proxy(bucket.url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         yield proxy
 

@@ -21,7 +21,7 @@ import pytest
 
 from tests.sample import tree
 from tests.support.archive_server import ArchiveServer
-from tests.support.servers import free_port, running_kinto
+from tests.support.kinto_server import free_port, running_kinto
 
 pytestmark = [
     pytest.mark.functional,

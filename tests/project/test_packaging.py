@@ -18,7 +18,7 @@ from readme_renderer import rst
 import buildhub
 from tests.sample import tree
 from tests.support.archive_server import ArchiveServer
-from tests.support.servers import Kinto
+from tests.support.kinto_server import Kinto
 
 pytestmark = [pytest.mark.functional, pytest.mark.slow]
 

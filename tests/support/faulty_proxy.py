@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 _NOT_FORWARDED = {"connection", "transfer-encoding", "server", "date", "content-length"}
 
 
-class Answer(NamedTuple):
+class ProxyResponse(NamedTuple):
     """What the server behind said, and in the end what the client is told."""
 
     status: int
@@ -23,14 +23,14 @@ class Answer(NamedTuple):
     sent: int | None = None  #: bytes of the body after which the connection breaks
 
 
-class Seen(NamedTuple):
+class ProxiedRequest(NamedTuple):
     """A request that came in."""
 
     path: str
     range: str | None  #: the header of that name
 
 
-Fault = Callable[[Answer], Answer]
+Fault = Callable[[ProxyResponse], ProxyResponse]
 
 
 def cut_at(size: int) -> Fault:
@@ -38,13 +38,13 @@ def cut_at(size: int) -> Fault:
     return lambda answer: answer._replace(sent=size)
 
 
-def unavailable(answer: Answer) -> Answer:
+def unavailable(answer: ProxyResponse) -> ProxyResponse:
     """503, as S3 says it when it is busy."""
     body = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
-    return Answer(503, [("Content-Type", "application/xml")], body)
+    return ProxyResponse(503, [("Content-Type", "application/xml")], body)
 
 
-def damaged(answer: Answer) -> Answer:
+def damaged(answer: ProxyResponse) -> ProxyResponse:
     """One byte in the middle is another."""
     middle = len(answer.body) // 2
     wrong = bytes([answer.body[middle] ^ 1])
@@ -57,7 +57,7 @@ class FaultyProxy:
     def __init__(self, server_url: str) -> None:
         self.server = urlsplit(server_url).netloc
         self.url = ""
-        self.seen: list[Seen] = []
+        self.seen: list[ProxiedRequest] = []
         self._faults: list[tuple[str, Fault]] = []
         self._lock = threading.Lock()
         #: Clear, it holds answers back once their header and ``held_after`` bytes are sent.
@@ -71,14 +71,14 @@ class FaultyProxy:
         """The next requests to such a path suffer these, one each; the rest is well."""
         self._faults += [(part_of_path, fault) for fault in faults]
 
-    def fetched(self, part_of_path: str) -> list[Seen]:
+    def fetched(self, part_of_path: str) -> list[ProxiedRequest]:
         """The requests to such a path so far."""
         return [seen for seen in self.seen if part_of_path in seen.path]
 
-    def answer(self, path: str, headers: dict[str, str]) -> Answer:
+    def answer(self, path: str, headers: dict[str, str]) -> ProxyResponse:
         """Ask the server behind, and apply the fault that is due."""
         with self._lock:
-            self.seen.append(Seen(path, headers.get("Range")))
+            self.seen.append(ProxiedRequest(path, headers.get("Range")))
             due = next((f for f in self._faults if f[0] in path), None)
             if due:
                 self._faults.remove(due)
@@ -88,12 +88,12 @@ class FaultyProxy:
         with contextlib.closing(connection):
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
-            answer = Answer(response.status, response.getheaders(), response.read())
+            answer = ProxyResponse(response.status, response.getheaders(), response.read())
         return due[1](answer) if due else answer
 
 
 @contextlib.contextmanager
-def before(server_url: str) -> Iterator[FaultyProxy]:
+def running_proxy(server_url: str) -> Iterator[FaultyProxy]:
     """A proxy that runs before the server at ``server_url``."""
     proxy = FaultyProxy(server_url)
 
@@ -111,7 +111,7 @@ def before(server_url: str) -> Iterator[FaultyProxy]:
                 self._send_body(answer)
             self.close_connection = True
 
-        def _send_body(self, answer: Answer) -> None:
+        def _send_body(self, answer: ProxyResponse) -> None:
             body = answer.body[: answer.sent]
             if not proxy.flowing.is_set():
                 self.wfile.write(body[: proxy.held_after])

@@ -20,7 +20,7 @@ from buildhub.archive.responses import MAX_BODY
 from buildhub.errors import Fatal, Unreachable
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
-from tests.support.raw_server import RawServer, path_of, response, serving
+from tests.support.hostile_server import HostileServer, path_of, response, serving
 
 T = TypeVar("T")
 
@@ -35,7 +35,9 @@ def ask(
     return asyncio.run(asyncio.wait_for(run(), 60))
 
 
-def document(server: RawServer | ArchiveServer, key: str = "a", **options: float) -> bytes | None:
+def document(
+    server: HostileServer | ArchiveServer, key: str = "a", **options: float
+) -> bytes | None:
     return ask(server.url, lambda archive: archive.document(key), **options)  # type: ignore[arg-type]
 
 

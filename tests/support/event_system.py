@@ -1,4 +1,4 @@
-"""What the event Lambda lives in: an archive that grows, a Kinto, containers."""
+"""What the event Lambda works with: an archive that grows, a Kinto, Lambda containers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from buildhub.kinto import Client
 from buildhub.kinto.schema import initialize
 from buildhub.settings import Settings
 from tests.support.archive_server import ArchiveServer
-from tests.support.piped import Records, stored
+from tests.support.kinto_server import Kinto
+from tests.support.pipeline_records import Records, without_server_fields
 from tests.support.s3_events import created
-from tests.support.servers import Kinto
 
 
-class World:
+class EventSystem:
     """An archive that grows, a Kinto, and a container that handles events."""
 
     def __init__(self, archive: ArchiveServer, kinto: Kinto) -> None:
@@ -38,13 +38,13 @@ class World:
         return self.service.handle(created(*keys))
 
     def records(self) -> Records:
-        return stored(self.kinto.records())
+        return without_server_fields(self.kinto.records())
 
     def close(self) -> None:
         for service in self._services:
             service.__exit__(None, None, None)
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Nothing is in the archive, nothing on the server but its real schema."""
         self.archive.files.clear()
         self.kinto.flush()

@@ -1,4 +1,4 @@
-"""What ``inventory-to-records`` makes of a tree of archive files: what all else must end in."""
+"""The records that ``inventory-to-records`` makes of an archive: what events must end in."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.support.archive_server import ArchiveServer
 Records = dict[str, dict[str, Any]]
 
 
-def piped(archive: ArchiveServer) -> Records:
+def pipeline_records(archive: ArchiveServer) -> Records:
     """The data of each record, by its id."""
-    return asyncio.run(_piped(archive))
+    return asyncio.run(_pipeline_records(archive))
 
 
-async def _piped(server: ArchiveServer) -> Records:
+async def _pipeline_records(server: ArchiveServer) -> Records:
     entries = [
         InventoryRow(key, file.size, file.date) for key, file in sorted(server.files.items())
     ]
@@ -45,7 +45,7 @@ async def _piped(server: ArchiveServer) -> Records:
     return made
 
 
-def stored(records: Mapping[str, Mapping[str, Any]]) -> Records:
+def without_server_fields(records: Mapping[str, Mapping[str, Any]]) -> Records:
     """Records as they are on a server, without what the server adds."""
     return {
         name: {k: v for k, v in data.items() if k not in ("last_modified", "schema")}

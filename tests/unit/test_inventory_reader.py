@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildhub.errors import BadInput, Fatal
+from buildhub.errors import BadInput
 from buildhub.inventory.formats import InventoryRow, Schema
-from buildhub.inventory.reader import InventoryReader, schema_option
+from buildhub.inventory.reader import InventoryReader
 from buildhub.streams import blocks
 
 PATTERN = re.compile(rb"pub/[^\",\n]*\.(?:exe|dmg)")
@@ -161,8 +161,8 @@ def test_a_row_with_fewer_columns_than_the_schema_is_told() -> None:
 
 @pytest.mark.parametrize("text", ["", "Bucket, Key, Size", "Key; Size; LastModifiedDate"])
 def test_a_schema_without_what_is_needed_is_refused(text: str) -> None:
-    with pytest.raises(Fatal, match="--schema: there is no column"):
-        schema_option(text)
+    with pytest.raises(ValueError, match="there is no column"):
+        Schema.parse(text)
 
 
 def columns(number: int) -> bytes:
@@ -237,6 +237,11 @@ def test_the_first_row_with_the_usual_columns_decides_for_its_file() -> None:
 def test_utf_16_and_binary_data_are_refused(content: bytes) -> None:
     with pytest.raises(BadInput, match=r"a\.csv: this is UTF-16 or binary data; convert it"):
         read([content])
+
+
+def test_a_nul_in_a_later_row_is_a_bad_row_wherever_a_chunk_ends() -> None:
+    whole = b"rubbish\n\0" + ROW
+    assert read([whole])[2] == read([whole[:8], whole[8:]])[2]
 
 
 def test_a_byte_order_mark_of_utf_8_is_no_part_of_the_first_row() -> None:

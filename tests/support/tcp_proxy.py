@@ -1,4 +1,4 @@
-"""A gate before a server: while it is shut, every connection through it breaks."""
+"""A TCP proxy in front of a server that can be disconnected: then every connection breaks."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 
-class Gate:
-    """``url`` takes the place of the server's; ``shut()`` and ``unshut()`` do what they say."""
+class TcpProxy:
+    """``url`` replaces the server's; ``disconnect()`` and ``reconnect()`` take effect at once."""
 
     def __init__(self, server_url: str) -> None:
         self._server = urlsplit(server_url)
-        self._open = threading.Event()
-        self._open.set()
+        self._connected = threading.Event()
+        self._connected.set()
         self.url = ""
-        self.turned_away = 0  #: connections that came while it was shut
+        self.rejected = 0  #: connections that came while it was disconnected
 
-    def shut(self) -> None:
-        self._open.clear()
+    def disconnect(self) -> None:
+        self._connected.clear()
 
-    def unshut(self) -> None:
-        self._open.set()
+    def reconnect(self) -> None:
+        self._connected.set()
 
     def listen(self, port: int) -> None:
         self.url = self._server._replace(netloc=f"127.0.0.1:{port}").geturl()
 
     def pass_through(self, client: socket.socket) -> None:
-        """Carry bytes both ways until an end closes, or the gate."""
-        if not self._open.is_set():
-            self.turned_away += 1
+        """Forward bytes both ways until either end closes or the proxy is disconnected."""
+        if not self._connected.is_set():
+            self.rejected += 1
             return
         address = (self._server.hostname or "", self._server.port or 80)
         with socket.create_connection(address) as server:
             ways = {client: server, server: client}
-            while self._open.is_set():
+            while self._connected.is_set():
                 for source in select.select(list(ways), [], [], 0.05)[0]:
                     if not (data := source.recv(1 << 16)):
                         return
@@ -46,23 +46,23 @@ class Gate:
 
 
 @contextlib.contextmanager
-def before(server_url: str) -> Iterator[Gate]:
-    """A gate that stands open before the server at ``server_url``."""
-    gate = Gate(server_url)
+def running_proxy(server_url: str) -> Iterator[TcpProxy]:
+    """A proxy in front of the server at ``server_url``."""
+    proxy = TcpProxy(server_url)
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with contextlib.suppress(OSError):
-                gate.pass_through(self.request)
+                proxy.pass_through(self.request)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        gate.listen(server.server_address[1])
+        proxy.listen(server.server_address[1])
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield gate
+            yield proxy
         finally:
-            gate.shut()
+            proxy.disconnect()
             server.shutdown()
             thread.join()

@@ -1,0 +1,175 @@
+"""Fuzzing of everything that reads what others write: it answers or complains, never crashes.
+
+``pytest`` tries some examples of each target. ``make fuzz`` goes on for ``FUZZ_SECONDS`` with each,
+600 unless set; hypothesis keeps what it finds in ``.hypothesis`` and tries it first the next time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import pytest
+import responses
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from buildhub.archive.client import Archive, Listing
+from buildhub.archive.formats import FORMATS
+from buildhub.builds.explain import explain
+from buildhub.builds.recognise import Build, candidate_pattern, recognise
+from buildhub.errors import BadInput, BuildhubError
+from buildhub.events.messages import unwrap
+from buildhub.inventory.formats import Schema
+from buildhub.inventory.reader import InventoryReader
+from buildhub.kinto import Client
+from buildhub.kinto.batch import send
+from buildhub.streams import blocks
+from tests.fuzz.mutations import as_json, like, mutated
+from tests.sample.selection import table
+from tests.support.archive_metadata import Origin, candidate_metadata
+from tests.support.raw_server import RawServer
+from tests.support.s3_events import bridged, created, in_sns, in_sqs
+
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
+
+KEYS = [key.encode() for key, _ in table()][::7]
+ROWS = [
+    b'"b","%s","37219504","2017-07-13T23:37:23.000Z","ff391f7201575ab2ba518fce20d45596"\n'
+    % key.replace(b" ", b"+")
+    for key in KEYS[::50]
+]
+OTHER_INVENTORIES = [
+    b"name,size,timeCreated\npub/firefox/releases/55.0/SHA1SUMS,1,2017-07-13T23:37:23Z\n",
+    b"  12  2017-07-13T23:37:23Z  gs://b/pub/firefox/releases/55.0/mac/fr/Firefox 55.0.dmg\n",
+    b"2017-07-13 23:37:23  12 pub/firefox/releases/55.0/mac/fr/Firefox 55.0.dmg\n",
+]
+KEY = "pub/firefox/releases/55.0/mac/fr/Firefox 55.0.dmg"
+EVENTS = [
+    created(KEY), in_sns(created(KEY)), in_sqs(created(KEY), in_sns(created(KEY))), bridged(KEY)
+]  # fmt: skip
+LISTING = {
+    "prefixes": ["build1/", "fr/"],
+    "files": [{"name": "a.json", "size": "12K", "last_modified": "2017-03-07T12:07:51Z"}],
+}
+BATCH = {
+    "responses": [
+        {"status": 201, "headers": {"Retry-After": "0"}, "body": {"data": {"id": "a"}}},
+        {"status": 200, "headers": {}, "body": {"message": "no", "error": "x"}},
+    ]
+}
+
+
+def chunked(data: bytes, cuts: list[int]) -> Iterator[bytes]:
+    """``data`` in pieces that end at ``cuts``."""
+    positions = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    for start, end in pairwise(positions):
+        yield data[start:end]
+
+
+def read(data: bytes, cuts: list[int], schema: Schema | None) -> object:
+    """All that a reader makes of the data."""
+    reports: list[str] = []
+    reader = InventoryReader(candidate_pattern(), schema, reports.append)
+    try:
+        rows = [r for found in reader.entries(blocks(chunked(data, cuts)), "a") for r in found]
+    except BadInput as error:
+        return str(error)
+    assert reader.bad_rows == len(reports)
+    return rows, reader.rows, reports
+
+
+@given(
+    st.lists(mutated(ROWS), max_size=8).map(b"".join) | mutated(OTHER_INVENTORIES),
+    st.lists(st.integers(0, 1 << 20), max_size=6),
+    st.sampled_from([None, Schema.parse("Bucket, Key, Size, LastModifiedDate, ETag")]),
+)
+def inventory_rows(data: bytes, cuts: list[int], schema: Schema | None) -> None:
+    """Any chunking of any bytes gives the same rows, counts and reports."""
+    assert read(data, cuts, schema) == read(data, [], schema)
+
+
+@given(mutated(KEYS) | st.binary(max_size=60))
+def keys(data: bytes) -> None:
+    """A key is a build or not, and ``explain`` agrees; whatever is a build is found in a row."""
+    key = data.decode("utf-8", "replace")
+    build = recognise(key)
+    assert build is None or isinstance(build, Build)
+    assert explain(key).startswith("build:" if build else "no build:")
+    if build:
+        assert candidate_pattern().search(b'"b","' + key.replace(" ", "+").encode() + b'","1"')
+
+
+METADATA = [
+    file.body
+    for file in candidate_metadata(
+        "", Origin("firefox", "54.0", "win64", "20170608105825"), ["json", "buildhub"], date=""
+    ).values()
+]
+METADATA += [
+    b"20170608105825\nhttps://hg.mozilla.org/mozilla-central/rev/e832ed037a3c",
+    b"2007091104 e832ed037a3c",
+]
+
+
+@given(mutated(METADATA), st.sampled_from(sorted(FORMATS)))
+def metadata(data: bytes, ending: str) -> None:
+    """A metadata file is understood or not; what comes out fits into a record."""
+    found = FORMATS[ending](data, "firefox")
+    if found:
+        assert found.build["id"].isdecimal()
+        json.dumps([found.build, found.source, found.channel]).encode("utf-8")
+
+
+@given(st.one_of([like(event) for event in EVENTS]))
+def events(event: object) -> None:
+    """Any JSON is a list of messages."""
+    assert all(message.message is None or message.message for message in unwrap(event))
+
+
+@given(mutated([as_json(LISTING)]) | like(LISTING).map(as_json))
+def listings(body: bytes) -> None:
+    """A listing is read as far as it can be, or the archive is reported."""
+    asyncio.run(_list(body))
+
+
+async def _list(body: bytes) -> None:
+    async with Archive(SERVER.answering(body), retries=0, timeout=10) as archive:
+        with contextlib.suppress(BuildhubError):
+            listing = await archive.listing("pub/firefox/")
+            assert isinstance(listing, Listing)
+            assert all(isinstance(name, str) for name in listing.files)
+
+
+@given(mutated([as_json(BATCH)]) | like(BATCH).map(as_json), st.sampled_from([200, 400, 503]))
+def kinto_answers(body: bytes, status: int) -> None:
+    """Any answer to a batch is understood, or an error of ours."""
+    with responses.RequestsMock() as server:
+        server.add("POST", "http://kinto/v1/batch", body=body, status=status)
+        client = Client("http://kinto/v1", "user:pass", "b", "c", retries=0)
+        requests = [{"method": "PUT", "path": "/a"}, {"method": "PUT", "path": "/b"}]
+        with contextlib.suppress(BuildhubError):
+            assert len(send(client, requests)) == 2
+
+
+TARGETS: list[Callable[[], None]] = [
+    inventory_rows, keys, metadata, events, listings, kinto_answers
+]  # fmt: skip
+SERVER = RawServer()
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.__name__)
+def test_nothing_that_others_write_is_a_crash(target: Callable[[], None]) -> None:
+    checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+    examples = 2000 if SECONDS else 100
+    run = settings(max_examples=examples, deadline=None, suppress_health_check=checks)(target)
+    deadline = time.monotonic() + SECONDS
+    with SERVER:
+        run()
+        while time.monotonic() < deadline:
+            run()

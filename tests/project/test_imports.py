@@ -1,0 +1,116 @@
+"""Imports go one way, from what is started down to what knows nothing else; see architecture.rst.
+
+``TYPE_CHECKING`` imports count: a module that names another's type can't be read without it.
+"""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOP = "buildhub"
+
+BASE = {"", "errors", "locks", "logs", "retries", "sentry", "signals", "sqlite_store", "streams"}
+#: Each package and top-level module (``""`` is ``buildhub/__init__.py``), and which it may import.
+#: A new one needs an entry. Nobody may import commands or the Lambda handlers.
+MAY_IMPORT = {
+    **dict.fromkeys(BASE, BASE),
+    "builds": {"errors"},
+    "settings": BASE | {"builds"},
+    "inventory": BASE,
+    "archive": BASE | {"builds"},
+    "records": {"errors", "builds", "archive"},
+    "pipeline": BASE | {"inventory", "builds", "archive", "records"},
+    "kinto": BASE | {"records"},
+    "events": BASE | {"settings", "builds", "archive", "records", "kinto"},
+}
+MAY_IMPORT["wiring"] = set(MAY_IMPORT) - {"events"}
+MAY_IMPORT["load"] = MAY_IMPORT["wiring"] | {"wiring"}
+MAY_IMPORT["lambda_s3_event"] = BASE | {"settings", "events"}
+MAY_IMPORT["lambda_s3_inventory"] = BASE | {"settings", "load"}
+MAY_IMPORT["commands"] = set(MAY_IMPORT) - {"lambda_s3_event", "lambda_s3_inventory"}
+
+#: Imports that go against the order and are about to go. Must shrink: one that is gone fails.
+EXCEPTIONS = {
+    ("buildhub.kinto.client", "buildhub.settings"),
+    ("buildhub.archive.lookup", "buildhub.settings"),
+    ("buildhub.pipeline", "buildhub.settings"),
+    ("buildhub.lambda_s3_event", "buildhub.commands.s3_event_to_kinto"),
+    ("buildhub.settings", "click"),
+}
+
+#: Modules without input or output, and all that they may import beside each other.
+PURE = ("buildhub.builds", "buildhub.records", "buildhub.archive.formats")
+PURE += ("buildhub.archive.locations", "buildhub.errors")
+NO_IO = {
+    *("__future__", "collections", "collections.abc", "dataclasses", "datetime", "enum"),
+    *("functools", "hashlib", "itertools", "json", "math", "operator", "orjson", "re", "string"),
+    *("types", "typing", "urllib.parse", "zlib"),
+}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in (ROOT / TOP).rglob("*.py")}
+
+
+def imports(module: str) -> set[str]:
+    """Whatever a module imports anywhere in its code: our modules, and others by full name."""
+    path = MODULES[module]
+    package = module if path.stem == "__init__" else module.rpartition(".")[0]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            names = {f"{base}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else base for name in names}
+    return found
+
+
+GRAPH = {module: imports(module) for module in MODULES}
+
+
+def part(module: str) -> str:
+    """The package or top-level module below ``buildhub`` that a module of ours is in."""
+    return module.removeprefix(TOP).lstrip(".").partition(".")[0]
+
+
+def against_the_order(module: str, imported: str) -> bool:
+    if imported == "click":
+        return part(module) != "commands"
+    if imported not in MODULES or part(imported) == part(module):
+        return False
+    return part(imported) not in MAY_IMPORT[part(module)]
+
+
+def test_imports_follow_the_order_of_the_packages() -> None:
+    found = {(m, i) for m, names in GRAPH.items() for i in names if against_the_order(m, i)}
+    assert found - EXCEPTIONS == set()
+
+
+def test_no_exception_is_left_that_is_not_needed_any_more() -> None:
+    assert {(m, i) for m, i in EXCEPTIONS if i not in GRAPH[m]} == set()
+
+
+@pytest.mark.parametrize("module", [m for m in sorted(MODULES) if m.startswith(PURE)])
+def test_a_pure_module_imports_nothing_with_input_or_output(module: str) -> None:
+    others = {name for name in GRAPH[module] if not name.startswith(PURE)}
+    assert others - NO_IO == set()
+
+
+def test_no_import_cycle() -> None:
+    ours = {module: names & MODULES.keys() - {module} for module, names in GRAPH.items()}
+    try:
+        TopologicalSorter(ours).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))

@@ -1,0 +1,230 @@
+"""Every parser of a setting, where settings come from, and what is imported for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buildhub import settings
+from buildhub.errors import Fatal
+from buildhub.settings import PRODUCT_FOLDERS, VARIABLES, Settings
+
+NOT_UTF8 = os.fsdecode(b"p\xe4ss")
+
+
+def utc(*numbers: int) -> datetime:
+    return datetime(*numbers, tzinfo=UTC)  # type: ignore[misc, arg-type]
+
+
+VALID: list[tuple[str, str, Any]] = [
+    ("server_url", "http://localhost:8888/v1", "http://localhost:8888/v1"),
+    ("server_url", "https://kinto/", "https://kinto/v1"),
+    ("server_url", " https://kinto/v2/ ", "https://kinto/v2"),
+    ("server_url", "http://[::1]:8888", "http://[::1]:8888/v1"),
+    ("server_url", "https://user:pass@kinto/v1", "https://user:pass@kinto/v1"),
+    ("bucket", "build-hub", "build-hub"),
+    ("collection", "releases", "releases"),
+    ("auth", "user:pä€ss:word", "user:pä€ss:word"),
+    ("cache_folder", "/tmp/x", Path("/tmp/x")),
+    ("cache_folder", "~/x", Path.home() / "x"),
+    ("nb_retry_request", "0", 0),
+    ("nb_retry_request", " 3 ", 3),
+    ("batch_max_requests", "25", 25),
+    ("timeout_seconds", "300", 300),
+    ("initialize_server", "true", True),
+    ("initialize_server", " YES", True),
+    ("initialize_server", "1", True),
+    ("initialize_server", "on", True),
+    ("initialize_server", "False", False),
+    ("initialize_server", "no", False),
+    ("initialize_server", "0", False),
+    ("initialize_server", "off", False),
+    ("sentry_dsn", "https://k:s@sentry.io/1", "https://k:s@sentry.io/1"),
+    ("min_age_last_modified_hours", "0", 0.0),
+    ("min_age_last_modified_hours", "1.5", 1.5),
+    ("min_age_last_modified_hours", "9999999", 9_999_999.0),
+    ("since", "2026-11-01", utc(2026, 11, 1)),
+    ("since", " 2026-11-01T12:00 ", utc(2026, 11, 1, 12)),
+    ("since", "2026-11-01T12:00Z", utc(2026, 11, 1, 12)),
+    ("since", "2026-11-01T12:00+02:00", utc(2026, 11, 1, 10)),
+    ("since", "2026-11-01T23:30-01:00", utc(2026, 11, 2, 0, 30)),
+    ("since", "0001-01-01", utc(1, 1, 1)),
+    ("archive_url", "https://archive.mozilla.org", "https://archive.mozilla.org/"),
+    ("archive_url", "http://127.0.0.1:8000/mirror//", "http://127.0.0.1:8000/mirror/"),
+    ("nb_parallel_requests", "8", 8),
+    ("products", "Firefox, fennec thunderbird", ("firefox", "mobile", "thunderbird")),
+    ("products", "mobile fennec", ("mobile",)),
+    ("products", " , ", PRODUCT_FOLDERS),
+    ("inventories", "firefox,archive", ("firefox", "archive")),
+    ("csv_download_directory", "/var/tmp", Path("/var/tmp")),
+]
+
+INVALID: list[tuple[str, str, str]] = [
+    ("server_url", "ftp://kinto/", "'ftp://kinto/' is not a valid URL"),
+    ("server_url", "http://[::1", r"'http://\[::1' is not a valid URL"),
+    ("server_url", "http://", "'http://' is not a valid URL"),
+    ("server_url", "http://kinto:99999/", "is not a valid URL"),
+    ("server_url", "http://kin to/", "is not a valid URL"),
+    ("server_url", "ftp://user:secret@kinto/", r"'ftp://\*\*\*@kinto/' is not a valid URL"),
+    ("server_url", NOT_UTF8, "the value is not valid UTF-8"),
+    ("bucket", NOT_UTF8, "the value is not valid UTF-8"),
+    ("collection", NOT_UTF8, "the value is not valid UTF-8"),
+    ("auth", f"user:{NOT_UTF8}", "^the value is not valid UTF-8$"),
+    ("nb_retry_request", "-1", "-1 is less than 0"),
+    ("nb_retry_request", "many", "'many' is not a valid integer"),
+    ("nb_retry_request", "1.5", "'1.5' is not a valid integer"),
+    ("nb_retry_request", "1_0", "'1_0' is not a valid integer"),
+    ("nb_retry_request", "9" * 5000, "is not a valid integer"),
+    ("batch_max_requests", "0", "0 is less than 1"),
+    ("timeout_seconds", "0", "0 is less than 1"),
+    ("timeout_seconds", "9999999999", "9999999999 is too large"),
+    ("initialize_server", "maybe", "'maybe' is not a valid boolean"),
+    ("sentry_dsn", NOT_UTF8, "the value is not valid UTF-8"),
+    ("min_age_last_modified_hours", "-1", "'-1' is not a valid number of hours"),
+    ("min_age_last_modified_hours", "nan", "'nan' is not a valid number of hours"),
+    ("min_age_last_modified_hours", "inf", "'inf' is not a valid number of hours"),
+    ("min_age_last_modified_hours", "1e7", "'1e7' is not a valid number of hours"),
+    ("min_age_last_modified_hours", "two", "'two' is not a valid number of hours"),
+    ("since", "soon", "'soon' is not a valid date"),
+    ("since", "", "'' is not a valid date"),
+    ("since", "2026-13-01", "is not a valid date"),
+    ("since", "99999999999w", "'99999999999w' is before the year 1"),
+    ("since", "0001-01-01T00:00+02:00", "is before the year 1"),
+    ("archive_url", "archive.mozilla.org", "'archive.mozilla.org' is not a valid URL"),
+    ("archive_url", "https://user:secret@archive/", "a user or password in the URL is not allowed"),
+    ("archive_url", "https://token@archive/", "a user or password in the URL is not allowed"),
+    ("nb_parallel_requests", "0", "0 is less than 1"),
+    ("products", "firefox netscape", "'netscape' is not a known product: choose from firefox, "),
+    ("inventories", NOT_UTF8, "the value is not valid UTF-8"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "value"), VALID)
+def test_a_valid_value_is_parsed(name: str, text: str, value: Any) -> None:
+    assert VARIABLES[name].parse(text) == value
+
+
+@pytest.mark.parametrize(("name", "text", "sentence"), INVALID)
+def test_an_invalid_value_is_a_sentence_without_secrets(
+    name: str, text: str, sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence) as caught:
+        VARIABLES[name].parse(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_tables_have_each_setting() -> None:
+    folders = {"cache_folder", "csv_download_directory"}  # any text is a path
+    assert {name for name, _, _ in VALID} == set(VARIABLES)
+    assert {name for name, _, _ in INVALID} == set(VARIABLES) - folders
+
+
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [
+        ("90m", timedelta(minutes=90)),
+        ("36h", timedelta(hours=36)),
+        ("7 d", timedelta(days=7)),
+        ("2w", timedelta(weeks=2)),
+    ],
+)
+def test_an_age_is_counted_back_from_now(text: str, age: timedelta) -> None:
+    before = datetime.now(UTC)
+    moment = settings.since(text)
+    assert before <= moment + age <= datetime.now(UTC)
+
+
+NOW = utc(2026, 11, 24)
+
+
+@pytest.mark.parametrize(
+    ("environ", "oldest"),
+    [
+        ({}, None),
+        ({"SINCE": "2026-11-01"}, utc(2026, 11, 1)),
+        ({"MIN_AGE_LAST_MODIFIED_HOURS": "24"}, utc(2026, 11, 23)),
+        ({"SINCE": "2026-11-01", "MIN_AGE_LAST_MODIFIED_HOURS": "24"}, utc(2026, 11, 23)),
+        ({"SINCE": "2026-11-24", "MIN_AGE_LAST_MODIFIED_HOURS": "24"}, utc(2026, 11, 24)),
+    ],
+)
+def test_the_later_of_the_two_limits_applies(
+    environ: dict[str, str], oldest: datetime | None
+) -> None:
+    assert Settings.from_environment(environ).oldest(NOW) == oldest
+
+
+# Where values come from
+
+
+def test_given_before_environment_before_defaults_before_the_table() -> None:
+    def bucket(environ: dict[str, str], **more: Any) -> str:
+        return Settings.from_environment(environ, **more).bucket
+
+    everything = {"defaults": {"bucket": "default"}, "given": {"bucket": "given"}}
+    assert bucket({"BUCKET": "variable"}, **everything) == "given"
+    everything["given"] = {"bucket": None}  # type: ignore[dict-item]
+    assert bucket({"BUCKET": "variable"}, **everything) == "variable"
+    assert bucket({"BUCKET": ""}, **everything) == "default"
+    assert bucket({}) == "build-hub"
+
+
+def test_a_variable_that_is_not_valid_is_named() -> None:
+    with pytest.raises(Fatal, match=r"^NB_RETRY_REQUEST: 'x' is not a valid integer\.$"):
+        Settings.from_environment({"NB_RETRY_REQUEST": "x"})
+
+
+def test_a_secret_is_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "auth"
+    file.write_text("user:from file\n")
+    assert Settings.from_environment({"AUTH_FILE": str(file)}).auth == "user:from file"
+    both = {"AUTH_FILE": str(file), "AUTH": "user:variable"}
+    assert Settings.from_environment(both).auth == "user:variable"
+    assert Settings.from_environment({"AUTH_FILE": ""}).auth == "user:pass"
+
+
+def test_a_secret_is_not_shown() -> None:
+    secrets = {"AUTH": "user:hunter2", "SENTRY_DSN": "https://k:hunter2@sentry.io/1"}
+    assert "hunter2" not in repr(Settings.from_environment(secrets))
+
+
+@pytest.mark.parametrize("name", ["AUTH_FILE", "SENTRY_DSN_FILE"])
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda path: path.touch(), "is empty: write the "),
+        (lambda path: path.write_text(" \n"), "is empty: write the "),
+        (lambda path: path.write_bytes(b"user:p\xe4ss"), "is not valid UTF-8."),
+        (lambda path: None, "No such file or directory."),
+        (lambda path: path.mkdir(), "Is a directory."),
+    ],
+    ids=["empty", "blank", "not UTF-8", "missing", "folder"],
+)
+def test_a_file_without_a_secret_is_an_error_that_names_it(
+    tmp_path: Path, name: str, make: Callable[[Path], object], sentence: str
+) -> None:
+    path = tmp_path / "secret"
+    make(path)
+    with pytest.raises(Fatal) as caught:
+        Settings.from_environment({name: str(path)})
+    assert str(caught.value).startswith(f"{name}: ")
+    assert str(path) in str(caught.value)
+    assert sentence in str(caught.value)
+
+
+# What is imported
+
+
+def test_a_lambda_does_not_import_click() -> None:
+    code = (
+        "import sys, buildhub.lambda_s3_event, buildhub.lambda_s3_inventory;"
+        "sys.exit([name for name in ('click', 'rich') if name in sys.modules] or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
