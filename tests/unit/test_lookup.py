@@ -405,7 +405,7 @@ def test_a_damaged_cache_is_set_aside(
     file.write_bytes(b"this is no database, however you look at it" * 100)
     assert all(Run(server, tmp_path).find(*keys))
     assert "set aside" in caplog.text
-    assert list(tmp_path.glob("*.damaged"))
+    assert list(tmp_path.glob("*.damaged-*"))
 
 
 def test_an_archive_that_is_away_is_no_none(server: ArchiveServer, tmp_path: Path) -> None:
