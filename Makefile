@@ -8,6 +8,9 @@ CONSTRAINTS := requirements/lock.txt
 # The files of benchmarks/ that can be started.
 BENCHMARKS = $(shell grep -l __main__ benchmarks/*.py | sort | sed 's|/|.|; s|\.py$$||')
 
+# One process for each core; tests of one xdist_group share a process.
+PYTEST = $(BIN)/pytest --numprocesses=auto --dist=loadgroup
+
 # Of the Lambda zip: x86_64 or arm64, and the version of Python chosen in AWS.
 LAMBDA_ARCH ?= x86_64
 LAMBDA_PYTHON ?= 3.11
@@ -18,8 +21,8 @@ TARGET ?= runtime
 BUILDFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop test format lint types \
-	functional fuzz bench docs lock docker lambda.zip
+.PHONY: help install run stop test test-all format lint types \
+	functional fuzz bench docs pictures lock docker lambda.zip
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,14 +39,17 @@ install: $(INSTALLED)  ## Make .venv with buildhub and what developing it needs
 run: $(INSTALLED)  ## See it work: a real Kinto, a sample of the archive, the pipe between them
 	@$(BIN)/python -m tests.demo run
 
-stop: $(INSTALLED)  ## Stop the Kinto that `make run` has started
+stop: $(INSTALLED)  ## Stop the Kinto and the page that `make run` has started
 	@$(BIN)/python -m tests.demo stop
 
-test: lint types  ## Check everything: style, types, unit and functional tests with coverage
-	$(BIN)/pytest --cov=buildhub --cov-report=term:skip-covered
+test: lint types  ## Check style and types, run all tests but the slow ones: before each commit
+	$(PYTEST) -m "not slow"
+
+test-all: lint types  ## The same, and the slow tests that build packages, with coverage
+	$(PYTEST) --cov=buildhub --cov-report=term:skip-covered
 
 functional: $(INSTALLED)  ## Only the tests on real servers
-	$(BIN)/pytest tests/functional
+	$(PYTEST) tests/functional
 
 bench: $(INSTALLED)  ## Measure what the documentation claims of speed and memory (minutes)
 	@for one in $(BENCHMARKS); do echo "$$one"; $(BIN)/python -m $$one || exit 1; done
@@ -57,7 +63,7 @@ format: $(INSTALLED)  ## Format the code
 lint: $(INSTALLED)  ## Check style and formatting
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/hadolint --ignore DL3008 Dockerfile
-	$(BIN)/shellcheck .docker/*.sh
+	$(BIN)/shellcheck .docker/*.sh .ci/run
 
 types: $(INSTALLED)  ## Check the types
 	$(BIN)/mypy
@@ -65,6 +71,9 @@ types: $(INSTALLED)  ## Check the types
 docs: $(INSTALLED)  ## Build the documentation: docs/_build/html/index.html
 	$(BIN)/python -m docs.generate
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+
+pictures: $(INSTALLED)  ## Take the documentation's pictures of the lookup page
+	PICTURES=1 $(BIN)/pytest tests/functional/test_lookup_page.py -k pictures
 
 lock:  ## Write the newest versions that fit setup.py to the lock, to be tested then
 	rm -rf $(VENV)-lock

@@ -63,6 +63,7 @@ setup(
             "kinto-wizard>=6.0",
             "moto[server]>=5.0",
             "mypy",
+            "playwright",
             "pytest>=8",
             "pytest-cov",
             "pytest-socket",
@@ -79,9 +80,11 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            "archive-to-inventory = buildhub.commands.archive_to_inventory:main",
             "inventory-to-records = buildhub.commands.inventory_to_records:main",
             "to-kinto = buildhub.commands.to_kinto:main",
             "latest-inventory-to-kinto = buildhub.commands.latest_inventory_to_kinto:main",
+            "s3-event-to-kinto = buildhub.commands.s3_event_to_kinto:main",
         ]
     },
 )

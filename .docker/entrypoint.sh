@@ -10,12 +10,13 @@ Usage: docker run [-i] [-e VARIABLE=VALUE]... IMAGE COMMAND [OPTIONS]
   inventory-to-records       read S3 inventories (CSV), write records (one JSON object a line)
   to-kinto                   read records, store them on a Kinto server
   latest-inventory-to-kinto  fetch the newest inventories and store what is new
+  s3-event-to-kinto          handle S3 events (JSON): store the builds they are about
   lambda.zip                 write the zip file for AWS Lambda to standard output (dev image)
   test                       run all checks and tests (dev image)
   lint                       check style and types only (dev image)
   version                    print the version of buildhub
 
-Anything else is executed as it is. COMMAND --help tells more of the first three.
+Anything else is executed as it is. COMMAND --help tells more of the first four.
 END
 }
 

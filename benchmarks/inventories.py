@@ -9,14 +9,9 @@ from pathlib import Path
 
 from tests.support.archive_files import File
 from tests.support.archive_tree import PLATFORMS, archive_name, release_tree
+from tests.support.locales import LOCALES
 
 VERSIONS = [f"{major}.0{minor}" for major in range(30, 130) for minor in ("", "b3", ".1", "b7")]
-LOCALES = """
-    ach af an ar ast az be bg bn-BD br bs ca cak cs cy da de dsb el en-GB en-US en-ZA eo es-AR
-    es-CL es-ES es-MX et eu fa ff fi fr fy-NL ga-IE gd gl gn gu-IN he hi-IN hr hsb hu hy-AM id
-    is it ja ka kab kk km kn ko lij lt lv mai mk ml mr ms my nb-NO nl nn-NO or pa-IN pl pt-BR
-    pt-PT rm ro ru si sk sl son sq sr sv-SE ta te th tr uk ur uz vi xh zh-CN zh-TW
-""".split()  # noqa: SIM905  a list of ninety quoted words is no pleasure to read
 #: What lies beside the builds and is none, as often as it occurs in the archive.
 OTHERS = (
     "update/win64/{locale}/firefox-{version}.complete.mar",

@@ -1,11 +1,12 @@
-"""Events of the archive's bucket, as an AWS Lambda: the catalogue is right in seconds.
+"""Events of the archive's bucket, as an AWS Lambda: the catalogue is up to date in seconds.
 
-Entry point: ``buildhub.lambda_s3_event.lambda_handler``. To try it without AWS:
-``python -m buildhub.lambda_s3_event event.json``.
+Entry point: ``buildhub.lambda_s3_event.lambda_handler``. ``s3-event-to-kinto`` is the same as a
+command.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -14,53 +15,52 @@ from .events.messages import is_queue_event
 from .events.service import EventService
 from .settings import Settings
 
-#: What differs from a command's defaults: only /tmp can be written in a Lambda, and those who
-#: wait for one metadata file are many.
+#: What differs from a command's defaults: only /tmp can be written in a Lambda, and many builds
+#: depend on one metadata file.
 DEFAULTS = {"cache_folder": "/tmp", "nb_parallel_requests": "32"}
 
-_warm: EventService | None = None
+_warm = contextlib.ExitStack()
+_service: EventService | None = None
 
 
 def lambda_handler(event: Any, context: Any = None) -> dict[str, Any]:
     """Handle an event of S3, in any wrapping.
 
-    Of a queue's event the messages that failed are returned, as ``batchItemFailures``: SQS sends
-    them again. Otherwise :class:`BuildhubError` is raised if anything failed, after all records
-    were handled, with each key in it: Lambda sends the event again.
+    For the event of a queue it returns the messages that failed, as ``batchItemFailures``: SQS
+    sends them again. Otherwise, or if a record that failed has no ``messageId``, it raises a
+    :class:`BuildhubError` with each key that failed, after all records were handled: Lambda sends
+    the event again.
     """
     settings = Settings.from_environment(os.environ, defaults=DEFAULTS)
     logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=[settings.auth], in_lambda=True)
     with logs.unhandled_errors_logged():
-        left = context.get_remaining_time_in_millis() / 1000 if context is not None else None
-        result = _service(settings).handle(event, seconds_left=left)
-        if is_queue_event(event):
-            if result.problem:
-                logs.log_error(result.problem)
-            failures = [{"itemIdentifier": message} for message in result.failed_messages]
-            return {"batchItemFailures": failures}
-        if result.problem:
+        result = _warm_service(settings).handle(event, seconds_left=_seconds_left(context))
+        if result.problem is None:
+            return {"batchItemFailures": []} if is_queue_event(event) else result.as_dict()
+        if not is_queue_event(event) or None in result.failed_messages:
             raise result.problem
-        return result.as_dict()
+        logs.log_error(result.problem)
+        failed = dict.fromkeys(result.failed_messages)
+        return {"batchItemFailures": [{"itemIdentifier": message} for message in failed]}
 
 
-def _service(settings: Settings) -> EventService:
-    """The one of the invocation before, if its settings are these."""
-    global _warm
-    if _warm is None or _warm.settings != settings:
+def _seconds_left(context: Any) -> float | None:
+    """What the invocation has left; None if ``context`` does not know (tests, other runtimes)."""
+    remaining = getattr(context, "get_remaining_time_in_millis", None)
+    return remaining() / 1000 if remaining else None
+
+
+def _warm_service(settings: Settings) -> EventService:
+    """The service of the previous invocation, if its settings are these; otherwise a new one."""
+    global _service
+    if _service is None or _service.settings != settings:
         cool_down()
-        _warm = EventService(settings).__enter__()
-    return _warm
+        _service = _warm.enter_context(EventService(settings))
+    return _service
 
 
 def cool_down() -> None:
     """Close what is kept open between invocations."""
-    global _warm
-    if _warm is not None:
-        _warm.__exit__(None, None, None)
-        _warm = None
-
-
-if __name__ == "__main__":
-    from .commands.s3_event_to_kinto import main
-
-    main()
+    global _service
+    _service = None
+    _warm.close()

@@ -13,7 +13,7 @@ from typing import Any, NotRequired, TypedDict
 
 import orjson
 
-from .archive.formats import BuildData, Metadata, SourceData
+from .archive.formats import TOOLCHAIN, BuildData, Metadata, SourceData
 from .builds.recognise import Build
 
 
@@ -106,11 +106,57 @@ def invalid_field(record: Record) -> str | None:
     return None
 
 
-def digest(data: Mapping[str, Any]) -> bytes:
-    """16 bytes that are equal for records with the same content.
+#: Fields of ``build`` that one metadata file has and another of the same build lacks.
+_TOOLCHAIN = tuple(TOOLCHAIN)
+_DIGEST_SIZE = 16
+_TOOL_SIZE = 4
+_NO_TOOL = bytes(_TOOL_SIZE)
+_NO_TOOLS = _NO_TOOL * len(_TOOLCHAIN)
 
-    ``last_modified`` and ``schema`` are set by the server and ignored; so is the order of fields.
+
+def digest(data: Mapping[str, Any]) -> bytes:
+    """40 bytes for :func:`differs`: what a record says, then each field of its toolchain.
+
+    ``last_modified`` and ``schema`` are set by the server and ignored; so is the order of fields,
+    and ``download.date``, which depends on whom the archive's date was learned from.
     """
-    facts = {name: value for name, value in data.items() if name not in ("last_modified", "schema")}
+    facts = dict(data)
+    facts.pop("last_modified", None)
+    facts.pop("schema", None)
+    if isinstance(download := facts.get("download"), dict):
+        facts["download"] = download = download.copy()
+        download.pop("date", None)
+    tools = _NO_TOOLS
+    if isinstance(build := facts.get("build"), dict):
+        facts["build"] = build = build.copy()
+        tools = _tools_digest(*[str(build.pop(field, "")) for field in _TOOLCHAIN])
     packed = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
-    return hashlib.blake2b(packed, digest_size=16).digest()
+    return hashlib.blake2b(packed, digest_size=_DIGEST_SIZE).digest() + tools
+
+
+@functools.lru_cache(maxsize=4096)  # one toolchain for all locales of a platform
+def _tools_digest(*tools: str) -> bytes:
+    return b"".join(
+        hashlib.blake2b(tool.encode("utf-8", "replace"), digest_size=_TOOL_SIZE).digest()
+        if tool
+        else _NO_TOOL
+        for tool in tools
+    )
+
+
+def differs(stored: bytes | None, new: bytes) -> bool:
+    """Whether a record has to be stored over another, by the digests of both.
+
+    It need not be where only the date of the download differs, or where fields of the toolchain are
+    missing that were stored: a candidate's ``.json`` is deleted after a year, and the
+    ``buildhub.json`` that remains says less.
+    """
+    if stored == new:
+        return False
+    if not stored or stored[:_DIGEST_SIZE] != new[:_DIGEST_SIZE]:
+        return True
+    starts = range(_DIGEST_SIZE, len(new), _TOOL_SIZE)
+    tools = (
+        (stored[start : start + _TOOL_SIZE], new[start : start + _TOOL_SIZE]) for start in starts
+    )
+    return any(tool not in (_NO_TOOL, known) for known, tool in tools)

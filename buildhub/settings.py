@@ -137,6 +137,12 @@ def archive_url(value: str) -> str:
     return address.rstrip("/") + "/"
 
 
+def storage_host(value: str) -> str:
+    """The URL of the storage service; Google's tools accept it without ``http://`` too."""
+    address = value.strip().rstrip("/")
+    return url(address if "://" in address else f"http://{address}")
+
+
 def server_url(value: str) -> str:
     """The URL of Kinto with its version: ``http://localhost:8888/v1``.
 
@@ -240,6 +246,14 @@ VARIABLES: dict[str, Variable] = {
             "The URL of the archive.",
         ),
         Variable(
+            "archive_bucket", text, "text", "moz-fx-productdelivery-pr-38b5-productdelivery",
+            "The archive's own bucket in Google Cloud Storage.",
+        ),
+        Variable(
+            "storage_emulator_host", storage_host, "URL", "https://storage.googleapis.com",
+            "Where Google Cloud Storage is, with or without http://.",
+        ),
+        Variable(
             "nb_parallel_requests", at_least(1), "number", "8",
             "Maximum number of simultaneous requests to the archive.", flags=("-j", "--jobs"),
         ),
@@ -280,6 +294,8 @@ class Settings:
     min_age_last_modified_hours: float
     since: datetime | None
     archive_url: str
+    archive_bucket: str
+    storage_emulator_host: str
     nb_parallel_requests: int
     products: tuple[str, ...]
     inventories: tuple[str, ...]

@@ -7,10 +7,12 @@ file *and* for the signal.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import os
 import select
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -175,6 +177,52 @@ def blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
         rest = [piece[end:]] if end < len(piece) else []
     if rest:
         yield b"".join(rest)
+
+
+async def write_lines(data: bytes, written: Callable[[bytes], None]) -> None:
+    """Write whole lines to standard output; the event loop goes on while the reader is busy.
+
+    ``written`` is called with each piece, whole lines as well, once it has been written. To a
+    pipe a piece is written whole or not at all: if this is cancelled, the output ends with a
+    line. Raises BrokenPipeError when the reader has gone.
+    """
+    fd = sys.stdout.fileno()
+    if not _may_be_full(fd):
+        write(data)
+        written(data)
+        return
+    for piece in _pieces(data, select.PIPE_BUF):
+        await _writable(fd)
+        os.write(fd, piece)
+        written(piece)
+
+
+def _pieces(lines: bytes, size: int) -> Iterator[bytes]:
+    """The lines in pieces of at most ``size`` bytes, but at least a line each."""
+    start = 0
+    while start < len(lines):
+        end = lines.rfind(b"\n", start, start + size) + 1 or lines.find(b"\n", start) + 1
+        yield lines[start : end or len(lines)]
+        start = end or len(lines)
+
+
+def _may_be_full(fd: int) -> bool:
+    """Whether writing may have to wait: pipes and sockets, not files."""
+    mode = os.fstat(fd).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+async def _writable(fd: int) -> None:
+    """Until there is room for ``PIPE_BUF`` bytes, or nobody reads any more."""
+    if select.select([], [fd], [], 0)[1]:
+        return
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.add_writer(fd, ready.cancel)
+    try:
+        await asyncio.wait([ready])
+    finally:
+        loop.remove_writer(fd)
 
 
 def write(data: bytes) -> None:

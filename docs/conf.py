@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -35,3 +38,14 @@ html_theme_options = {
 html_show_copyright = False
 # Fonts and scripts come from the pages' own server: they can be read without the internet.
 html_copy_source = False
+
+
+def publish_lookup_page(app: Sphinx, error: Exception | None) -> None:
+    """Copy the page that looks builds up: html_extra_path would put it in place of the index."""
+    if not error and app.builder.format == "html":
+        shutil.copytree(ROOT / "docs" / "lookup", Path(app.outdir) / "lookup", dirs_exist_ok=True)
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("build-finished", publish_lookup_page)

@@ -22,17 +22,23 @@ from docs import drawing
 DOCS = Path(__file__).parent
 GENERATED = DOCS / "generated"
 
-COMMANDS = ("inventory-to-records", "to-kinto", "latest-inventory-to-kinto")
+COMMANDS = (
+    "archive-to-inventory",
+    "inventory-to-records",
+    "to-kinto",
+    "latest-inventory-to-kinto",
+    "s3-event-to-kinto",
+)
 
-#: The event Lambda on the command line. It isn't installed as a command: it's for trials.
-EVENT_LAMBDA = "python -m buildhub.lambda_s3_event"
+#: The commands that do the same as the Lambdas, with the same settings.
+INVENTORY_COMMAND, EVENT_COMMAND = "latest-inventory-to-kinto", "s3-event-to-kinto"
 
 LAMBDAS = {"inventory Lambda": lambda_s3_inventory, "event Lambda": lambda_s3_event}
 
 
 def command(name: str) -> click.Command:
     """The click command behind a command's name."""
-    module = "s3_event_to_kinto" if name == EVENT_LAMBDA else name.replace("-", "_")
+    module = name.replace("-", "_")
     found: click.Command = import_module(f"buildhub.commands.{module}").main
     return found
 
@@ -46,11 +52,6 @@ def help_text(name: str) -> str:
         return main.get_help(context) + "\n"
 
 
-def page(name: str) -> str:
-    """The name of a command's page, and of the file with its help."""
-    return name.rpartition(".")[2]
-
-
 def heeds(name: str, variable: Variable) -> bool:
     """Whether a command heeds a variable, in other words has an option for it."""
     return variable.name in {param.name for param in command(name).params}
@@ -59,11 +60,10 @@ def heeds(name: str, variable: Variable) -> bool:
 def users(variable: Variable) -> list[str]:
     """Who heeds a variable: commands, as references, and the Lambdas."""
     found = [f":doc:`/commands/{name}`" for name in COMMANDS if heeds(name, variable)]
-    # The inventory Lambda is the run of the last command.
-    if heeds(COMMANDS[-1], variable):
+    if heeds(INVENTORY_COMMAND, variable):
         found.append("inventory Lambda")
-    if heeds(EVENT_LAMBDA, variable):
-        found.append(f":doc:`event Lambda </commands/{page(EVENT_LAMBDA)}>`")
+    if heeds(EVENT_COMMAND, variable):
+        found.append(":doc:`event Lambda </commands/lambda_s3_event>`")
     return found
 
 
@@ -156,8 +156,7 @@ def output(*arguments: str) -> str:
 
 def everything() -> dict[Path, str]:
     """Each file that is generated, and its content of today."""
-    programs = (*COMMANDS, EVENT_LAMBDA)
-    files = {GENERATED / f"{page(name)}.txt": help_text(name) for name in programs}
+    files = {GENERATED / f"{name}.txt": help_text(name) for name in COMMANDS}
     files[GENERATED / "variables.rst"] = variables()
     files[GENERATED / "fields.rst"] = fields_table()
     files[GENERATED / "container.txt"] = output(".docker/entrypoint.sh", "help")

@@ -142,7 +142,7 @@ def _entry(row: tuple[Any, Any, Any]) -> CacheEntry | None:
 
 
 def _metadata(parts: list[Any]) -> Metadata | NotCached:
-    build, source = parts[:2] if len(parts) == 3 else (None, None)
+    build, source = parts[:2] if len(parts) in (3, 4) else (None, None)
     if isinstance(build, dict) and isinstance(source, dict) and "id" in build:
         return Metadata(*parts)
     return NOT_CACHED
@@ -151,11 +151,11 @@ def _metadata(parts: list[Any]) -> Metadata | NotCached:
 class CachedAnswers:
     """What the cache says about builds, as long as it is valid.
 
-    Metadata that was found never changes. That there is none is valid for an hour while the
-    build is younger than a week, for 30 days otherwise; with ``keep_absent`` false (Lambdas),
-    only during the same run. The highest build of a version is valid during the same run, and
-    for good once the newest file of the version is 90 days old. ``clock`` gives seconds since
-    the epoch.
+    Metadata that was found never changes, unless it is provisional. That there is none, or only
+    such, is valid for an hour while the build is younger than a week, for 30 days otherwise;
+    with ``keep_absent`` false (Lambdas), only during the same run. The highest build of a version
+    is valid during the same run, and for good once the newest file of the version is 90 days old.
+    ``clock`` gives seconds since the epoch.
     """
 
     def __init__(
@@ -176,9 +176,11 @@ class CachedAnswers:
         entry = self._valid(address)
         if entry is None:
             return NOT_CACHED
-        if entry.value is None:
-            return None if self._still_absent(entry, date) else NOT_CACHED
-        return entry.value if isinstance(entry.value, Metadata) else NOT_CACHED
+        value = entry.value
+        if not (value is None or isinstance(value, Metadata)):
+            return NOT_CACHED
+        expires = value is None or value.provisional
+        return NOT_CACHED if expires and not self._still_absent(entry, date) else value
 
     def put_metadata(self, address: str, metadata: Metadata | None, date: str) -> None:
         """Keep what was found for a build of that date, or that there is none."""

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, NotRequired, TypedDict, TypeGuard, cast
 
+from ..builds.products import PRODUCTS
+
 #: ``build`` of a record. Written as a call because ``as`` is a keyword.
 BuildData = TypedDict(
     "BuildData",
@@ -46,22 +48,24 @@ class Metadata(NamedTuple):
     build: BuildData
     source: SourceData
     channel: str | None  #: the update channel, where the metadata contains it
+    #: Whether it is a last resort, which a file that may appear later replaces.
+    provisional: bool = False
 
 
-#: Field of a record's ``build`` → its name in a ``.json`` of the archive.
+#: Field of a record's ``build`` → its names in a ``.json`` of the archive, the preferred first.
+#: Since about 2024 there is no ``host_alias`` and no ``target_alias``.
 TOOLCHAIN = {
-    "as": "as",
-    "cc": "cc",
-    "cxx": "cxx",
-    "ld": "ld",
-    "host": "host_alias",
-    "target": "target_alias",
+    "as": ("as",),
+    "cc": ("cc",),
+    "cxx": ("cxx",),
+    "ld": ("ld",),
+    "host": ("host_alias", "host"),
+    "target": ("target_alias", "target"),
 }
 
 _BUILD_ID = re.compile(r"(?:[0-9]{8}|[0-9]{10}|[0-9]{12}|[0-9]{14})")
 _REPOSITORY_PREFIX = "MOZ_SOURCE_REPO="
 _MERCURIAL = "hg.mozilla.org/"
-_MOZILLA_CENTRAL = "https://hg.mozilla.org/mozilla-central"
 
 _TEXT_WITH_URL = re.compile(
     r"\s*(?P<build_id>\d+)\s+(?P<repository>https?://\S+?)/rev/(?P<revision>[0-9a-f]+)\b"
@@ -92,7 +96,10 @@ def from_json(content: bytes, product: str) -> Metadata | None:
         repository=facts.get("moz_source_repo"),
         revision=facts.get("moz_source_stamp"),
         channel=facts.get("moz_update_channel"),
-        toolchain={field: facts.get(name) for field, name in TOOLCHAIN.items()},
+        toolchain={
+            field: next(filter(_is_text, map(facts.get, names)), None)
+            for field, names in TOOLCHAIN.items()
+        },
     )
 
 
@@ -117,7 +124,7 @@ def from_text(content: bytes, product: str) -> Metadata | None:
     """The ``.txt`` of a very old nightly.
 
     ``<build id>\\n<repository>/rev/<revision>``, or ``<build id> <revision>``, a revision of
-    mozilla-central. Files from the time of CVS contain nothing but a build id.
+    ``old_repository`` of the product. Files from the time of CVS contain nothing but a build id.
     """
     text = content.decode("utf-8", "replace")
     if found := _TEXT_WITH_URL.match(text):
@@ -131,10 +138,21 @@ def from_text(content: bytes, product: str) -> Metadata | None:
         return _metadata(
             product,
             build_id=found["build_id"],
-            repository=_MOZILLA_CENTRAL if found["revision"] else None,
+            repository=PRODUCTS[product].old_repository if found["revision"] else None,
             revision=found["revision"],
         )
     return None
+
+
+def from_info_text(content: bytes, product: str) -> Metadata | None:
+    """``<platform>_info.txt`` in a candidate's build folder: ``buildID=20100115144158``.
+
+    The last resort: it contains nothing but the build id.
+    """
+    first_line, _, _ = content.decode("utf-8", "replace").partition("\n")
+    name, _, build_id = first_line.strip().partition("=")
+    found = _metadata(product, build_id=build_id) if name == "buildID" else None
+    return found and found._replace(provisional=True)
 
 
 #: Ending of a metadata file → its parser, the most trusted first.

@@ -18,6 +18,14 @@ BUILDHUB_JSON = "buildhub.json"
 _REPACK = re.compile(r"-(?:EME-free|sha1)$", re.IGNORECASE)
 _EXTENSION = re.compile(r"(?:\.installer)?\.(?:tar\.\w+|\w+)$", re.IGNORECASE)
 _FILE_VERSION = re.compile(r"[a-z]+(?:[ -]setup)?[ -](?P<version>\d[\w.]*)", re.IGNORECASE)
+#: Platform → names of its ``_info.txt`` where these are not simply called like it.
+_INFO_NAMES = {
+    "linux-i686": ("linux32", "linux"),
+    "linux-x86_64": ("linux64",),
+    "linux-aarch64": ("linux64_aarch64",),
+    "mac": ("macosx64", "macosx"),
+    "mac64": ("macosx64",),
+}
 _BUILD_FOLDER = re.compile(r"build(?P<number>[0-9]+)")
 _VERSIONS_FOLDER = re.compile(r"(?P<product>pub/[^/]+)/releases/(?P<version>[^/]+)")
 
@@ -46,6 +54,17 @@ class CandidateLocation(NamedTuple):
     def number(self) -> int:
         """The number of the build folder."""
         return build_number(self.folder.split("/")[4]) or 0
+
+    @property
+    def info_files(self) -> list[str]:
+        """Keys of the last resort, the most trusted first: ``…/build3/win32_info.txt``.
+
+        A funnelcake, which has a folder of its own in the build folder, has none.
+        """
+        build_folder, _, platform = self.folder.removesuffix("/en-US/").rpartition("/")
+        if build_number(build_folder.rpartition("/")[2]) is None:
+            return []
+        return [f"{build_folder}/{name}_info.txt" for name in info_names(platform)]
 
     def metadata_names(self, names: list[str]) -> list[str]:
         """Those of ``names`` that are the metadata of this build, the most trusted first.
@@ -170,6 +189,15 @@ def _file_platform(build: Build, name: str) -> str:
 def plain_platform(platform: str) -> str:
     """``win32`` of ``win32-EME-free``: repacks use the metadata of their plain platform."""
     return _REPACK.sub("", platform)
+
+
+def info_names(platform: str) -> tuple[str, ...]:
+    """How the ``_info.txt`` of a platform may be called, without that: ``win64_aarch64``.
+
+    The most trusted first: where there are several for one platform, that with more bits.
+    """
+    names = (platform.replace("-", "_"), platform)
+    return _INFO_NAMES.get(platform, tuple(dict.fromkeys(names)))
 
 
 def build_number(folder: str) -> int | None:

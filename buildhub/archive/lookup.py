@@ -18,7 +18,7 @@ from typing import Protocol
 from .cache import CachedAnswers, LookupCache, NotCached
 from .client import InvalidContent, Listing, Unreadable
 from .consistency import contradiction, is_json_object
-from .formats import FORMATS, Metadata, from_buildhub_json, from_json
+from .formats import FORMATS, Metadata, from_buildhub_json, from_info_text, from_json
 from .locations import (
     BUILDHUB_JSON,
     CandidateLocation,
@@ -95,6 +95,15 @@ class MetadataReader:
                 return found
         if listing and not listing.complete:
             raise Unreadable(f"{location.folder}: the listing has entries without a name.")
+        return None if attempt.present else await self._read_info(attempt, location)
+
+    @staticmethod
+    async def _read_info(attempt: _Attempt, location: CandidateLocation) -> Metadata | None:
+        """The last resort, if all other metadata is absent."""
+        for key in location.info_files:
+            found = await attempt.read(key, from_info_text)
+            if found or attempt.present:
+                return found and _numbered(found, location)
         return None
 
     @staticmethod
@@ -103,7 +112,7 @@ class MetadataReader:
     ) -> Metadata | None:
         parse = from_buildhub_json if name == BUILDHUB_JSON else from_json
         found = await attempt.read(location.folder + name, parse)
-        return found and found._replace(build={**found.build, "number": location.number})
+        return found and _numbered(found, location)
 
 
 class _Attempt:
@@ -113,6 +122,7 @@ class _Attempt:
         self._archive = archive
         self._location = location
         self.unreadable: Unreadable | None = None
+        self.present = False  #: whether a file was not absent
 
     async def read(self, key: str, parse: _Parse) -> Metadata | None:
         """The metadata in a file; None if it is absent, unreadable, or says nothing of use."""
@@ -127,15 +137,15 @@ class _Attempt:
             content = await self._archive.document(key, check)
             if content is not None:
                 check(content)  # it may have been fetched for another purpose
-        except InvalidContent as error:
-            self.unreadable = self.unreadable or Unreadable(f"{key}: {error}.")
-            return None
-        except Unreadable as error:
-            self.unreadable = self.unreadable or error
-            logger.warning("%s", error)
+        except (InvalidContent, Unreadable) as error:
+            problem = error if isinstance(error, Unreadable) else Unreadable(f"{key}: {error}.")
+            self.unreadable = self.unreadable or problem
+            self.present = True
+            logger.warning("%s", problem)
             return None
         if content is None:
             return None
+        self.present = True
         found = parse(content, self._location.product)
         if not found:
             logger.warning("%s has no usable build id: it is ignored.", key)
@@ -244,6 +254,10 @@ class MetadataLookup:
         if listing and not listing.complete:
             raise Unreadable(f"{candidates}: the listing has entries without a name.")
         return self._answers.put_highest_build(candidates, highest, date)
+
+
+def _numbered(found: Metadata, location: CandidateLocation) -> Metadata:
+    return found._replace(build={**found.build, "number": location.number})
 
 
 def _address(location: NightlyLocation | CandidateLocation) -> str:

@@ -68,6 +68,10 @@ _RULES = (
         r"(?i)\.(?P<kind>msi|msix|pkg|deb|rpm|aab|appx|snap|flatpak)\Z",
         "a package of another kind (.{kind}): the .exe, .dmg, .apk or .tar beside it is the build",
     ),
+    (
+        r"-l10n/[^/]+\.(?i:en-US)\.[^/]+\Z",
+        "an en-US file in a -l10n folder is a copy: the build is in the folder without -l10n",
+    ),
     # Folders that are not read.
     (
         rf"/nightly/\d{{4}}/\d\d/\d{{4}}(?:-\d\d)+-(?!(?:{_TREES})(?:[/-]))"

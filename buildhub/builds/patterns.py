@@ -28,10 +28,13 @@ SYSTEMS = {
 #: Platforms as the archive spells them. A closed list: ``win64-asan-reporter`` must not match.
 PLATFORM = r"""(?:
       (?: linux (?: -i686 | -x86_64 | -aarch64 | -arm | -gnueabi-arm )?
-        | mac (?: 64 | -ppc | osx (?: -i686 | -x86_64 )? )?
+        | mac (?: 64 | -ppc | -shark | osx (?: -i686 | -x86_64 )? )?
         | win (?: 32 | 64 (?: -aarch64 | -x86_64 )? ) (?: -sha1 )?
       ) (?: -EME-free )?
-    | android (?: -api-\d++ | -aarch64 | -arm (?: v\d )? | -i386 | -x86 (?: _64 )? )?
+    | win32-EUballot (?: -rc2 )?
+    | win32-funnelcake\d++
+    | android (?: -api-\d++ | -aarch64 | -arm (?: v\d )? (?: -armv6 )? | -armv6 | -xul | -r7
+        | -i386 | -x86 (?: _64 )? )?
     | eabi-arm
     | maemo \d? (?: -gtk | -qt )?
 )"""
@@ -85,8 +88,8 @@ SECTIONS = {
     "nightly": r"\d\d\d\d/\d\d/\d",
 }
 
-#: Trees whose nightlies are catalogued.
-TREES = ("mozilla-central", "comm-central")
+#: Trees whose nightlies are catalogued (comm-central-trunk is one of 2009 and 2010).
+TREES = ("mozilla-central", "comm-central", "comm-central-trunk")
 
 # 56.0.1-funnelcake131, 10.0-real, 38.0.5b1-2, 3.6.3plugin1. What came before 1.0 is not
 # catalogued, nor is the folder of the first candidate of 1.0.
@@ -95,10 +98,14 @@ _PLACE = r"(?P<platform> [\w-]++ ) / (?P<locale> [\w-]++ ) / {file}"
 _CANDIDATE = rf"(?P<version> {_NUMBERS} [\w-]*? )-candidates / build(?P<number> [1-9]\d{{0,3}} ) /"
 
 # Nightlies before August 2011 have a shorter date: 2010-07-04-05-mozilla-central.
+_DATE = r"\d{4} (?: -\d\d ){3} (?: -\d\d-\d\d )?"
 _DATED = rf"""
     \d{{4}} / \d\d /
-    (?P<folder> \d{{4}} (?: -\d\d ){{3}} (?: -\d\d-\d\d )? - (?: {"|".join(TREES)} )
+    (?P<folder> (?: {_DATE} - (?: mozilla-central | comm-central )
+                  | (?= 2009 | 2010 ) {_DATE} - comm-central-trunk )
 """
+# Since December 2024 the -l10n folders contain copies of the Windows installers in en-US.
+_L10N = r"(?: -l10n (?! .* \.(?i: en-US )\. ) )?"
 
 
 class Shape(NamedTuple):
@@ -154,7 +161,7 @@ SHAPES = (
         "nightly",
         "nightly",
         "<YYYY>/<MM>/<date>-<tree>[-l10n]/<app>-<version>.<locale>.<platform>.<extension>",
-        rf"{_DATED} (?: -l10n )? ) / {_NIGHTLY_FILE}",
+        rf"{_DATED} {_L10N} ) / {_NIGHTLY_FILE}",
     ),
 )
 
@@ -165,7 +172,7 @@ DEVICE_NIGHTLY = Shape(
     "<YYYY>/<MM>/<date>-<tree>-<device>[-old-id][-l10n]/[en-US/]"
     "<app>-<version>.<locale>.<platform>.<extension>",
     rf"""
-    {_DATED} (?: - (?: (?P<api> android-api-\d++ ) | {PLATFORM} ) )?
+    {_DATED} (?: - (?: (?P<device> android-(?: api-\d++ | xul | r7 ) ) | {PLATFORM} ) )?
         (?P<old_id> -old-id )? (?: -l10n )?
     ) / (?: en-US/ )? {_NIGHTLY_FILE}
     """,

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from .patterns import DESKTOP_FILE, DEVICE_NIGHTLY, FULL_NAME_FILE, SHAPES, Shape
 
+_MOZILLA_CENTRAL = "https://hg.mozilla.org/mozilla-central"
 _DESKTOP_EXAMPLES = "{0}-55.0.tar.bz2 (.xz, .gz), {1} 55.0.dmg or {1} Setup 55.0.exe".format
 
 
@@ -30,6 +31,8 @@ class Product(NamedTuple):
     metadata_name: str = "{app}-{version}.json"
     #: The locale of the nightly that the metadata lies beside.
     nightly_locale: str = "en-US"
+    #: The repository of a nightly before 2011 whose metadata contains a revision alone.
+    old_repository: str | None = None
     default: bool = True  #: whether it is catalogued unless ``PRODUCTS`` says otherwise
 
     def metadata_file(self, version: str, platform: str) -> str:
@@ -50,7 +53,13 @@ class Product(NamedTuple):
 
 
 _TABLE = (
-    Product("firefox", "firefox", "firefox", _DESKTOP_EXAMPLES("firefox", "Firefox")),
+    Product(
+        "firefox",
+        "firefox",
+        "firefox",
+        _DESKTOP_EXAMPLES("firefox", "Firefox"),
+        old_repository=_MOZILLA_CENTRAL,
+    ),
     Product(
         "thunderbird",
         "thunderbird",
@@ -66,6 +75,7 @@ _TABLE = (
         shapes=(*SHAPES, DEVICE_NIGHTLY),
         metadata_name="{app}-{version}.{locale}.{platform}.json",
         nightly_locale="multi",
+        old_repository=_MOZILLA_CENTRAL,
     ),
     Product(
         "devedition",

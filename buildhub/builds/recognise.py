@@ -64,8 +64,9 @@ def _nightly(key: str, product: str, mimetype: str, match: re.Match[str]) -> Bui
 
 def _device_nightly(key: str, product: str, mimetype: str, match: re.Match[str]) -> Build | None:
     version, platform, locale, folder = match.group("version", "platform", "locale", "folder")
-    # The folder's android-api-15 is the platform, not the file's android-arm.
-    platform = match["api"] or platform
+    # The folder's android-api-15 is the platform, not the file's android-arm: builds for several
+    # devices are called the same, and made at the same second.
+    platform = match["device"] or platform
     return _build(key, product, "nightly", version, platform, locale, mimetype, None, folder)
 
 

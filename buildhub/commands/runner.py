@@ -27,6 +27,12 @@ BROKEN_PIPE = 128 + signal.SIGPIPE
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``-v``, ``--debug``, ``-q`` (one of them, as ``verbosity``) and ``--version``."""
+    version = click.version_option(__version__, message="%(prog)s %(version)s")
+    return version(verbosity_options(command))
+
+
+def verbosity_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``-v``, ``--debug`` and ``-q``, one of them, as ``verbosity``."""
     levels = [
         (("-v", "--verbose"), logs.VERBOSE, "Log more details."),
         (("--debug",), logs.DEBUG, "Log everything, including requests."),
@@ -36,7 +42,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
         command = click.option(
             *flags, "verbosity", flag_value=level, type=int, default=logs.NORMAL, help=text
         )(command)
-    return click.version_option(__version__, message="%(prog)s %(version)s")(command)
+    return command
 
 
 def files_or_stdin(context: click.Context, files: Sequence[str]) -> Sequence[str]:

@@ -1,8 +1,10 @@
-"""``python -m buildhub.lambda_s3_event``: events of S3, handled without AWS."""
+"""``s3-event-to-kinto``: events of S3 as JSON → records in a Kinto collection."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +12,7 @@ import click
 
 from .. import logs
 from ..errors import BadInput
+from ..events.result import EventResult
 from ..events.service import EventService
 from ..settings import Settings
 from ..signals import CancellationToken
@@ -17,7 +20,9 @@ from ..streams import chunks, name_of
 from . import runner
 from .options import option
 
-#: As in the Lambda: those who wait for one metadata file are many.
+logger = logging.getLogger(__name__)
+
+#: As in the Lambda: many builds depend on one metadata file.
 DEFAULTS = {"nb_parallel_requests": "32"}
 
 
@@ -37,41 +42,85 @@ DEFAULTS = {"nb_parallel_requests": "32"}
 @runner.common_options
 @click.pass_context
 def main(context: click.Context, /, files: Sequence[str], verbosity: int, **given: Any) -> None:
-    """Handle events of S3 as the Lambda does, and say in a line what was done for each record.
+    """Handle events of S3 as the event Lambda does.
 
     \b
-        python -m buildhub.lambda_s3_event event.json
+        s3-event-to-kinto event.json
 
-    FILES hold an event each, as JSON, in any wrapping; without any, or for -, standard input is
-    read.
+    FILES hold events as JSON, in any wrapping: one in a file, or one per line; without any, or
+    for -, standard input is read. Each record of an event is logged with what was done for it. A
+    record that is malformed, or that fails, is reported, and all others are handled; the exit
+    status is 1 then.
     """
     files = runner.files_or_stdin(context, files)
     if verbosity == logs.NORMAL:
-        verbosity = logs.VERBOSE  # what was done is what one wants to see here
+        verbosity = logs.VERBOSE  # the line for each record
 
     def work(settings: Settings, cancellation: CancellationToken) -> bool:
-        with EventService(settings) as service:
-            failed = [
-                event
-                for event in _events(files, cancellation)
-                if not _handled(service, event, cancellation)
-            ]
-            return not failed
+        run = _Run(cancellation)
+        with contextlib.ExitStack() as stack:
+            service = stack.enter_context(EventService(settings))
+            stack.callback(
+                lambda: runner.echo_summary(f"s3-event-to-kinto: {run.result}.", verbosity)
+            )
+            for path in files:
+                run.handle_file(service, path)
+        return run.all_well
 
     runner.run(work, given, verbosity, defaults=DEFAULTS)
 
 
-def _events(files: Sequence[str], cancellation: CancellationToken) -> Iterator[Any]:
-    for path in files:
+class _Run:
+    """The wiring: files → events → the service."""
+
+    def __init__(self, cancellation: CancellationToken) -> None:
+        self._cancellation = cancellation
+        self._unread = 0
+        self.result = EventResult()
+
+    @property
+    def all_well(self) -> bool:
+        return not (self.result.failures or self.result.malformed or self._unread)
+
+    def handle_file(self, service: EventService, path: str) -> None:
+        """Handle all events of a file. Raises :class:`Interrupted` on a signal."""
         try:
-            yield json.loads(b"".join(chunks(path, cancellation)))
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"{name_of(path)} is no event: it is no JSON ({error}).") from None
+            content = b"".join(chunks(path, self._cancellation))
+        except BadInput as error:
+            self._unread += 1
+            logger.error("%s", error)
+            return
+        for event in self._events(content, name_of(path)):
+            result = service.handle(event, cancellation=self._cancellation)
+            self.result.merge(result)
+            self._cancellation.raise_if_cancelled()
+            if result.problem:
+                logs.log_error(result.problem)
+
+    def _events(self, content: bytes, name: str) -> Iterator[Any]:
+        """The one event that a file holds, or those of its lines."""
+        documents = {name: content}
+        lines = content.splitlines()
+        if len(lines) > 1 and _is_json(lines[0]):
+            numbered = enumerate(lines, 1)
+            documents = {f"{name}, line {n}": line for n, line in numbered if line.strip()}
+        for where, document in documents.items():
+            try:
+                event = json.loads(document)
+            except (ValueError, RecursionError) as error:
+                self.result.malformed += 1
+                logger.error("%s: this is not an event: it is not JSON (%s).", where, error)
+            else:
+                yield event
 
 
-def _handled(service: EventService, event: Any, cancellation: CancellationToken) -> bool:
-    """Whether all went well."""
-    result = service.handle(event, cancellation=cancellation)
-    if result.problem:
-        logs.log_error(result.problem)
-    return not (result.problem or result.malformed)
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,50 +1,56 @@
-"""Records on their way to the store: those that are ready at about the same time go together."""
+"""Items of many tasks that are ready at about the same time are processed together."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
 
-from ..kinto import Outcome
-from ..records import Record
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-#: Seconds that a record waits for company before a batch leaves.
-COMPANY_SECONDS = 0.015
+#: Seconds that an item waits for others before a batch is processed.
+LINGER_SECONDS = 0.015
 
 
-class RecordBatcher:
-    """Takes records from many tasks, and has them stored, one load after the other.
+class Batcher(Generic[Item, Result]):
+    """Takes items from many tasks and processes them in batches, one batch after the other.
 
-    ``store`` is called in a thread with a load of records, and gives an :class:`Outcome` for
-    each id. While it is busy, the next load grows.
+    ``process`` gets the items of a batch and returns a result for each, in their order. While
+    it is busy, the next batch grows.
     """
 
-    def __init__(self, store: Callable[[Sequence[Record]], Sequence[Outcome]]) -> None:
-        self._store = store
-        self._load: list[tuple[Record, asyncio.Future[Outcome]]] = []
-        self._carrier: asyncio.Task[None] | None = None
+    def __init__(self, process: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]) -> None:
+        self._process = process
+        self._batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._worker: asyncio.Task[None] | None = None
 
-    async def put(self, record: Record) -> Outcome:
-        """Have a record stored; returns when it is. Raises what ``store`` raises."""
-        stored: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._load.append((record, stored))
-        if self._carrier is None:
-            self._carrier = asyncio.create_task(self._carry())
-        return await stored
+    async def submit(self, item: Item) -> Result:
+        """The result of an item, once its batch is processed. Raises what ``process`` raises."""
+        result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._batch.append((item, result))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return await result
 
-    async def _carry(self) -> None:
-        while self._load:
-            await asyncio.sleep(COMPANY_SECONDS)
-            load, self._load = self._load, []
+    async def close(self) -> None:
+        """Stop processing; for when no task waits for a result any more."""
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while self._batch:
+            await asyncio.sleep(LINGER_SECONDS)
+            batch, self._batch = self._batch, []
             try:
-                outcomes = await asyncio.to_thread(self._store, [record for record, _ in load])
+                results = await self._process([item for item, _ in batch])
             except Exception as error:
-                for _, stored in load:
-                    if not stored.done():
-                        stored.set_exception(error)
+                for _, result in batch:
+                    if not result.done():
+                        result.set_exception(error)
                 continue
-            by_id = {outcome.id: outcome for outcome in outcomes}
-            for record, stored in load:
-                if not stored.done():  # whoever put it here may have run out of time
-                    stored.set_result(by_id[record["data"]["id"]])
-        self._carrier = None
+            for (_, result), value in zip(batch, results, strict=True):
+                if not result.done():  # its task may have run out of time
+                    result.set_result(value)
+        self._worker = None

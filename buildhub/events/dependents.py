@@ -16,6 +16,7 @@ from ..archive.locations import (
     CandidateLocation,
     NightlyLocation,
     ReleaseLocation,
+    info_names,
     location_of,
     plain_platform,
 )
@@ -29,6 +30,13 @@ _CANDIDATE = re.compile(
             (?P<funnelcake> funnelcake\d+/ )?
         )
         (?P<platform> [^/]+ ) / (?P<locale> [\w-]+ ) / (?P<name> [^/]+ )""",
+    re.VERBOSE,
+)
+_INFO = re.compile(
+    r"""(?P<build_folder>
+            (?P<product> pub/[^/]+ ) /candidates/ (?P<version> [^/]+ ) -candidates/ build\d+/
+        )
+        (?P<name> [\w-]+ )_info\.txt""",
     re.VERBOSE,
 )
 #: In a metadata file's name. ``firefox-54.0.mozinfo.json`` and the like are not metadata.
@@ -70,9 +78,9 @@ class Dependents(NamedTuple):
 def dependents_of(key: str) -> Dependents | None:
     """The builds that depend on the file ``key`` (raw), or None if it is not metadata of builds.
 
-    ``.mozinfo.json``, ``.test_packages.json`` and ``_info.txt`` are not.
+    ``.mozinfo.json``, ``.test_packages.json`` and the ``_info.txt`` of a nightly are not.
     """
-    return _dependents_of_nightly(key) or _dependents_of_candidate(key)
+    return _dependents_of_nightly(key) or _dependents_of_candidate(key) or _dependents_of_info(key)
 
 
 def _dependents_of_nightly(key: str) -> Dependents | None:
@@ -121,7 +129,9 @@ def _dependents_of_candidate(key: str) -> Dependents | None:
         FolderWalk(above, (lambda name: name != platform == plain_platform(name), _is_locale)),
     ]
     if not found["funnelcake"]:
-        walks += _walks_of_release(found["product"], found["version"], platform)
+        walks += _walks_of_release(
+            found["product"], found["version"], lambda name: plain_platform(name) == platform
+        )
     candidates = f"{found['product']}/candidates/{found['version']}-candidates/"
 
     def concerns(build: Build) -> bool:
@@ -133,17 +143,44 @@ def _dependents_of_candidate(key: str) -> Dependents | None:
     return Dependents(key, tuple(walks), concerns)
 
 
-def _walks_of_release(product: str, version: str, platform: str) -> Iterator[FolderWalk]:
+def _dependents_of_info(key: str) -> Dependents | None:
+    """``_info.txt`` in a candidate's build folder: all of its platform may depend on it.
+
+    It is the last resort, so most of them have better metadata.
+    """
+    found = _INFO.fullmatch(key)
+    if not found:
+        return None
+
+    def is_platform(folder: str) -> bool:
+        return found["name"] in info_names(plain_platform(folder))
+
+    walks = [
+        FolderWalk(found["build_folder"], (is_platform, _is_locale)),
+        *_walks_of_release(found["product"], found["version"], is_platform),
+    ]
+    number = int(found["build_folder"].rpartition("/build")[2].rstrip("/"))
+
+    def concerns(build: Build) -> bool:
+        location = location_of(build)
+        if isinstance(location, ReleaseLocation):
+            location = location.in_build(number)
+        return isinstance(location, CandidateLocation) and key in location.info_files
+
+    return Dependents(key, tuple(walks), concerns)
+
+
+def _walks_of_release(
+    product: str, version: str, is_platform: Callable[[str], bool]
+) -> Iterator[FolderWalk]:
     """A release's platform and its repacks; a flat release (before 3.5) lies in the root itself.
 
     Funnelcakes may have one more folder: ``56.0.1-funnelcake131/v1/win64/en-US/``.
     """
     root = f"{product}/releases/{version}/"
-    yield FolderWalk(root, (lambda name: plain_platform(name) == platform, _is_locale))
+    yield FolderWalk(root, (is_platform, _is_locale))
     if "-funnelcake" in version:
-        yield FolderWalk(
-            root, (_is_funnelcake, lambda name: plain_platform(name) == platform, _is_locale)
-        )
+        yield FolderWalk(root, (_is_funnelcake, is_platform, _is_locale))
 
 
 def _is_metadata(product_folder: str, locale: str, name: str) -> bool:

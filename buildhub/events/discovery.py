@@ -1,4 +1,4 @@
-"""The builds that wait for a metadata file, looked for in the archive's folders."""
+"""The builds that depend on a metadata file, looked for in the archive's folders."""
 
 from __future__ import annotations
 
@@ -8,72 +8,73 @@ from typing import Any
 
 from ..archive.client import Archive, File, Listing
 from ..builds.recognise import Build, recognise
-from ..errors import Unreachable
+from ..errors import Fatal, Unreachable
 from .dependents import Dependents, FolderWalk
 
-#: Called with a build, and with its size and date where they were asked for already.
-Found = Callable[[Build, File | None], None]
+#: Called with a build, and with its size and date where they are known already.
+OnFound = Callable[[Build, File | None], None]
 
 _NOTHING = Listing((), {})
 
 
-async def find(archive: Archive, dependents: Dependents, found: Found) -> bool:
-    """Call ``found`` with each build that waits, as soon as it is seen.
+async def find_builds(archive: Archive, dependents: Dependents, on_found: OnFound) -> bool:
+    """Call ``on_found`` with each build that depends on the metadata, as soon as it is seen.
 
-    Returns whether the listings seem to be up to date; if not, it is worth asking again. Raises
-    :class:`Unreachable` if a folder can't be looked into, after all others were.
+    A build may be seen several times. Returns whether the listings seem to be up to date; if not,
+    another search may find more. Raises :class:`Unreachable` if a folder can't be listed, after
+    all others were.
     """
-    search = _Search(archive, dependents, found)
+    search = _Search(archive, dependents, on_found)
     up_to_date = await _all(search.walk(walk.root, walk) for walk in dependents.walks)
     if not up_to_date:
-        # Large folders are cached for minutes, but a file is there when it is there.
+        # The listing of a large folder is cached for minutes; a request for a file is not.
         await _all(search.try_file(key) for key in dependents.likely)
     return up_to_date
 
 
 async def _all(walks: Iterable[Coroutine[Any, Any, bool]]) -> bool:
-    """Whether all are true. None hides the others: what one raises is raised in the end."""
+    """Whether all are true. All run to their end; then one error is raised, a fatal one first."""
     results = await asyncio.gather(*walks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+    if errors := [result for result in results if isinstance(result, BaseException)]:
+        raise max(errors, key=lambda error: isinstance(error, Fatal))
     return all(results)
 
 
 class _Search:
-    """One look at the folders, each of which is listed once."""
+    """One search of the folders, each of which is listed once."""
 
-    def __init__(self, archive: Archive, dependents: Dependents, found: Found) -> None:
+    def __init__(self, archive: Archive, dependents: Dependents, on_found: OnFound) -> None:
         self._archive = archive
         self._dependents = dependents
-        self._found = found
+        self._on_found = on_found
         self._listings: dict[str, asyncio.Task[Listing | None]] = {}
 
     async def walk(self, folder: str, walk: FolderWalk) -> bool:
-        """Look into ``folder`` and those below it; whether nothing is missing that has to be there.
+        """Search ``folder`` and those below it; whether everything is listed that must exist.
 
-        The metadata file is there: who doesn't show it, or the folders that lead to it, lags.
+        The metadata file exists: a listing without it, or without the folder that leads to it,
+        lags behind.
         """
         listing = await self._list(folder)
         builds = self._builds_in(folder, listing)
         for build in builds:
-            self._found(build, None)
-        way, _, below = self._dependents.key.removeprefix(folder).partition("/")
+            self._on_found(build, None)
+        step, _, below = self._dependents.key.removeprefix(folder).partition("/")
         leads = self._dependents.key.startswith(folder)
-        shown = not leads or way in (listing.folders if below else listing.files)
+        shown = not leads or step in (listing.folders if below else listing.files)
         if not walk.levels:
             return shown and bool(builds) and walk.certain
         inner = FolderWalk(walk.root, walk.levels[1:], walk.certain)
         visit = self.walk if inner.levels else self._visit_locale
-        names = set(listing.folders) | ({way} if leads and below else set())
-        into = [name for name in sorted(names, key=way.__ne__) if walk.levels[0](name)]
+        names = set(listing.folders) | ({step} if leads and below else set())
+        into = [name for name in sorted(names, key=step.__ne__) if walk.levels[0](name)]
         return await _all(visit(f"{folder}{name}/", inner) for name in into) and shown
 
     async def _visit_locale(self, folder: str, walk: FolderWalk) -> bool:
-        """A locale's folder: its build is nearly always called like that of en-US.
+        """Search a locale's folder: its build is nearly always named like that of en-US.
 
-        Then one request says that it is there, how large and how old. There is no second build
-        to miss: its record would have the same id, all of which is in the folder's name.
+        Then one request tells its size and date, and no listing is needed. There is no second
+        build to miss: its record would have the same id, which follows from the folder's name.
         """
         if folder != self._dependents.folder and (name := await self._name_in_own_folder()):
             locale = folder.split("/")[-2]
@@ -82,26 +83,26 @@ class _Search:
         return await self.walk(folder, walk)
 
     async def try_file(self, key: str) -> bool:
-        """Look for a build itself, whether a listing shows it or not."""
+        """Request a build itself, whether a listing shows it or not; whether it exists."""
         build = recognise(key)
         if not build or not self._dependents.concerns(build):
             return False
         file = await self._archive.head(key)
         if file:
-            self._found(build, file)
+            self._on_found(build, file)
         return file is not None
 
     async def _name_in_own_folder(self) -> str | None:
-        """How the build beside the metadata file is called, if there is one."""
+        """The name of the build beside the metadata file, if there is one."""
         folder = self._dependents.folder
         try:
             builds = self._builds_in(folder, await self._list(folder))
         except Unreachable:
-            return None  # the walk through that folder tells of it
+            return None  # reported by the search of that folder
         return builds[0].key.removeprefix(folder) if builds else None
 
     def _builds_in(self, folder: str, listing: Listing) -> list[Build]:
-        """The builds in a listing that wait."""
+        """The builds in a listing that depend on the metadata."""
         builds = (recognise(folder + name) for name in listing.files)
         return [build for build in builds if build and self._dependents.concerns(build)]
 

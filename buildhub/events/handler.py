@@ -1,54 +1,53 @@
-"""What is done when files come to the archive.
+"""From a file that was published to the records of the builds it concerns.
 
-An event is a wake-up call, no more: whichever file it names, records are made from what the
-archive says now, and by the same lookup as in the pipe. So neither order, nor repetition, nor
-loss of events matters, as long as one of them finds all that is there.
+An event only says that something changed: whichever file it names, records are made from what
+the archive says now, by the same lookup as in the pipe. So neither the order, nor repetition, nor
+the loss of events matters, as long as one of them finds everything that exists.
 
-An archive's event looks up the metadata, and stores the record; if there is no metadata yet,
-the metadata's own event will do it. A metadata file's event looks up the archives that were
-waiting for it. Listings may lag behind: what an event names is there even if no listing shows
-it, and a listing that seems to lag is asked again.
-
-Two containers that work on one build at once can't undo each other: who finds that the record
-has changed since it looked at the archive looks there again (:mod:`buildhub.kinto.conditional`).
+A build's event looks up its metadata and stores the record; if there is no metadata yet, the
+metadata's own event will do it. A metadata file's event looks for the builds that depend on it.
+Listings may lag behind: a file that an event names exists even if no listing shows it, and a
+listing that seems to lag is requested again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Self
 
-import backoff
-
-from ..archive.client import LONGEST_PAUSE, Archive, File
+from ..archive.client import Archive, File
 from ..builds.explain import explain
 from ..builds.recognise import Build, recognise
-from ..errors import BuildhubError, Unreachable
-from ..kinto import Outcome
-from ..records import Record, invalid_field
-from .batcher import RecordBatcher
+from ..errors import BuildhubError, Fatal, Unreachable
+from ..kinto import Client, PutResult, PutStatus, StoredRecord, fetch_stored, put_if_unchanged
+from ..records import Record, differs, digest, invalid_field
+from ..retries import Retry
+from .batcher import Batcher
 from .dependents import Dependents, dependents_of
-from .discovery import find
+from .discovery import find_builds
+from .result import Outcome, Result
 from .snapshot import ArchiveSnapshot
-
-T = TypeVar("T")
 
 #: Seconds before what lags is asked for again; then twice as many, and so on.
 FIRST_PAUSE = 0.5
 
-NO_METADATA = "no metadata yet"
-IGNORED = "ignored"
+#: How often a record is made and put anew because another writer was faster.
+MAX_PUTS = 5
 
-#: Makes the records of these ids anew, from what the archive says then.
-RefreshRecords = Callable[[Sequence[str]], Sequence[Record]]
-#: Stores records; runs in a thread.
-Store = Callable[[Sequence[Record], RefreshRecords], Sequence[Outcome]]
+
+_OUTCOMES = {
+    PutStatus.CREATED: Outcome.CREATED,
+    PutStatus.UPDATED: Outcome.UPDATED,
+    PutStatus.UNCHANGED: Outcome.UNCHANGED,
+}
+#: Of a record that is not settled yet; the reason counts after :data:`MAX_PUTS`.
+_CONFLICT = PutResult(PutStatus.CONFLICT, "other writers keep changing it")
 
 
 class EventHandler:
-    """The events of one invocation. What it learns of the archive is forgotten with it.
+    """Handles the events of one invocation; an async context manager.
 
     ``products`` are the archive's folders to look at. What lags behind its event is asked for
     ``retries`` times more, after ``pause``, twice ``pause``, … seconds.
@@ -57,7 +56,7 @@ class EventHandler:
     def __init__(
         self,
         archive: Archive,
-        store: Store,
+        client: Client,
         *,
         products: Sequence[str],
         retries: int,
@@ -65,170 +64,183 @@ class EventHandler:
     ) -> None:
         self._archive = archive
         self._products = products
-        self._named: dict[str, str] = {}  # key → date: files that are there
-        self._now = ArchiveSnapshot(archive, self._named)
-        self._builds: dict[str, Build] = {}  # by id: those whose records were made
-        self._shelf = RecordBatcher(self._store)
-        self._loop = asyncio.get_running_loop()
-        self._store_records = store
-        self._retries = retries
-        self._pause = pause
+        self._retry = Retry(retries + 1, first_pause=pause)
+        self._snapshot = ArchiveSnapshot(archive)  # the newest one
+        self._batcher = Batcher(_Writer(archive, client, lambda: self._snapshot.renewed()).write)
+        self._fatal: Fatal | None = None
 
-    async def handle(self, key: str) -> str:
-        """See to one file that has come; says what was done, in a few words.
+    async def __aenter__(self) -> Self:
+        return self
 
-        Raises :class:`BuildhubError` if that failed, and is worth another try later.
-        """
-        if build := recognise(key):
-            if self._is_wanted(key):
-                return await self._on_build(build)
-        elif dependents := dependents_of(key):
-            if self._is_wanted(key):
-                return await self._on_metadata(dependents)
-        else:
-            return f"{IGNORED}, {explain(key).removesuffix('.')}"
-        return f"{IGNORED}, PRODUCTS does not name its folder"
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._batcher.close()
+        await self._archive.abandon()  # requests of tasks that were cancelled
 
-    def _is_wanted(self, key: str) -> bool:
-        return key.split("/")[1] in self._products
+    async def handle(self, key: str) -> list[Result]:
+        """Handle one file that was published: a result for each build that it concerns."""
+        build = recognise(key)
+        dependents = None if build else dependents_of(key)
+        if not build and not dependents:
+            return [Result(key, Outcome.IGNORED, explain(key).removesuffix("."))]
+        if key.split("/")[1] not in self._products:
+            return [Result(key, Outcome.IGNORED, "PRODUCTS does not name its folder")]
+        try:
+            if build:
+                return [await self._on_build(build)]
+            assert dependents
+            return await self._on_metadata(dependents)
+        except BuildhubError as error:
+            return [self._failed(key, error)]
 
-    async def _on_build(self, build: Build) -> str:
-        file = await self._arrival(build.key)
-        done = NO_METADATA
+    async def _on_build(self, build: Build) -> Result:
+        file = await self._published(build.key)
+        self._snapshot = self._snapshot.with_build(build, file.date)
+        result = await self._retry.until_true(lambda: self._store_unless_unreadable(build, file))
+        return result or Result(build.key, Outcome.NO_METADATA)
 
-        async def attempt() -> bool:
-            nonlocal done
-            now = self._now
-            done = await self._store_build(build, now, file)
-            if done == NO_METADATA and now is not self._now:
-                # Meanwhile metadata came, in another event of this invocation: perhaps its own.
-                return await attempt()
-            if done == NO_METADATA and now.is_unreadable(build):
-                self._now = ArchiveSnapshot(self._archive, self._named)
-                return False
-            return True
+    async def _store_unless_unreadable(self, build: Build, file: File) -> Result | None:
+        """None if there is something unreadable in the place of metadata."""
+        while True:
+            snapshot = self._snapshot
+            result = await self._store(build, file, snapshot)
+            if result.outcome is not Outcome.NO_METADATA:
+                return result
+            if snapshot is self._snapshot:
+                break
+            # Meanwhile another event of this invocation brought metadata: perhaps its own.
+        if not snapshot.is_unreadable(build):
+            return result
+        self._snapshot = snapshot.renewed()
+        return None
 
-        await self._patiently(attempt)
-        return done
-
-    async def _on_metadata(self, dependents: Dependents) -> str:
+    async def _on_metadata(self, dependents: Dependents) -> list[Result]:
         key = dependents.key
-        content = await self._patiently(lambda: self._archive.document(key))
+        content = await self._retry.until_true(lambda: self._archive.document(key))
         if not content:
             raise self._absent(key)
-        self._named[key] = ""
-        done: dict[str, str] = {}
-        contents = {key: content}
+        self._snapshot = self._snapshot.with_metadata(key, content)
+        results: dict[str, Result] = {}
+        await self._retry.until_true(lambda: self._update_dependents(dependents, results))
+        return list(results.values()) or [Result(key, Outcome.NO_BUILDS)]
 
-        async def attempt() -> bool:
-            self._now = ArchiveSnapshot(self._archive, self._named, contents)
-            contents.clear()
-            return await self._update_dependents(dependents, self._now, done)
-
-        await self._patiently(attempt)
-        counts = Counter(done.values())
-        return ", ".join(f"{count} {what}" for what, count in counts.items()) or "nobody waits yet"
-
-    async def _update_dependents(
-        self, dependents: Dependents, now: ArchiveSnapshot, done: dict[str, str]
-    ) -> bool:
-        """See to those who wait; whether there is nobody left who should have been found.
-
-        ``done`` is what became of each build, and is added to.
-        """
-        tasks: dict[str, asyncio.Task[str | BuildhubError]] = {}
-        errors: list[BuildhubError] = []
-        listings_are_up_to_date = False
+    async def _update_dependents(self, dependents: Dependents, results: dict[str, Result]) -> bool:
+        """Store the builds that are found now, into ``results``; whether all seem to be found."""
+        snapshot = self._snapshot
+        tasks: dict[str, asyncio.Task[Result]] = {}
         async with asyncio.TaskGroup() as group:
 
-            def found(build: Build, file: File | None) -> None:
-                if build.key not in tasks and done.get(build.key, NO_METADATA) == NO_METADATA:
-                    work = self._store_one_of_many(build, now, file)
-                    tasks[build.key] = group.create_task(work)
+            def on_found(build: Build, file: File | None) -> None:
+                known = results.get(build.key)
+                if build.key not in tasks and (not known or known.outcome is Outcome.NO_METADATA):
+                    tasks[build.key] = group.create_task(self._store(build, file, snapshot))
 
-            try:
-                listings_are_up_to_date = await find(self._archive, dependents, found)
-            except Unreachable as error:
-                errors.append(error)
-        for key, task in tasks.items():
-            if isinstance(result := task.result(), BuildhubError):
-                errors.append(result)
-            else:
-                done[key] = result
-        _raise_if_any(errors)
-        return listings_are_up_to_date and NO_METADATA not in done.values()
+            up_to_date = await self._find(dependents, on_found, results)
+        results |= {key: task.result() for key, task in tasks.items()}
+        outcomes = {result.outcome for result in results.values()}
+        if Outcome.FAILED in outcomes or (up_to_date and Outcome.NO_METADATA not in outcomes):
+            return True
+        self._snapshot = snapshot.renewed()
+        return False
 
-    async def _store_one_of_many(
-        self, build: Build, now: ArchiveSnapshot, file: File | None
-    ) -> str | BuildhubError:
-        """An error of one build does not keep the others from being stored."""
+    async def _find(
+        self,
+        dependents: Dependents,
+        on_found: Callable[[Build, File | None], None],
+        results: dict[str, Result],
+    ) -> bool:
+        """Whether the listings are up to date. A folder that can't be listed is a failure."""
         try:
-            return await self._store_build(build, now, file)
+            return await find_builds(self._archive, dependents, on_found)
         except BuildhubError as error:
-            return error
+            results[dependents.key] = self._failed(dependents.key, error)
+            return False
 
-    async def _store_build(self, build: Build, now: ArchiveSnapshot, file: File | None) -> str:
-        """Make the record of a build and have it stored; what became of it."""
-        record = await now.record(build, self._arrival(build.key, file))
-        if record is None:
-            return NO_METADATA
-        if odd := invalid_field(record):
-            return f"not stored for its suspicious {odd}"
-        self._builds[build.id] = build
-        outcome = await self._shelf.put(record)
-        if not outcome.ok:
-            raise BuildhubError(f"{build.key} is not stored ({outcome.what}): {outcome.reason}")
-        return outcome.what
+    async def _store(self, build: Build, file: File | None, snapshot: ArchiveSnapshot) -> Result:
+        """Make the record of a build from ``snapshot`` and store it. Never raises our errors."""
+        try:
+            record = await snapshot.record(build, file or await self._published(build.key))
+            if record is None:
+                return Result(build.key, Outcome.NO_METADATA)
+            if invalid := invalid_field(record):
+                return Result(build.key, Outcome.INVALID, f"invalid {invalid}")
+            status, reason = await self._batcher.submit((build, record))
+        except BuildhubError as error:
+            return self._failed(build.key, error)
+        if status in _OUTCOMES:
+            return Result(build.key, _OUTCOMES[status])
+        return Result(build.key, Outcome.FAILED, f"{build.key} is not stored: {reason}")
 
-    async def _arrival(self, key: str, file: File | None = None) -> File:
-        """The archive, once it is there. Raises :class:`Unreachable` if it does not come."""
-        file = file or await self._patiently(lambda: self._archive.head(key))
+    async def _published(self, key: str) -> File:
+        """Size and date of a file. Raises :class:`Unreachable` if it does not come."""
+        file = await self._retry.until_true(lambda: self._archive.head(key))
         if file is None:
             raise self._absent(key)
-        self._named[key] = file.date
         return file
-
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What ``ask`` answers in the end; it is asked again as long as that counts as false."""
-        patient = backoff.on_predicate(
-            backoff.expo,
-            factor=self._pause,
-            max_value=LONGEST_PAUSE,
-            max_tries=self._retries + 1,
-            jitter=None,
-            logger=None,
-        )
-
-        async def once() -> T:
-            return await ask()
-
-        answer: T = await patient(once)()
-        return answer
 
     def _absent(self, key: str) -> Unreachable:
         return Unreachable(f"{self._archive.url}{key} is not there (yet)")
 
-    def _store(self, records: Sequence[Record]) -> Sequence[Outcome]:
-        """Store records, in a thread; what has to be looked at again is, in the event loop."""
-
-        def refresh(ids: Sequence[str]) -> Sequence[Record]:
-            return asyncio.run_coroutine_threadsafe(self._refreshed(ids), self._loop).result()
-
-        return self._store_records(records, refresh)
-
-    async def _refreshed(self, ids: Sequence[str]) -> list[Record]:
-        """The records of builds as they are now; without those that are gone."""
-        now = ArchiveSnapshot(self._archive, self._named)
-        builds = [self._builds[record_id] for record_id in ids]
-        records = await asyncio.gather(
-            *(now.record(build, self._archive.head(build.key)) for build in builds)
-        )
-        return [record for record in records if record and not invalid_field(record)]
+    def _failed(self, key: str, error: BuildhubError) -> Result:
+        """A failure. One that concerns everything is reported in the same words for all keys."""
+        if isinstance(error, Fatal):
+            error = self._fatal = self._fatal or error
+        return Result(key, Outcome.FAILED, str(error))
 
 
-def _raise_if_any(errors: Sequence[BuildhubError]) -> None:
-    """One error for all."""
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise BuildhubError(f"{len(errors)} failures, the first of them: {errors[0]}")
+class _Writer:
+    """Writes records to Kinto, each only if no other writer changes it meanwhile."""
+
+    def __init__(
+        self, archive: Archive, client: Client, new_snapshot: Callable[[], ArchiveSnapshot]
+    ) -> None:
+        self._archive = archive
+        self._client = client
+        self._new_snapshot = new_snapshot
+
+    async def write(self, batch: Sequence[tuple[Build, Record]]) -> list[PutResult]:
+        """A result for each record of a batch; of two with one id the last counts.
+
+        A record was made before Kinto is asked, so another writer may have stored a newer one by
+        now. What would replace a stored record is therefore made anew after that was fetched; a
+        build that is gone stays as it is stored.
+        """
+        builds = {build.id: build for build, _ in batch}
+        records: dict[str, Record | None] = {build.id: record for build, record in batch}
+        results = dict.fromkeys(builds, _CONFLICT)
+        for _ in range(MAX_PUTS):
+            open_ids = [one for one in builds if results[one].status is PutStatus.CONFLICT]
+            if not open_ids:
+                break
+            try:
+                stored = await asyncio.to_thread(fetch_stored, self._client, open_ids)
+                outdated = [builds[one] for one in open_ids if _differs(records[one], stored)]
+                records |= await self._make_anew(outdated)
+            except Unreachable as error:
+                results |= dict.fromkeys(open_ids, PutResult(PutStatus.FAILED, str(error)))
+                break
+            writable = [record for one in open_ids if (record := records[one])]
+            results |= dict.fromkeys(open_ids, PutResult(PutStatus.UNCHANGED))
+            results |= await asyncio.to_thread(put_if_unchanged, self._client, writable, stored)
+        return [results[build.id] for build, _ in batch]
+
+    async def _make_anew(self, builds: Sequence[Build]) -> dict[str, Record | None]:
+        """The records of ``builds`` as they are now, by id; None for those that are gone."""
+        snapshot = self._new_snapshot()
+        records = await asyncio.gather(*(self._make(build, snapshot) for build in builds))
+        return {build.id: record for build, record in zip(builds, records, strict=True)}
+
+    async def _make(self, build: Build, snapshot: ArchiveSnapshot) -> Record | None:
+        file = await self._archive.head(build.key)
+        record = await snapshot.record(build, file) if file else None
+        return None if record is None or invalid_field(record) else record
+
+
+def _differs(record: Record | None, stored: Mapping[str, StoredRecord]) -> bool:
+    """Whether a record would replace another one."""
+    there = stored.get(record["data"]["id"]) if record else None
+    return bool(record and there and differs(there.digest, digest(record["data"])))

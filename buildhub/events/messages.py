@@ -1,9 +1,9 @@
-"""What an AWS event says, in whichever wrapping: which files of the archive have come.
+"""What an AWS event says, however it is wrapped: which files of the archive were published.
 
-An S3 notification reaches a Lambda bare, or inside an SNS message, an SQS message, an SQS
+An S3 notification reaches a Lambda as it is, or inside an SNS message, an SQS message, an SQS
 message around an SNS one, or as an EventBridge event; and any of them in a list with others.
-All of these shapes can be told apart by their fields, so that no setting has to say which one
-is in use. Nothing here knows what a build is, and nothing is fetched.
+The fields tell these forms apart, so that no setting has to say which one is in use. Nothing
+here knows what a build is, and nothing is fetched.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-#: Envelopes in envelopes: SQS around SNS around ``Records`` are five levels, lists included.
-DEEPEST = 12
+#: Levels of wrapping: SQS around SNS around ``Records`` are five, lists included.
+MAX_LEVELS = 12
+
+#: How the ``eventName`` of a file that was created or replaced begins.
+_CREATED = "ObjectCreated:"
 
 
 class FilePublished(NamedTuple):
-    """A file has come to the archive."""
+    """A file was published on the archive."""
 
     key: str  #: raw
-    message: str | None = None  #: id of the SQS message that said so
+    message: str | None = None  #: id of the SQS message that it is in
 
 
 class Ignored(NamedTuple):
-    """An event that is none of our business: ``what`` it is, and why it is ignored."""
+    """An event that does not concern buildhub: ``what`` it is about, and why it is ignored."""
 
     what: str
     reason: str
@@ -33,7 +36,7 @@ class Ignored(NamedTuple):
 
 
 class Malformed(NamedTuple):
-    """A record that can't be read, and would be no better if it were sent again."""
+    """A record that can't be read, now or when it is sent again."""
 
     reason: str
     message: str | None = None
@@ -43,15 +46,15 @@ Message = FilePublished | Ignored | Malformed
 
 
 def unwrap(event: Any) -> list[Message]:
-    """All that a Lambda's event says, in its order. ``event`` is decoded JSON; never raises.
+    """Everything that an event says, in its order. ``event`` is decoded JSON; never raises.
 
     A record that is wrong becomes a :class:`Malformed` and does not hide the others.
     """
-    return list(_unwrap(event, None, DEEPEST))
+    return list(_unwrap(event, None, MAX_LEVELS))
 
 
 def is_queue_event(event: Any) -> bool:
-    """Whether the event comes from SQS, which wants to be told of each message that failed."""
+    """Whether the event comes from SQS, to which each message that failed is reported."""
     records = event.get("Records") if isinstance(event, Mapping) else None
     return isinstance(records, list) and any(
         isinstance(record, Mapping) and record.get("eventSource") == "aws:sqs" for record in records
@@ -60,14 +63,14 @@ def is_queue_event(event: Any) -> bool:
 
 def _unwrap(event: Any, message: str | None, levels: int) -> Iterator[Message]:
     if levels == 0:
-        yield Malformed(f"the record is wrapped more than {DEEPEST} times", message)
+        yield Malformed(f"the record is wrapped more than {MAX_LEVELS} times", message)
     elif isinstance(event, list):
-        for one in event:
-            yield from _unwrap(one, message, levels - 1)
+        for item in event:
+            yield from _unwrap(item, message, levels - 1)
     elif isinstance(event, Mapping):
         yield from _open(event, message, levels - 1)
     else:
-        yield Malformed(f"{_shown(event)} is no event", message)
+        yield Malformed(f"{_shown(event)} is not an event", message)
 
 
 def _open(event: Mapping[str, Any], message: str | None, levels: int) -> Iterator[Message]:
@@ -88,7 +91,7 @@ def _open(event: Mapping[str, Any], message: str | None, levels: int) -> Iterato
     elif event.get("Event") == "s3:TestEvent":
         yield Ignored("s3:TestEvent", "a test message of S3", message)
     else:
-        yield Malformed(f"{_shown(event)} is no S3 event in any wrapping", message)
+        yield Malformed(f"{_shown(event)} is not an S3 event in any known wrapping", message)
 
 
 def _open_text(text: Any, message: str | None, levels: int) -> Iterator[Message]:
@@ -96,22 +99,25 @@ def _open_text(text: Any, message: str | None, levels: int) -> Iterator[Message]
     try:
         event = json.loads(text)
     except (TypeError, ValueError, RecursionError):
-        yield Malformed(f"{_shown(text)} is no event in JSON", message)
+        yield Malformed(f"{_shown(text)} is not an event as JSON", message)
     else:
         yield from _unwrap(event, message, levels)
 
 
 def _notification(record: Mapping[str, Any], message: str | None) -> Message:
-    """A record of S3 itself. Its key is form-encoded (``Firefox+Setup+55.0.exe``)."""
-    kind = record.get("eventName")
+    """A record of S3 itself. Its key is form-encoded (``Firefox+Setup+55.0.exe``).
+
+    Older tools, and people, leave out ``eventName``: then a file was created.
+    """
+    kind = record.get("eventName", _CREATED)
     key = _key(record["s3"])
     if not isinstance(kind, str) or key is None:
-        return Malformed(f"{_shown(record)} has no eventName or no key", message)
+        return Malformed(f"{_shown(record)} has no valid eventName or no key", message)
     try:
         key = unquote_plus(key, errors="strict")
     except UnicodeDecodeError:
         return Malformed(f"the key {key!r} is not UTF-8", message)
-    if not kind.removeprefix("s3:").startswith("ObjectCreated:"):
+    if not kind.removeprefix("s3:").startswith(_CREATED):
         return Ignored(key, f"the event is {kind}", message)
     return FilePublished(key, message)
 
@@ -133,7 +139,7 @@ def _key(facts: Any) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    """As much of a wrong value as a message can bear."""
+    """A wrong value, shortened for a message."""
     try:
         text = json.dumps(value)
     except (TypeError, ValueError, RecursionError):

@@ -1,59 +1,34 @@
-"""Events of the archive, handled by a process that lives on: sessions stay, knowledge goes.
+"""Handles whole AWS events: what is in them, within the time that is left, counted and logged.
 
-A warm Lambda keeps the :class:`EventService` between invocations: the event loop, the connections
-to the archive, the client of Kinto. What is known of the archive lives as long as one invocation.
+A warm Lambda keeps an :class:`EventService` between invocations: the event loop, the connections
+to the archive, the client of Kinto. What is known of the archive ends with the invocation.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
-from ..errors import BuildhubError
-from ..kinto import store
 from ..settings import Settings
 from ..signals import CancellationToken
 from ..wiring import archive_client, kinto_client
-from .handler import FIRST_PAUSE, IGNORED, EventHandler
+from .handler import FIRST_PAUSE, EventHandler
 from .messages import FilePublished, Ignored, unwrap
+from .result import EventResult, Outcome, Result, describe
 
 logger = logging.getLogger(__name__)
 
-#: The share of the invocation's time that is kept back to tell of failures, and at most so long.
+#: The share of the invocation's time that is kept back to report failures, and its limit.
 KEPT_BACK = 0.1
 KEPT_BACK_SECONDS = 2.0
 
-
-@dataclasses.dataclass
-class EventResult:
-    """What became of the records of an event."""
-
-    handled: int = 0
-    ignored: int = 0
-    malformed: int = 0
-    failures: dict[str, str] = dataclasses.field(default_factory=dict)  #: key → why
-    failed_messages: list[str] = dataclasses.field(default_factory=list)  #: ids, of SQS
-
-    @property
-    def problem(self) -> BuildhubError | None:
-        """One error that names each key which failed, and why."""
-        if not self.failures:
-            return None
-        keys: dict[str, list[str]] = {}
-        for key, reason in self.failures.items():
-            keys.setdefault(reason, []).append(key)
-        reasons = "; ".join(f"{', '.join(some)}: {reason}" for reason, some in keys.items())
-        return BuildhubError(f"What failed, and is to be sent again: {reasons}.")
-
-    def as_dict(self) -> dict[str, int]:
-        """The figures, as a Lambda answers."""
-        return {"handled": self.handled, "ignored": self.ignored, "malformed": self.malformed}
+#: Events by the file that they are about: those about one file are handled as one.
+_Published = Mapping[str, Sequence[FilePublished]]
 
 
 class EventService:
@@ -65,12 +40,17 @@ class EventService:
     def __init__(self, settings: Settings, *, pause: float = FIRST_PAUSE) -> None:
         self.settings = settings
         self._pause = pause
-        self._runner = asyncio.Runner()
-        self._archive = archive_client(settings)
         self._client = kinto_client(settings)
+        self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> EventService:
-        self._runner.run(self._archive.__aenter__())
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            self._runner = stack.enter_context(asyncio.Runner())
+            sessions = contextlib.AsyncExitStack()
+            stack.callback(lambda: self._runner.run(sessions.aclose()))
+            archive = archive_client(self.settings)
+            self._archive = self._runner.run(sessions.enter_async_context(archive))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -79,8 +59,7 @@ class EventService:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._runner.run(self._archive.__aexit__(None, None, None))
-        self._runner.close()
+        self._stack.close()
 
     def handle(
         self,
@@ -89,82 +68,96 @@ class EventService:
         seconds_left: float | None = None,
         cancellation: CancellationToken | None = None,
     ) -> EventResult:
-        """Handle all records of an event, however it is wrapped, side by side.
+        """Handle all records of an event, however it is wrapped, at the same time.
 
-        ``seconds_left`` is what the invocation has left: what isn't done by then has failed.
-        Each record is logged in a line. Raises :class:`Interrupted` if ``cancellation`` was set.
+        ``seconds_left`` is what the invocation has left: what is not done by then has failed, and
+        so has what a signal stopped, if ``cancellation`` is given. Each record is logged in a line.
         """
         result = EventResult()
-        notices: dict[str, list[FilePublished]] = {}
+        published: dict[str, list[FilePublished]] = {}
         for content in unwrap(event):
             if isinstance(content, FilePublished):
-                notices.setdefault(content.key, []).append(content)
+                published.setdefault(content.key, []).append(content)
             elif isinstance(content, Ignored):
                 result.ignored += 1
                 logger.info("%s: ignored, %s.", content.what, content.reason)
             else:
                 result.malformed += 1
                 logger.error("A record of the event is malformed: %s.", content.reason)
-        self._runner.run(self._handle(notices, result, _time_limit(seconds_left), cancellation))
-        if cancellation:
-            cancellation.raise_if_cancelled()
+        limit = _time_limit(seconds_left)
+        self._runner.run(self._handle_in_time(published, result, limit, cancellation))
         return result
 
-    async def _handle(
+    async def _handle_in_time(
         self,
-        notices: Mapping[str, Sequence[FilePublished]],
+        published: _Published,
         result: EventResult,
         time_limit: float | None,
         cancellation: CancellationToken | None,
     ) -> None:
-        events = EventHandler(
+        """Handle all files at the same time; what is not done in time is stopped, and failed."""
+        async with EventHandler(
             self._archive,
-            lambda records, refresh: store(self._client, records, refresh=refresh),
+            self._client,
             products=self.settings.products,
             retries=self.settings.nb_retry_request,
             pause=self._pause,
-        )
-        tasks = [
-            asyncio.create_task(_store_build(events, same, result, time_limit))
-            for same in notices.values()
-        ]
-        with _cancelled_by(cancellation, tasks):
-            await asyncio.gather(*tasks, return_exceptions=cancellation is not None)
-        await self._archive.abandon()  # what ran out of time
+        ) as handler:
+            tasks = {
+                asyncio.create_task(_handle_file(handler, events, result)): events
+                for events in published.values()
+            }
+            with _cancelled_by(cancellation, tasks):
+                stopped = await _run(tasks, time_limit)
+        for task in stopped:
+            _add_failure(tasks[task], result, _why_stopped(cancellation))
 
 
-async def _store_build(
-    events: EventHandler,
-    notices: Sequence[FilePublished],
-    result: EventResult,
-    time_limit: float | None,
+async def _run(
+    tasks: Mapping[asyncio.Task[None], object], time_limit: float | None
+) -> list[asyncio.Task[None]]:
+    """Wait for tasks, and cancel those that are not done in time; those that were cancelled."""
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=time_limit)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return [task for task in tasks if task.cancelled()]
+
+
+async def _handle_file(
+    handler: EventHandler, events: Sequence[FilePublished], result: EventResult
 ) -> None:
-    """Handle notices of one file as one, and enter each in the account and the log."""
-    key = notices[0].key
+    """Handle the events about one file as one; count and log each. Only a cancellation raises."""
+    key = events[0].key
     started = time.monotonic()
-    level = logging.INFO
     try:
-        async with asyncio.timeout(time_limit):
-            said = await events.handle(key)
-    except TimeoutError:
-        said = result.failures[key] = "there was no time left for it"
-    except BuildhubError as error:
-        said = result.failures[key] = str(error).rstrip(".")
+        results = await handler.handle(key)
     except Exception as error:
         logger.exception("%s", key)
-        said = result.failures[key] = f"{type(error).__name__}: {error}"
-    if key in result.failures:
-        level = logging.WARNING
-        result.failed_messages += [notice.message for notice in notices if notice.message]
-    elif said.startswith(IGNORED):
-        result.ignored += len(notices)
-    else:
-        result.handled += len(notices)
-    for _ in notices:
-        logger.log(level, "%s: %s (%d ms).", key, said, 1000 * (time.monotonic() - started))
+        results = [Result(key, Outcome.FAILED, f"{type(error).__name__}: {error}")]
+    result.add(events, results)
+    level = logging.WARNING if key in result.failures else logging.INFO
+    milliseconds = 1000 * (time.monotonic() - started)
+    for _ in events:
+        logger.log(level, "%s: %s (%d ms).", key, describe(key, results), milliseconds)
+
+
+def _add_failure(events: Sequence[FilePublished], result: EventResult, reason: str) -> None:
+    key = events[0].key
+    result.add(events, [Result(key, Outcome.FAILED, reason)])
+    for _ in events:
+        logger.warning("%s: %s.", key, reason)
+
+
+def _why_stopped(cancellation: CancellationToken | None) -> str:
+    if cancellation is not None and cancellation.signum is not None:
+        return f"stopped by signal {cancellation.signum}"
+    return "there was no time left for it"
 
 
 def _time_limit(seconds_left: float | None) -> float | None:
+    """Seconds until what is not done is given up."""
     if seconds_left is None:
         return None
     return max(0, seconds_left - min(seconds_left * KEPT_BACK, KEPT_BACK_SECONDS))
@@ -172,9 +165,9 @@ def _time_limit(seconds_left: float | None) -> float | None:
 
 @contextlib.contextmanager
 def _cancelled_by(
-    cancellation: CancellationToken | None, tasks: Sequence[asyncio.Task[None]]
+    cancellation: CancellationToken | None, tasks: Mapping[asyncio.Task[None], object]
 ) -> Iterator[None]:
-    """A signal cancels the tasks; what is being stored meanwhile is."""
+    """Have a signal cancel the tasks; what is being stored at that moment is stored."""
     if cancellation is None:
         yield
         return

@@ -1,32 +1,44 @@
-"""What the archive says of a build at this moment, whatever its listings show."""
+"""What the archive says about builds from one moment on, even where its listings lag behind."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Self
 
 from ..archive.cache import LookupCache
-from ..archive.client import Archive, File, Listing
+from ..archive.client import Archive, File, InvalidContent, Listing
 from ..archive.locations import NightlyLocation, ReleaseLocation, location_of
 from ..archive.lookup import MetadataLookup
 from ..builds.recognise import Build
 from ..records import Record, make_record
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_UNREAD: Mapping[str, bytes] = MappingProxyType({})
+
 
 class ArchiveSnapshot:
-    """The archive from this moment on: nothing that was learned of it before counts.
+    """The archive as it is from this moment on: nothing that was learned before counts.
 
-    ``named`` are files that are there although a listing may not show them yet, with their
-    dates; ``contents`` are those of files that were read just now.
+    A snapshot does not change: the same question always has the same answer, and is sent to the
+    archive once. What was learned since makes another snapshot (:meth:`with_metadata`,
+    :meth:`with_build`, :meth:`renewed`).
+
+    ``arrived`` are files that exist although a listing may not show them yet, with their dates;
+    ``contents`` are the contents of those that were read just now.
     """
 
     def __init__(
         self,
         archive: Archive,
-        named: Mapping[str, str],
-        contents: Mapping[str, bytes] | None = None,
+        arrived: Mapping[str, str] = _NOTHING,
+        contents: Mapping[str, bytes] = _UNREAD,
     ) -> None:
         self._archive = archive
-        self._source = _AheadOfListings(archive, named, dict(contents or {}))
+        self._arrived = arrived
+        self._contents = contents
+        self._source = _CompletedListings(archive, arrived, contents)
         self._lookup = MetadataLookup(
             self._source,
             LookupCache(None, archive.url),
@@ -34,16 +46,32 @@ class ArchiveSnapshot:
             trust_listings=False,
         )
 
-    async def record(self, build: Build, arrival: Awaitable[File | None]) -> Record | None:
-        """The record of a build, or None if it has no metadata or is not there itself.
+    def renewed(self) -> Self:
+        """A snapshot that asks the archive anew."""
+        return type(self)(self._archive, self._arrived)
 
-        ``arrival`` gives its size and date, while the metadata is being looked for. Raises
-        :class:`Unreachable`, and what ``arrival`` raises.
+    def with_metadata(self, key: str, content: bytes) -> Self:
+        """A snapshot with a metadata file that has just been read; all else is asked anew."""
+        return type(self)(self._archive, {**self._arrived, key: ""}, {key: content})
+
+    def with_build(self, build: Build, date: str) -> Self:
+        """A snapshot with a build that exists: its folder proves that the build number exists.
+
+        Only candidates prove something. The same snapshot if it knows of that folder already.
         """
-        search = self._lookup.fetch(location_of(build), "")
-        file = await arrival
-        metadata = await search
-        if file is None or metadata is None:
+        folder = "/".join(build.key.split("/")[:5]) + "/"
+        if build.section != "candidates" or any(key.startswith(folder) for key in self._arrived):
+            return self
+        return type(self)(self._archive, {**self._arrived, build.key: date}, self._contents)
+
+    async def record(self, build: Build, file: File) -> Record | None:
+        """The record of a build, or None if it has no metadata. Raises :class:`Unreachable`.
+
+        ``file`` is the size and date of the build. A caller that is cancelled does not take the
+        lookup from the others that share it.
+        """
+        metadata = await asyncio.shield(self._lookup.fetch(location_of(build), ""))
+        if metadata is None:
             return None
         url = self._archive.url + build.key
         return make_record(build, metadata, url=url, size=file.size, date=file.date)
@@ -51,49 +79,65 @@ class ArchiveSnapshot:
     def is_unreadable(self, build: Build) -> bool:
         """Whether there was something in the place of metadata: an error page, perhaps.
 
-        To be asked of a build without metadata only.
+        To be asked about a build without metadata only.
         """
         location = location_of(build)
         if isinstance(location, NightlyLocation):
             start = location.stem
+        elif isinstance(location, ReleaseLocation):
+            start = location.candidates
         else:
-            start = (
-                location.candidates if isinstance(location, ReleaseLocation) else location.folder
-            )
+            start = location.folder
         return any(key.startswith(start) for key in self._source.read)
 
 
-class _AheadOfListings:
-    """An archive whose listings show the files that are known to be there."""
+class _CompletedListings:
+    """An archive whose listings show the files that are known to exist."""
 
     def __init__(
-        self, archive: Archive, named: Mapping[str, str], contents: Mapping[str, bytes]
+        self, archive: Archive, arrived: Mapping[str, str], contents: Mapping[str, bytes]
     ) -> None:
         self._archive = archive
-        self._named = named
+        self._arrived = arrived
         self._contents = contents
-        self.read: set[str] = set()  #: files that were there when they were asked for
+        self.read: set[str] = set()  #: files that existed when they were requested
 
     async def document(
         self, key: str, check: Callable[[bytes], object] = lambda content: None
     ) -> bytes | None:
-        content = self._contents.get(key) or await self._archive.document(key, check)
+        content = self._contents.get(key)
+        if content is None or not _passes(check, content):
+            content = await self._archive.document(key, check)
         if content is not None:
             self.read.add(key)
         return content
 
     async def listing(self, folder: str) -> Listing | None:
         listing = await self._archive.listing(folder)
+        folders, files = self._arrived_in(folder)
+        if listing is None:
+            return Listing(tuple(folders), files) if folders or files else None
+        return listing._replace(
+            folders=tuple(folders.union(listing.folders)), files=files | listing.files
+        )
+
+    def _arrived_in(self, folder: str) -> tuple[set[str], dict[str, str]]:
+        """The names of the folders and files in ``folder`` that are known to exist."""
         folders, files = set[str](), dict[str, str]()
-        for key, date in self._named.items():
+        for key, date in self._arrived.items():
             if key.startswith(folder):
                 name, slash, _ = key.removeprefix(folder).partition("/")
                 if slash:
                     folders.add(name)
                 else:
                     files[name] = date
-        if listing is None:
-            return Listing(tuple(folders), files) if folders or files else None
-        return listing._replace(
-            folders=tuple(folders.union(listing.folders)), files=files | listing.files
-        )
+        return folders, files
+
+
+def _passes(check: Callable[[bytes], object], content: bytes) -> bool:
+    """Whether content that was read without the check is valid."""
+    try:
+        check(content)
+    except InvalidContent:
+        return False
+    return True

@@ -1,23 +1,24 @@
 """The client of a Google Cloud Storage bucket that anybody may list: one page a request.
 
-aiohttp rather than google-cloud-storage: that one parses a page with ``json`` and makes an object
-of each item, 40,000 rows per second, and its listings block.
+aiohttp and orjson rather than google-cloud-storage: that one makes an object of each item, at
+70,000 rows per second of a core, its listings block, and importing it takes half a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 from urllib.request import getproxies
 
-import backoff
 import orjson
 
 from .. import USER_AGENT
 from ..errors import Fatal, Unreachable
+from ..retries import Retry, RetryableError, retry_after
 
 if TYPE_CHECKING:
     import aiohttp
@@ -31,9 +32,6 @@ CONNECT_SECONDS = 30
 #: So many pages in a row that stay unreadable: the service is down.
 GIVE_UP_AFTER = 12
 
-#: Seconds of the longest pause between two attempts, unless the server asks for more.
-LONGEST_PAUSE = 30
-
 _ITEMS = "nextPageToken,items(name,size,timeCreated,md5Hash)"
 _FOLDERS = "nextPageToken,prefixes"
 
@@ -44,14 +42,6 @@ class Page(NamedTuple):
     items: list[dict[str, str]]  #: with ``name``, ``size``, ``timeCreated`` and ``md5Hash``
     folders: list[str]  #: whole names, each ending in a slash
     token: str | None  #: what asks for the next page; None on the last
-
-
-class _TryAgain(Exception):
-    """An answer, or none, after which another attempt is worth it."""
-
-    def __init__(self, reason: str, wait: float = 0) -> None:
-        super().__init__(reason)
-        self.wait = wait
 
 
 class Bucket:
@@ -70,13 +60,10 @@ class Bucket:
         self.requests = 0  #: attempts so far
         self._url = f"{host}/storage/v1/b/{quote(name, safe='')}/o"
         self._parallel = parallel
-        self._retries = retries
         self._timeout = timeout
         self._failures_in_a_row = 0
         self._session: aiohttp.ClientSession | None = None
-        self._persistently = backoff.on_exception(
-            _pauses, _TryAgain, max_tries=retries + 1, jitter=None, logger=None
-        )(self._request)
+        self._retry = Retry(retries + 1)
 
     async def __aenter__(self) -> Bucket:
         import aiohttp  # takes 0.1 s, which ``--help`` does not need
@@ -124,10 +111,11 @@ class Bucket:
     async def _page(self, parameters: Mapping[str, str], token: str | None) -> Page:
         request = {**parameters, "pageToken": token} if token else parameters
         try:
-            page: Page = await self._persistently(request)
-        except _TryAgain as error:
+            page = await self._retry.call_async(partial(self._request, request))
+        except RetryableError as error:
             self._failures_in_a_row += 1
-            tries = f"{self._retries + 1} attempts" if self._retries else "1 attempt"
+            attempts = self._retry.attempts
+            tries = f"{attempts} attempts" if attempts > 1 else "1 attempt"
             if self._failures_in_a_row >= GIVE_UP_AFTER:
                 raise Fatal(
                     f"The bucket {self.name} cannot be listed; check the network and"
@@ -145,7 +133,9 @@ class Bucket:
         try:
             async with self._session.get(self._url, params=parameters) as response:
                 if response.status == HTTPStatus.TOO_MANY_REQUESTS or response.status >= 500:
-                    raise _TryAgain(f"HTTP {response.status}", _retry_after(response))
+                    raise RetryableError(
+                        f"HTTP {response.status}", retry_after(response.headers), response.status
+                    )
                 body = await response.read()
                 if response.status != HTTPStatus.OK:
                     raise Fatal(
@@ -153,9 +143,9 @@ class Bucket:
                         " Check ARCHIVE_BUCKET and STORAGE_EMULATOR_HOST."
                     )
         except TimeoutError:
-            raise _TryAgain(f"no answer in {self._timeout:g} seconds") from None
+            raise RetryableError(f"no answer in {self._timeout:g} seconds") from None
         except aiohttp.ClientError as error:
-            raise _TryAgain(str(error) or type(error).__name__) from None
+            raise RetryableError(str(error) or type(error).__name__) from None
         return _parsed(body)
 
 
@@ -166,7 +156,7 @@ def _parsed(body: bytes) -> Page:
             content.get("items", []), content.get("prefixes", []), content.get("nextPageToken")
         )
     except (ValueError, AttributeError):
-        raise _TryAgain("the answer is not a listing") from None
+        raise RetryableError("the answer is not a listing") from None
 
 
 def _message(body: bytes) -> str:
@@ -175,27 +165,3 @@ def _message(body: bytes) -> str:
         return str(orjson.loads(body)["error"]["message"]).rstrip(".")
     except (ValueError, KeyError, TypeError):
         return body[:100].decode(errors="replace")
-
-
-def _pauses() -> Generator[float, Any, None]:
-    """Wait 0.5, 1, 2, … seconds between attempts, or as long as the server asked for."""
-    error = yield 0  # backoff primes its generators
-    pause = 0.5
-    while True:
-        error = yield max(pause, error.wait)
-        pause = min(pause * 2, LONGEST_PAUSE)
-
-
-def _retry_after(response: aiohttp.ClientResponse) -> float:
-    """Seconds of ``Retry-After``, given as a number or a date, at most five minutes; else 0."""
-    from datetime import UTC, datetime
-    from email.utils import parsedate_to_datetime
-
-    text = response.headers.get("Retry-After", "")
-    if text.isdecimal():
-        return min(float(text), 300)
-    try:
-        seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
-        return 0
-    return min(max(seconds, 0), 300)

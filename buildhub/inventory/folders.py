@@ -24,9 +24,12 @@ _WITHOUT_BUILDS = re.compile(
     r"update|partner-repacks|partners|contrib|experimental|tinderbox-builds|try-builds|latest(-.*)?"
 )
 
-#: 2026-07-01-09-27-14-mozilla-central-l10n, 2010-07-04-05-comm-central,
-#: 2026-07-01-09-27-14-fenix-154.0a1-android-x86. Other trees' nightlies are not catalogued.
-_NIGHTLY = re.compile(r"\d{4}-\d\d-\d\d-[\d-]*(?:mozilla-central|comm-central|fenix|focus|klar)")
+#: 2026-07-01-09-27-14-mozilla-central-l10n, 2010-07-04-05-comm-central, and products without a
+#: tree: 2026-07-01-09-27-14-fenix-154.0a1-android-x86. Other trees' nightlies, such as those of
+#: mozilla-1.9.2, are not catalogued.
+_NIGHTLY = re.compile(
+    r"\d{4}-\d\d-\d\d-[\d-]*(?:mozilla-central|comm-central|(?!mozilla-|comm-)[a-z]+-\d+\.\d)"
+)
 
 #: How many folders below the section the names of :meth:`Section.without_builds` lie.
 _DEPTHS = {"releases": 2, "candidates": 3, "nightly": 3}

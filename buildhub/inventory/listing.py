@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 from isal import isal_zlib
 
@@ -27,10 +27,13 @@ PAGES = 16
 PAGES_PER_DIVISION = 16
 
 #: A walk has to be so many pages long before it is divided at a guess.
-PAGES_BEFORE_GUESS = 4
+PAGES_BEFORE_GUESS = 2
 
 #: Bytes of rows, partly compressed, that may wait for rows before them.
 MOST_WAITING = 64 << 20
+
+#: A page is a thousand rows: so often it is tried as often as the settings say.
+ROUNDS = 3
 
 #: Behind all names.
 LAST = chr(0x10FFFF)
@@ -67,7 +70,7 @@ class Listing:
         self._divisions = 0
         self._add(requests)
 
-    async def blocks(self) -> AsyncIterator[bytes]:
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
         """The rows, whole lines, as soon as all before them were given out.
 
         Raises :class:`Fatal` if the bucket can't be listed. What is under way is given up when
@@ -130,17 +133,24 @@ class Listing:
         return before <= self._jobs // 4
 
     async def _run(self, number: int, request: Request) -> None:
-        try:
-            self._answers.put_nowait((number, request, await request.run(self._bucket)))
-        except Exception as error:
-            self._answers.put_nowait((number, request, error))
+        answer: Outcome | Exception
+        for _ in range(ROUNDS):
+            try:
+                answer = await request.run(self._bucket)
+                break
+            except Unreachable as error:
+                answer = error
+            except Exception as error:
+                answer = error
+                break
+        self._answers.put_nowait((number, request, answer))
 
     def _take(self, request: Request, answer: Outcome | Exception) -> bytes:
         """What follows from an answer is pending now; its rows."""
         if isinstance(answer, Unreachable):
             self.failed += 1
             missing, follow = request.give_up()
-            self._on_error(f"Not listed: {missing}: {answer}. Run the command again to list them.")
+            self._on_error(f"Not listed: {missing}: {answer}, {ROUNDS} times in a row.")
             self._add(follow)
             return b""
         if isinstance(answer, Exception):

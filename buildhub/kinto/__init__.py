@@ -11,7 +11,7 @@
 
 from .batch import BatchResponse, record_data
 from .client import Client
-from .conditional import Outcome, store
+from .conditional import PutResult, PutStatus, StoredRecord, fetch_stored, put_if_unchanged
 from .errors import RequestRejected
 from .publisher import PublishCounts, Publisher
 from .record_index import RecordIndex
@@ -19,11 +19,14 @@ from .record_index import RecordIndex
 __all__ = [
     "BatchResponse",
     "Client",
-    "Outcome",
     "PublishCounts",
     "Publisher",
+    "PutResult",
+    "PutStatus",
     "RecordIndex",
     "RequestRejected",
+    "StoredRecord",
+    "fetch_stored",
+    "put_if_unchanged",
     "record_data",
-    "store",
 ]

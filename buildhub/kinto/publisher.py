@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 from ..errors import BadInput, BuildhubError, Interrupted, Unreachable
-from ..records import digest
+from ..records import differs, digest
 from .batch import BatchResponse, Request, record_data, send, store_request
 from .client import Client
 from .errors import RequestRejected, reason_in
@@ -247,7 +247,7 @@ class Publisher:
         on_server = self._known.digest(record_id)
         if on_server is None:
             return _Effect.CREATED
-        if self._rewrite or on_server != digest(data) or self._is_on_its_way(record_id):
+        if self._rewrite or differs(on_server, digest(data)) or self._is_on_its_way(record_id):
             return _Effect.UPDATED
         return _Effect.UNCHANGED
 

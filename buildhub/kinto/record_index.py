@@ -22,7 +22,7 @@ from .errors import RequestRejected
 logger = logging.getLogger(__name__)
 
 #: Of the file; a file of another version is set aside.
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE known (id TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID;

@@ -11,8 +11,6 @@ import fcntl
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,30 +18,10 @@ from urllib.parse import urlsplit
 
 import requests
 
+from tests.support.kinto_server import start_kinto
+
 #: Seconds that Kinto may take to answer, and to end.
 PATIENCE = 30
-
-INI = """\
-[server:main]
-use = egg:waitress#main
-host = {host}
-port = %(http_port)s
-
-[app:main]
-use = egg:kinto
-kinto.userid_hmac_secret = of no use outside this machine
-multiauth.policies = basicauth
-kinto.includes = kinto.plugins.flush
-kinto.experimental_collection_schema_validation = true
-# Without these, memory storage slows down with every record.
-kinto.explicit_permissions = false
-kinto.bucket_create_principals = system.Authenticated
-kinto.bucket_write_principals = system.Authenticated
-kinto.collection_create_principals = system.Authenticated
-kinto.collection_write_principals = system.Authenticated
-kinto.record_create_principals = system.Authenticated
-kinto.record_write_principals = system.Authenticated
-"""
 
 
 class Problem(Exception):
@@ -104,18 +82,14 @@ def _answers(server_url: str) -> bool:
 
 def _start(server_url: str, folder: Path, host: str, port: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    ini, log = folder / f"kinto-{port}.ini", folder / f"kinto-{port}.log"
-    ini.write_text(INI.format(host="127.0.0.1" if host == "localhost" else host))
-    kinto = str(Path(sys.executable).parent / "kinto")
-    command = [kinto, "start", "--ini", str(ini), "--port", str(port)]
-    with _locked(folder / f"kinto-{port}.pid") as fd, log.open("ab") as output:
+    with _locked(folder / f"kinto-{port}.pid") as fd:
         if fd is None:
+            log = folder / f"kinto-{port}.log"
             raise Problem(f"The Kinto on port {port} doesn't answer: see {log}, or make stop.")
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+        process, log = start_kinto(
+            folder,
+            port,
+            host="127.0.0.1" if host == "localhost" else host,
             start_new_session=True,  # Ctrl-C in this terminal is not meant for it
             pass_fds=[fd],  # and with it the lock
         )

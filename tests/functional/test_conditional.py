@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from buildhub import kinto as kinto_room
-from buildhub.kinto import Client, Outcome
-from buildhub.kinto.conditional import look
+from buildhub.kinto import Client, PutResult, fetch_stored, put_if_unchanged
 from tests.support.kinto_server import Kinto
 from tests.support.records import make_record
 
@@ -22,15 +20,14 @@ def client(kinto: Kinto) -> Client:
     return Client(kinto.url, "user:pass", "build-hub", "releases", retries=1)
 
 
-def store(client: Client, records: list[dict[str, Any]]) -> list[Outcome]:
-    """While nothing changes in the archive: to look again brings the same records."""
-    return kinto_room.store(
-        client, records, refresh=lambda ids: [r for r in records if r["data"]["id"] in ids]
-    )
+def store(client: Client, records: list[dict[str, Any]]) -> list[PutResult]:
+    """Fetch, and write if that is still so."""
+    stored = fetch_stored(client, [record["data"]["id"] for record in records])
+    return list(put_if_unchanged(client, records, stored).values())
 
 
-def what(outcomes) -> list[str]:
-    return [outcome.what for outcome in outcomes]
+def what(results: list[PutResult]) -> list[str]:
+    return [result.status.value for result in results]
 
 
 def test_what_is_new_is_created_what_differs_updated_what_is_equal_left(kinto, client):
@@ -66,7 +63,7 @@ def test_ids_that_look_like_something_else_are_found(client, id):
 def test_hundreds_of_ids_are_looked_up_in_a_few_requests(client):
     ids = [f"{'x' * 60}_{n}" for n in range(300)]
     store(client, [make_record(1, id=one) for one in ids])
-    assert set(look(client, [*ids, "absent"])) == set(ids)
+    assert set(fetch_stored(client, [*ids, "absent"])) == set(ids)
 
 
 def test_a_deleted_record_is_created_again(kinto, client):
@@ -77,7 +74,7 @@ def test_a_deleted_record_is_created_again(kinto, client):
 
 
 def test_writers_at_the_same_moment_store_each_record_once(kinto, client):
-    """Three containers with the same news: one write a record, whoever does it."""
+    """Three containers with the same records: nobody replaces what another one stored."""
     records = [make_record(n) for n in range(60)]
     results: list[list[str]] = []
     start = threading.Barrier(3)
@@ -92,23 +89,18 @@ def test_writers_at_the_same_moment_store_each_record_once(kinto, client):
     for thread in threads:
         thread.join()
     for of_one_record in zip(*results, strict=True):
-        assert set(of_one_record) <= {"created", "unchanged"}
+        assert set(of_one_record) <= {"created", "unchanged", "conflict"}
     assert len(kinto.records()) == 60
+    assert what(store(client, records)) == ["unchanged"] * 60
 
 
-def test_what_would_replace_another_record_is_made_anew_first(kinto, client):
-    """This record was made before a file was rebuilt; the one on the server is of the new file."""
-    rebuilt = make_record(1, download={"size": 2})
-    store(client, [rebuilt])
-    outcomes = kinto_room.store(client, [make_record(1)], refresh=lambda ids: [rebuilt])
-    assert what(outcomes) == ["unchanged"]
-    (record,) = kinto.records().values()
-    assert record["download"] == {"size": 2}
-
-
-def test_what_can_not_be_made_anew_stays_as_it_is(kinto, client):
-    store(client, [make_record(1)])
-    before = kinto.records()
-    changed = make_record(1, download={"size": 2})
-    assert what(kinto_room.store(client, [changed], refresh=lambda ids: [])) == ["unchanged"]
-    assert kinto.records() == before
+@pytest.mark.parametrize("existed", [False, True], ids=["created meanwhile", "changed meanwhile"])
+def test_what_another_writer_changed_meanwhile_is_a_conflict_and_stays(kinto, client, existed):
+    if existed:
+        store(client, [make_record(1)])
+    records = [make_record(1, download={"size": 3}), make_record(2)]
+    before = fetch_stored(client, [record["data"]["id"] for record in records])
+    store(client, [make_record(1, download={"size": 2})])
+    results = put_if_unchanged(client, records, before)
+    assert what(results.values()) == ["conflict", "created"]
+    assert kinto.records()[records[0]["data"]["id"]]["download"] == {"size": 2}

@@ -404,13 +404,12 @@ def test_killed_in_the_middle_it_starts_again_where_it_was(tool: Tool) -> None:
             time.sleep(0.01)
         process.kill()
         process.communicate()
-        asked = server.total
+        assert 15 <= server.total < 60  # it was killed in the middle
         done = tool(stdin=inventory)
         assert done.returncode == 0
         assert len(urls(done.stdout)) == len(keys)
         # what the first run knew, no more than the requests under way excepted, was kept
         assert server.total <= 60 + 3 + 1
-        assert server.total - asked < 60
 
 
 @pytest.mark.parametrize(

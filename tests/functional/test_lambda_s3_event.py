@@ -16,15 +16,18 @@ from typing import Any
 
 import pytest
 
+from buildhub import lambda_s3_event
 from tests.support.archive_tree import candidate_tree
 from tests.support.event_system import EventSystem
 from tests.support.lambda_runtime import HandlerError, LambdaRuntime
+from tests.support.locales import LOCALES
 from tests.support.s3_events import created, in_sqs
 from tests.support.sentry_server import running_sentry
 
 pytestmark = pytest.mark.functional
 
 ROOT = Path(__file__).parents[2]
+COMMAND = Path(sys.executable).with_name("s3-event-to-kinto")
 FOLDER = "pub/firefox/candidates/54.0-candidates/build1/win64"
 EXE = f"{FOLDER}/fr/Firefox Setup 54.0.exe"
 JSON = f"{FOLDER}/en-US/firefox-54.0.json"
@@ -113,6 +116,43 @@ def test_a_queue_is_told_which_messages_failed(
     assert container.invoke(in_sqs(created(EXE))) == {"batchItemFailures": []}
 
 
+def test_metadata_that_hangs_to_the_time_limit_fails_every_message(
+    system: EventSystem, container: LambdaRuntime
+) -> None:
+    """All of them look the same metadata up; none of them ends in a bare CancelledError."""
+    keys = [EXE.replace("/fr/", f"/{locale}/") for locale in LOCALES[:40]]
+    system.archive.files.update(candidate_tree(platforms=("win64",), locales=LOCALES))
+    system.archive.fail(JSON, *["hang"] * 90)
+    answer = container.invoke(in_sqs(*map(created, keys)), seconds=4)
+    assert [one["itemIdentifier"] for one in answer["batchItemFailures"]] == [
+        f"message-{number}" for number in range(40)
+    ]
+    assert all(f"{key}: there was no time left" in container.log for key in keys)
+    with pytest.raises(HandlerError, match="there was no time left") as error:
+        container.invoke(created(*keys), seconds=4)
+    assert all(key in error.value.message for key in keys)
+
+
+def test_a_failed_message_without_an_id_is_not_acknowledged(container: LambdaRuntime) -> None:
+    event = in_sqs(created(ABSENT), created(EXE))
+    del event["Records"][0]["messageId"]
+    with pytest.raises(HandlerError, match="/xx/"):
+        container.invoke(event)
+
+
+@pytest.mark.parametrize("context", [None, object()], ids=["none", "without a time"])
+def test_a_context_that_does_not_know_the_time_sets_no_limit(
+    system: EventSystem, monkeypatch: pytest.MonkeyPatch, context: object
+) -> None:
+    for name, value in variables(system).items():
+        monkeypatch.setenv(name, value)
+    system.archive.files.update(candidate_tree(platforms=("win64",)))
+    try:
+        assert lambda_s3_event.lambda_handler(created(EXE), context)["handled"] == 1
+    finally:
+        lambda_s3_event.cool_down()
+
+
 def test_it_ends_before_its_time_is_over(system: EventSystem, container: LambdaRuntime) -> None:
     system.archive.fail(ABSENT, "hang")
     with pytest.raises(HandlerError, match="there was no time left"):
@@ -151,7 +191,7 @@ def command(
     system: EventSystem, *arguments: str, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "buildhub.lambda_s3_event", *arguments],
+        [COMMAND, *arguments],
         env={"PATH": os.environ["PATH"], **variables(system)},
         capture_output=True,
         text=True,
@@ -172,6 +212,33 @@ def test_the_command_handles_a_file(system: EventSystem, event_file: Path) -> No
     done = command(system, str(event_file))
     assert (done.returncode, done.stdout) == (0, "")
     assert f"{EXE}: created" in done.stderr
+    summary = "s3-event-to-kinto: 2 events, 2 handled, 0 ignored, 0 malformed, 0 failed; records:"
+    assert done.stderr.splitlines()[-1].startswith(summary)
+    assert len(system.records()) == 3
+
+
+def test_the_command_handles_an_event_per_line(system: EventSystem, event_file: Path) -> None:
+    """A line that is not JSON is malformed, as a record that is not an event is in the Lambda."""
+    lines = [json.dumps(created(EXE)), "", "{", json.dumps({"s3": {}}), json.dumps(created(JSON))]
+    done = command(system, input="\n".join(lines))
+    assert done.returncode == 1
+    assert "standard input, line 3: this is not an event" in done.stderr
+    assert "4 events, 2 handled, 0 ignored, 2 malformed, 0 failed" in done.stderr
+    assert len(system.records()) == 3
+
+
+def test_the_command_handles_an_event_on_several_lines(
+    system: EventSystem, event_file: Path
+) -> None:
+    event_file.write_text(json.dumps(created(EXE, JSON), indent=2))
+    assert command(system, str(event_file)).returncode == 0
+    assert len(system.records()) == 3
+
+
+def test_a_file_that_can_not_be_read_keeps_no_other_from_being_handled(
+    system: EventSystem, event_file: Path
+) -> None:
+    assert command(system, "nowhere.json", str(event_file)).returncode == 1
     assert len(system.records()) == 3
 
 
@@ -191,8 +258,8 @@ def test_options_go_before_variables(system: EventSystem, event_file: Path) -> N
 @pytest.mark.parametrize(
     ("content", "status", "sentence"),
     [
-        ('{"Records": ', 1, "it is no JSON"),
-        ("{}", 1, "is no S3 event in any wrapping"),
+        ('{"Records": ', 1, "it is not JSON"),
+        ("{}", 1, "is not an S3 event in any known wrapping"),
         (json.dumps(created(ABSENT)), 1, ABSENT),
         (json.dumps(created("favicon.ico")), 0, "favicon.ico: ignored"),
         (json.dumps(TEST_MESSAGE), 0, "a test message"),
@@ -224,14 +291,14 @@ def test_a_terminal_gets_the_help(system: EventSystem) -> None:
     done = command(system, stdin=terminal)
     os.close(terminal)
     assert done.returncode == 2
-    assert "python -m buildhub.lambda_s3_event event.json" in done.stderr
+    assert "s3-event-to-kinto event.json" in done.stderr
 
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_it(system: EventSystem, event_file: Path, signum: int, status: int) -> None:
     system.archive.fail(EXE, "hang")
     process = subprocess.Popen(
-        [sys.executable, "-m", "buildhub.lambda_s3_event", str(event_file)],
+        [COMMAND, str(event_file)],
         env={"PATH": os.environ["PATH"], **variables(system)},
         stderr=subprocess.PIPE,
         text=True,
@@ -241,4 +308,6 @@ def test_a_signal_stops_it(system: EventSystem, event_file: Path, signum: int, s
     process.send_signal(signum)
     _, told = process.communicate(timeout=30)
     assert process.returncode == status
+    assert f"{EXE}: stopped by signal {signum:d}" in told
+    assert told.splitlines()[-1].startswith("s3-event-to-kinto: 2 events,")
     assert "Traceback" not in told

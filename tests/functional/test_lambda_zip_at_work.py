@@ -14,7 +14,11 @@ from tests.support.archive_server import ArchiveServer
 from tests.support.kinto_server import Kinto
 from tests.support.lambda_runtime import LambdaRuntime
 
-pytestmark = [pytest.mark.functional, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.functional,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("lambda zip"),
+]
 
 KEY = "pub/devedition/candidates/55.0b1-candidates/build5/win64/pt-BR/Firefox Setup 55.0b1.exe"
 ID = "devedition_aurora_55-0b1rc5_win64_pt-br"

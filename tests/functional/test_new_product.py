@@ -18,9 +18,9 @@ from buildhub.kinto import Client
 from buildhub.kinto.schema import initialize
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
+from tests.support.kinto_server import Kinto
 from tests.support.s3_events import created
 from tests.support.sample_product import SAMPLE
-from tests.support.servers import Kinto
 
 pytestmark = pytest.mark.functional
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.kinto_server import Kinto
 from tests.support.records import make_record, ndjson
-from tests.support.servers import Kinto
 
 pytestmark = pytest.mark.functional
 

@@ -110,6 +110,23 @@ def test_without_skip_nothing_is_kept_of_the_server(to_kinto):
     assert list(to_kinto.folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["the same cache", "a new cache"])
+def test_with_skip_another_date_and_fewer_tools_are_no_change(to_kinto, tmp_path, again):
+    """Two sources date one object differently; a candidate's .json, which names ``ld``, expires."""
+    records = [make_record(n) for n in range(30)]
+    to_kinto(ndjson(records), "--skip")
+    before = to_kinto.kinto.records()
+    for record in records:
+        record["data"]["download"]["date"] = "2024-05-06T07:08:09Z"
+        del record["data"]["build"]["ld"]
+    cache = str(tmp_path / "new") if again else str(tmp_path)
+    assert to_kinto(ndjson(records), "--skip", CACHE_FOLDER=cache).stderr == summary(unchanged=30)
+    assert to_kinto.kinto.records() == before
+    records[7]["data"]["download"]["size"] += 1
+    done = to_kinto(ndjson(records), "--skip", CACHE_FOLDER=cache)
+    assert done.stderr == summary(updated=1, unchanged=29)
+
+
 @pytest.mark.parametrize("first", [(), ("--skip",)])
 def test_with_skip_unchanged_records_stay_as_they_are(to_kinto, first):
     records = [make_record(n) for n in range(60)]

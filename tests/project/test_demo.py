@@ -17,7 +17,8 @@ import pytest
 from tests.demo.__main__ import ROOT
 from tests.sample import tree
 
-pytestmark = pytest.mark.functional
+#: Whoever serves the sample archive does it on port 18888, if it is free.
+pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("make run")]
 
 
 class Demo:

@@ -100,6 +100,7 @@ def clone(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["make", "stop"], cwd=folder, check=True, capture_output=True)
 
 
+@pytest.mark.xdist_group("make run")
 @pytest.mark.parametrize("name", ["README.rst", "docs/tutorial.rst"])
 def test_what_a_newcomer_types(name: str, clone: Path) -> None:
     port = free_port()
@@ -136,6 +137,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(int(kinto.url.rpartition(":")[2].partition("/")[0]), environ)
 
 
+@pytest.mark.xdist_group("site")
 @pytest.mark.parametrize(
     "page",
     [p for p in PAGES if examples(p) and p.stem not in ("README", "tutorial")],
@@ -146,6 +148,7 @@ def test_what_is_shown_elsewhere(page: Path, site: Site, tmp_path: Path) -> None
     run(page, tmp_path, site.environ, site.port)
 
 
+@pytest.mark.xdist_group("site")
 @pytest.mark.parametrize(
     ("page", "block"),
     [(page, block) for page in PAGES for block in blocks(page, "python")],

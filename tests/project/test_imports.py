@@ -27,22 +27,13 @@ MAY_IMPORT = {
     "records": {"errors", "builds", "archive"},
     "pipeline": BASE | {"inventory", "builds", "archive", "records"},
     "kinto": BASE | {"records"},
-    "events": BASE | {"settings", "builds", "archive", "records", "kinto"},
+    "wiring": BASE | {"settings", "inventory", "builds", "archive", "records", "pipeline", "kinto"},
 }
-MAY_IMPORT["wiring"] = set(MAY_IMPORT) - {"events"}
 MAY_IMPORT["load"] = MAY_IMPORT["wiring"] | {"wiring"}
+MAY_IMPORT["events"] = MAY_IMPORT["load"] - {"inventory", "pipeline"}
 MAY_IMPORT["lambda_s3_event"] = BASE | {"settings", "events"}
 MAY_IMPORT["lambda_s3_inventory"] = BASE | {"settings", "load"}
 MAY_IMPORT["commands"] = set(MAY_IMPORT) - {"lambda_s3_event", "lambda_s3_inventory"}
-
-#: Imports that go against the order and are about to go. Must shrink: one that is gone fails.
-EXCEPTIONS = {
-    ("buildhub.kinto.client", "buildhub.settings"),
-    ("buildhub.archive.lookup", "buildhub.settings"),
-    ("buildhub.pipeline", "buildhub.settings"),
-    ("buildhub.lambda_s3_event", "buildhub.commands.s3_event_to_kinto"),
-    ("buildhub.settings", "click"),
-}
 
 #: Modules without input or output, and all that they may import beside each other.
 PURE = ("buildhub.builds", "buildhub.records", "buildhub.archive.formats")
@@ -95,11 +86,7 @@ def against_the_order(module: str, imported: str) -> bool:
 
 def test_imports_follow_the_order_of_the_packages() -> None:
     found = {(m, i) for m, names in GRAPH.items() for i in names if against_the_order(m, i)}
-    assert found - EXCEPTIONS == set()
-
-
-def test_no_exception_is_left_that_is_not_needed_any_more() -> None:
-    assert {(m, i) for m, i in EXCEPTIONS if i not in GRAPH[m]} == set()
+    assert found == set()
 
 
 @pytest.mark.parametrize("module", [m for m in sorted(MODULES) if m.startswith(PURE)])

@@ -20,7 +20,7 @@ from tests.sample import tree
 from tests.support.archive_server import ArchiveServer
 from tests.support.kinto_server import Kinto
 
-pytestmark = [pytest.mark.functional, pytest.mark.slow]
+pytestmark = [pytest.mark.functional, pytest.mark.slow, pytest.mark.xdist_group("packaging")]
 
 ROOT = Path(__file__).parents[2]
 FILES = ("setup.py", "MANIFEST.in", "Makefile", "README.rst", "LICENSE", "CHANGELOG.rst")

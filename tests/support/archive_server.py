@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import mimetypes
+import random
 import socket
 import struct
 import threading
+import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from types import TracebackType
 from typing import Literal, Self
@@ -56,7 +59,12 @@ class ArchiveServer:
         self.requests: Counter[tuple[str, str]] = Counter()  #: (method, raw key or folder/)
         self.user_agents: Counter[str] = Counter()
         self.most_at_once = 0  #: the highest number of requests under way at one moment
+        self.answered: list[str] = []  #: paths in the order of the answers
         self._under_way = 0
+        self._delays: random.Random | None = None
+        self._awaited_heads = self._heads = 0
+        self._heads_came: asyncio.Event | None = None
+        self._unavailable: dict[str, tuple[float, str]] = {}
         self._error: OSError | None = None
         self._port = port
         self._failures: defaultdict[str, deque[tuple[Misbehaviour, str | None]]]
@@ -108,6 +116,22 @@ class ArchiveServer:
         """The next so many listings of its folder do not show ``key`` yet; a GET finds it."""
         self._lags[key] = listings
 
+    def await_heads(self, number: int) -> None:
+        """Hold back the answers to HEAD until so many wait for theirs at the same moment."""
+        self._awaited_heads = number
+
+    def answer_in_random_order(self, seed: int) -> None:
+        """Delay each answer by a random part of 50 ms."""
+        self._delays = random.Random(seed)
+
+    def unavailable(self, path: str, seconds: int, *, date: bool = False) -> None:
+        """Answer 503 for so long, with a ``Retry-After`` in seconds or as a date."""
+        until = time.time() + seconds
+        if date:
+            until = math.ceil(until)  # a date has no fractions
+            after = format_datetime(datetime.fromtimestamp(until, UTC), usegmt=True)
+        self._unavailable[path] = (until, after if date else str(seconds))
+
     # From here on: the server's thread.
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -117,8 +141,10 @@ class ArchiveServer:
         self._under_way += 1
         self.most_at_once = max(self.most_at_once, self._under_way)
         try:
-            if self.latency:
-                await asyncio.sleep(self.latency)
+            await self._wait(request.method)
+            until, after = self._unavailable.get(path, (0, ""))
+            if time.time() < until:
+                return web.Response(status=503, headers={"Retry-After": after})
             if self._failures[path]:
                 return await self._misbehave(request, path, *self._failures[path].popleft())
             if self._bodies[path]:
@@ -131,6 +157,17 @@ class ArchiveServer:
             return web.Response()
         finally:
             self._under_way -= 1
+            self.answered.append(path)
+
+    async def _wait(self, method: str) -> None:
+        """Pass the time that answers are to take."""
+        await asyncio.sleep(self._delays.uniform(0, 0.05) if self._delays else self.latency)
+        if method == "HEAD" and self._awaited_heads:
+            self._heads_came = self._heads_came or asyncio.Event()
+            self._heads += 1
+            if self._heads == self._awaited_heads:
+                self._heads_came.set()
+            await self._heads_came.wait()
 
     async def _serve(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         if path in self.files:

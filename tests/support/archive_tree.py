@@ -14,7 +14,7 @@ from tests.support.archive_files import File
 from tests.support.archive_metadata import APPS, Origin, candidate_metadata, metadata_files
 
 PLATFORMS = ("linux-i686", "linux-x86_64", "mac", "win32", "win64")
-LOCALES = ("en-US", "fr", "ja")
+DEFAULT_LOCALES = ("en-US", "fr", "ja")
 
 
 def candidate_buildid(build: int, platform: str) -> str:
@@ -42,7 +42,7 @@ def candidate_tree(
     build: int = 1,
     *,
     platforms: Iterable[str] = PLATFORMS,
-    locales: Iterable[str] = LOCALES,
+    locales: Iterable[str] = DEFAULT_LOCALES,
     buildids: Mapping[str, str] | None = None,
     metadata: Collection[str] = ("json", "neighbours"),
     date: str = "2017-06-09T10:20:30Z",
@@ -72,7 +72,7 @@ def release_tree(
     builds: Iterable[int] = (1, 2),
     *,
     platforms: Collection[str] = PLATFORMS,
-    locales: Collection[str] = LOCALES,
+    locales: Collection[str] = DEFAULT_LOCALES,
     buildids: Mapping[tuple[int, str], str] | None = None,
     metadata: Collection[str] = ("json", "neighbours"),
     date: str = "2017-06-13T12:00:00Z",
@@ -106,7 +106,7 @@ def nightly_tree(
     moment: str = "2017-08-08-10-00-25",
     *,
     platforms: Iterable[str] = PLATFORMS,
-    locales: Iterable[str] = LOCALES,
+    locales: Iterable[str] = DEFAULT_LOCALES,
     suffix: str = "",
     buildids: Mapping[str, str] | None = None,
     metadata: Collection[str] = ("json", "neighbours"),

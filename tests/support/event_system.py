@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from buildhub.events.service import EventResult, EventService
+import contextlib
+
+from buildhub.events.result import EventResult
+from buildhub.events.service import EventService
 from buildhub.kinto import Client
 from buildhub.kinto.schema import initialize
 from buildhub.settings import Settings
@@ -18,7 +21,7 @@ class EventSystem:
     def __init__(self, archive: ArchiveServer, kinto: Kinto) -> None:
         self.archive = archive
         self.kinto = kinto
-        self._services: list[EventService] = []
+        self._services = contextlib.ExitStack()
         self.service = self.container()
 
     def container(self, *, pause: float = 0.01, **variables: str) -> EventService:
@@ -29,9 +32,8 @@ class EventSystem:
             "NB_PARALLEL_REQUESTS": "32",
             **variables,
         }
-        service = EventService(Settings.from_environment(environ), pause=pause).__enter__()
-        self._services.append(service)
-        return service
+        settings = Settings.from_environment(environ)
+        return self._services.enter_context(EventService(settings, pause=pause))
 
     def deliver(self, *keys: str) -> EventResult:
         """One event that names all these."""
@@ -41,8 +43,7 @@ class EventSystem:
         return without_server_fields(self.kinto.records())
 
     def close(self) -> None:
-        for service in self._services:
-            service.__exit__(None, None, None)
+        self._services.close()
 
     def reset(self) -> None:
         """Nothing is in the archive, nothing on the server but its real schema."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -18,7 +19,7 @@ KINTO = Path(sys.executable).with_name("kinto")
 #: As the documentation recommends, and as ``make run`` starts it. Without explicit permissions
 #: the memory storage does not get slower with each record.
 KINTO_SETTINGS = {
-    "kinto.userid_hmac_secret": "x",
+    "kinto.userid_hmac_secret": "of no use outside this machine",
     "multiauth.policies": "basicauth",
     "kinto.includes": "kinto.plugins.flush",
     "kinto.experimental_collection_schema_validation": "true",
@@ -52,7 +53,7 @@ ACCOUNTS_SETTINGS = STRICT_SETTINGS | {
 _INI = """\
 [server:main]
 use = egg:waitress#main
-host = 127.0.0.1
+host = {host}
 port = %(http_port)s
 threads = 4
 
@@ -100,19 +101,36 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def start_kinto(
+    folder: Path,
+    port: int,
+    settings: dict[str, str] = KINTO_SETTINGS,
+    *,
+    host: str = "127.0.0.1",
+    **options: Any,
+) -> tuple[subprocess.Popen[bytes], Path]:
+    """Start ``kinto start``, which may take some seconds to answer; the process, and its log.
+
+    ``folder`` gets its ini file and its log; ``options`` are those of :class:`subprocess.Popen`.
+    """
+    ini, log = folder / f"kinto-{port}.ini", folder / f"kinto-{port}.log"
+    lines = (f"{name} = {value}\n" for name, value in settings.items())
+    ini.write_text(_INI.format(host=host) + "".join(lines))
+    command = [KINTO, "start", "--ini", ini, "--port", str(port)]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **options
+        )
+    return process, log
+
+
 @contextlib.contextmanager
 def running_kinto(
     folder: Path, settings: dict[str, str] = KINTO_SETTINGS, *, port: int | None = None
 ) -> Iterator[Kinto]:
     """``kinto start``, with its ini file and log in ``folder``; stopped at the end."""
     port = port or free_port()
-    ini = folder / f"kinto-{port}.ini"
-    ini.write_text(_INI + "".join(f"{name} = {value}\n" for name, value in settings.items()))
-    log = folder / f"kinto-{port}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [KINTO, "start", "--ini", ini, "--port", str(port)], stdout=output, stderr=output
-        )
+    process, log = start_kinto(folder, port, settings)
     try:
         kinto = Kinto(f"http://127.0.0.1:{port}/v1")
         _wait_until_up(kinto, process, log)

@@ -33,7 +33,7 @@ def metadata_keys(build: Build) -> list[str]:
         return [location.stem + ending for ending in FORMATS]
     if isinstance(location, ReleaseLocation):
         location = location.in_build(2)
-    return [location.folder + name for name in location.likely_names()]
+    return [*(location.folder + name for name in location.likely_names()), *location.info_files]
 
 
 def leads_to(walk: FolderWalk, key: str) -> bool:
@@ -99,6 +99,20 @@ MOBILE = "pub/mobile/nightly/2017/08/2017-08-01-15-03-46-mozilla-central-android
             [
                 f"{CANDIDATES}/win32/fr/Firefox Setup 54.0.exe",
                 "pub/firefox/releases/54.0/win32/fr/Firefox Setup 54.0.exe",
+            ],
+        ),
+        (
+            f"{CANDIDATES}/macosx64_info.txt",
+            [
+                f"{CANDIDATES}/mac/fr/Firefox 54.0.dmg",
+                f"{CANDIDATES}/mac-EME-free/fr/Firefox 54.0.dmg",
+                "pub/firefox/releases/54.0/mac/fr/Firefox 54.0.dmg",
+            ],
+            [
+                f"{CANDIDATES}/win64/fr/Firefox Setup 54.0.exe",
+                f"{CANDIDATES.replace('build3', 'build2')}/mac/fr/Firefox 54.0.dmg",
+                f"{CANDIDATES}/funnelcake90/mac/fr/Firefox 54.0.dmg",
+                "pub/firefox/releases/54.0.1/mac/fr/Firefox 54.0.1.dmg",
             ],
         ),
         (

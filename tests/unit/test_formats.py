@@ -9,6 +9,7 @@ import pytest
 from buildhub.archive.formats import (
     build_date,
     from_buildhub_json,
+    from_info_text,
     from_json,
     from_text,
 )
@@ -103,6 +104,76 @@ def test_fields_that_are_absent_are_left_out(
     assert found.channel == channel
     for field, value in source.items():
         assert found.source.get(field) == value
+
+
+TODAY = {"host": "x86_64-pc-linux-gnu", "target": "aarch64-apple-darwin"}
+
+
+@pytest.mark.parametrize(
+    ("change", "host", "target"),
+    [
+        (TODAY, "x86_64-pc-mingw32", "x86_64-pc-mingw32"),
+        (
+            TODAY | {"host_alias": None, "target_alias": ""},
+            "x86_64-pc-linux-gnu",
+            "aarch64-apple-darwin",
+        ),
+    ],
+    ids=["both", "today"],
+)
+def test_host_and_target_are_the_aliases_or_else_themselves(
+    change: dict[str, str | None], host: str, target: str
+) -> None:
+    found = from_json(packed(FIREFOX_54 | change), "firefox")
+    assert found
+    assert (found.build["host"], found.build["target"]) == (host, target)
+
+
+def test_the_json_of_today_and_the_buildhub_json_beside_it_say_the_same() -> None:
+    facts = {field: value for field, value in FIREFOX_54.items() if "_alias" not in field}
+    facts |= {"host": "x86_64-pc-linux-gnu", "target": "x86_64-pc-mingw32"}
+    record = {
+        "build": {
+            "id": facts["buildid"],
+            "date": "2017-06-08T10:58:25Z",
+            **{field: facts[field] for field in ("as", "cc", "cxx", "host", "target")},
+        },
+        "source": {
+            "product": "firefox",
+            "repository": "https://hg.mozilla.org/releases/mozilla-release",
+            "tree": "mozilla-release",
+            "revision": facts["moz_source_stamp"],
+        },
+        "target": {"channel": "release"},
+    }
+    assert from_json(packed(facts), "firefox") == from_buildhub_json(packed(record), "firefox")
+
+
+@pytest.mark.parametrize("content", [b"buildID=20100115144158", b"buildID=20100115144158\r\nx=y"])
+def test_the_info_of_a_candidate_is_a_build_id(content: bytes) -> None:
+    found = from_info_text(content, "firefox")
+    assert found
+    assert found.build == {"id": "20100115144158", "date": "2010-01-15T14:41:58Z"}
+    assert found.source == {"product": "firefox"}
+    assert found.provisional
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"20100115144158", b"buildID=", b"x=1\nbuildID=20100115144158", b"<html>"]
+)
+def test_another_text_is_no_info(content: bytes) -> None:
+    assert from_info_text(content, "firefox") is None
+
+
+def test_a_revision_alone_is_of_mozilla_central_for_firefox_and_mobile_only() -> None:
+    text = b"20090528031256 94c5f6c0b5e1"
+    repositories = {
+        product: found.source.get("repository")
+        for product in ("firefox", "fennec", "thunderbird")
+        if (found := from_text(text, product))
+    }
+    central = "https://hg.mozilla.org/mozilla-central"
+    assert repositories == {"firefox": central, "fennec": central, "thunderbird": None}
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,15 @@ import requests
 import responses
 
 from buildhub import USER_AGENT
-from buildhub import kinto as kinto_room
 from buildhub.errors import BadInput, Fatal, Interrupted, Unreachable
 from buildhub.kinto import (
     Client,
-    Outcome,
     PublishCounts,
     Publisher,
     RecordIndex,
     RequestRejected,
+    fetch_stored,
+    put_if_unchanged,
     record_data,
 )
 from buildhub.kinto.errors import reason_in
@@ -476,42 +476,25 @@ def test_a_record_that_nobody_can_have_made_equals_nothing(collection, tmp_path)
 # Conditional writes
 
 
-def store(client: Client, records: list[dict[str, Any]]) -> list[Outcome]:
-    """While nothing changes in the archive: to look again brings the same records."""
-    return kinto_room.store(
-        client, records, refresh=lambda ids: [r for r in records if r["data"]["id"] in ids]
-    )
+def store(client: Client, records: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Fetch, and write if that is still so: status and reason of each record."""
+    stored = fetch_stored(client, [record["data"]["id"] for record in records])
+    results = put_if_unchanged(client, records, stored)
+    return [(result.status.value, result.reason) for result in results.values()]
 
 
 def look(*found: dict[str, Any]) -> dict[str, Any]:
     return {"data": [{"last_modified": 5, **one} for one in found]}
 
 
-def test_a_lost_race_is_looked_at_again(server):
-    record = make_record(1, id="r1")
-    server.mock.add("GET", RECORDS, json=look())
-    server.mock.add("GET", RECORDS, json=look({**record["data"], "build": {}}))
-    server.answers = [each(412), each(200)]
-    assert store(client(), [record]) == [Outcome("r1", "updated")]
-    assert [batch[0]["headers"] for batch in server.batches] == [
+def test_a_write_has_the_condition_that_nothing_has_changed(server):
+    records = [make_record(n, id=f"r{n}") for n in (1, 2)]
+    server.mock.add("GET", RECORDS, json=look({**records[1]["data"], "build": {}}))
+    server.answers = [each(412, 412)]
+    assert store(client(), records) == [("conflict", "")] * 2
+    assert [request["headers"] for request in server.batches[0]] == [
         {"If-None-Match": "*"},
         {"If-Match": '"5"'},
-    ]
-
-
-def test_who_lost_the_race_to_the_same_record_leaves_it(server):
-    record = make_record(1, id="r1")
-    server.mock.add("GET", RECORDS, json=look())
-    server.mock.add("GET", RECORDS, json=look(record["data"]))
-    server.answers = [each(412)]
-    assert store(client(), [record]) == [Outcome("r1", "unchanged")]
-
-
-def test_a_race_without_end_is_a_failure(server):
-    server.mock.add("GET", RECORDS, json=look())
-    server.answers = [each(412)]
-    assert store(client(), [make_record(1, id="r1")]) == [
-        Outcome("r1", "failed", "others keep writing it")
     ]
 
 
@@ -521,7 +504,7 @@ def test_each_record_has_its_outcome(server):
     server.mock.add("GET", RECORDS, json=look(records[0]["data"], changed))
     server.limit = 25
     server.answers = [each(200, 201, 400, 201, 201)]
-    assert [outcome.what for outcome in store(client(), records)] == [
+    assert [status for status, _ in store(client(), records)] == [
         "unchanged", "updated", "created", "refused", "created", "created",
     ]  # fmt: skip
 
@@ -530,9 +513,9 @@ def test_a_server_that_goes_away_fails_what_is_not_settled(server):
     server.mock.add("GET", RECORDS, json=look())
     server.answers = [each(), (503, {}, {})]
     records = [make_record(n, id=f"r{n}") for n in range(5)]
-    outcomes = store(client(retries=0), records)
-    assert [outcome.what for outcome in outcomes] == ["created"] * 3 + ["failed"] * 2
-    assert "it answered 503" in outcomes[-1].reason
+    results = store(client(retries=0), records)
+    assert [status for status, _ in results] == ["created"] * 3 + ["failed"] * 2
+    assert "it answered 503" in results[-1][1]
 
 
 def test_wrong_credentials_are_fatal(server):

@@ -20,6 +20,7 @@ from buildhub.errors import Unreachable
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import candidate_buildid, candidate_tree, nightly_tree, release_tree
+from tests.support.locales import LOCALES
 
 CANDIDATES = "pub/firefox/candidates"
 DATE = "2017-06-13T12:00:00Z"
@@ -274,6 +275,89 @@ def test_a_page_instead_of_the_json_gives_way_to_buildhub_json(
     assert Run(server).build_id(key) == candidate_buildid(1, "mac")
 
 
+# The last resort: <name>_info.txt in a candidate's build folder
+
+INFO = b"buildID=20100115144158\n"
+
+
+@pytest.mark.parametrize(
+    ("platform", "name", "infos", "build_id"),
+    [
+        ("linux-i686", "firefox-3.6.tar.bz2", ["linux"], "linux"),
+        ("linux-i686", "firefox-3.6.tar.bz2", ["linux", "linux32", "linux64"], "linux32"),
+        ("linux-x86_64", "firefox-3.6.tar.bz2", ["linux64", "linux"], "linux64"),
+        ("linux-aarch64", "firefox-3.6.tar.xz", ["linux64_aarch64", "linux64"], "linux64_aarch64"),
+        ("mac", "Firefox 3.6.dmg", ["macosx"], "macosx"),
+        ("mac", "Firefox 3.6.dmg", ["macosx", "macosx64"], "macosx64"),
+        ("win32", "Firefox Setup 3.6.exe", ["win32", "win64"], "win32"),
+        ("win32-EME-free", "Firefox Setup 3.6.exe", ["win32"], "win32"),
+        ("win64-aarch64", "Firefox Setup 3.6.exe", ["win64", "win64_aarch64"], "win64_aarch64"),
+        ("win64", "Firefox Setup 3.6.exe", ["win32", "linux"], None),
+        ("win32-EUballot", "Firefox Setup 3.6.exe", ["win32"], None),
+    ],
+)
+@pytest.mark.parametrize("section", ["releases/3.6", "candidates/3.6-candidates/build2"])
+def test_the_info_of_the_platform_is_the_last_resort(
+    server: ArchiveServer,
+    section: str,
+    platform: str,
+    name: str,
+    infos: list[str],
+    build_id: str | None,
+) -> None:
+    names = ("linux", "linux32", "linux64", "linux64_aarch64", "macosx", "macosx64", "win32")
+    ids = {name: f"2010011514415{number}" for number, name in enumerate(names)}
+    ids |= {"win64": "20100115144157", "win64_aarch64": "20100115144158"}
+    for info in infos:
+        server.files[f"{CANDIDATES}/3.6-candidates/build2/{info}_info.txt"] = File(
+            body=f"buildID={ids[info]}".encode()
+        )
+    server.files[f"{CANDIDATES}/3.6-candidates/build1/win64_info.txt"] = File(body=INFO)
+    (found,) = Run(server).find(f"pub/firefox/{section}/{platform}/fr/{name}")
+    assert (found and found.build["id"]) == (ids[build_id] if build_id else None)
+    if found:
+        assert found.source == {"product": "firefox"}
+        assert found.build["number"] == 2
+
+
+def test_the_info_counts_only_where_other_metadata_is_absent(server: ArchiveServer) -> None:
+    folder = f"{CANDIDATES}/64.0-candidates/build1"
+    key = f"{folder}/mac/fr/Firefox 64.0.dmg"
+    server.files[f"{folder}/macosx64_info.txt"] = File(body=INFO)
+    assert Run(server).build_id(key) == "20100115144158"
+    for name in ("buildhub.json", "firefox-64.0.json"):
+        server.files[f"{folder}/mac/en-US/{name}"] = File(body=HTML)
+        with pytest.raises(Unreachable, match="the content is not metadata"):
+            Run(server).build_id(key)
+    server.files[f"{folder}/mac/en-US/buildhub.json"] = File(body=b'{"build": {"id": "20181205"}}')
+    assert Run(server).build_id(key) == "20181205"
+
+
+def test_a_funnelcake_does_not_take_the_info_of_the_plain_build(server: ArchiveServer) -> None:
+    folder = f"{CANDIDATES}/49.0.1-candidates/build3"
+    server.files[f"{folder}/win32_info.txt"] = File(body=INFO)
+    key = f"{folder}/funnelcake90/win32/en-US/Firefox Setup 49.0.1.exe"
+    assert Run(server).build_id(key) is None
+
+
+def test_an_info_is_replaced_by_a_late_json_when_it_expires(
+    server: ArchiveServer, tmp_path: Path
+) -> None:
+    folder = f"{CANDIDATES}/54.0-candidates/build1"
+    key = f"{folder}/mac/fr/Firefox 54.0.dmg"
+    server.files[f"{folder}/macosx_info.txt"] = File(body=INFO)
+    modified = 1_497_355_200  # DATE
+    day = 86_400
+    assert Run(server, tmp_path, modified + day).build_id(key) == "20100115144158"
+    server.files |= candidate_tree("firefox", "54.0", 1)
+    server.reset()
+    assert Run(server, tmp_path, modified + day + 3_000).build_id(key) == "20100115144158"
+    assert server.total == 0
+    assert Run(server, tmp_path, modified + day + 4_000).build_id(key) == candidate_buildid(
+        1, "mac"
+    )
+
+
 def test_no_candidates_folder_is_no_metadata(server: ArchiveServer) -> None:
     server.files |= release_tree("firefox", "54.0", builds=(), platforms=("mac",))
     assert Run(server).build_id("pub/firefox/releases/54.0/mac/fr/Firefox 54.0.dmg") is None
@@ -310,11 +394,10 @@ def test_twelve_figures_of_a_build_id_are_minutes(server: ArchiveServer) -> None
 
 
 PLATFORMS = ("linux-i686", "linux-x86_64", "mac", "win32", "win64")
-LOCALES = ("en-US", *(f"{a}{b}" for a in "abcdefghi" for b in "cdeijklmno"))
 
 
 def keys_of_a_release(server: ArchiveServer, version: str = "54.0") -> list[str]:
-    server.files |= release_tree("firefox", version, platforms=PLATFORMS, locales=LOCALES[:90])
+    server.files |= release_tree("firefox", version, platforms=PLATFORMS, locales=LOCALES)
     return [k for k in server.files if k.startswith("pub/firefox/releases/")]
 
 

@@ -52,6 +52,10 @@ TABLE: dict[str, tuple[Any, list[Any]]] = {
         {"Records": [{"eventName": "s3:ObjectCreated:Put", "s3": {"object": {"key": "pub/a"}}}]},
         [FilePublished("pub/a")],
     ),
+    "without a name of the event, by hand": (
+        {"Records": [{"s3": {"object": {"key": "pub/a+b"}}}]},
+        [FilePublished("pub/a b")],
+    ),
     "no records": ({"Records": []}, []),
     "test message": (
         TEST_MESSAGE,

@@ -253,6 +253,44 @@ BUILDS = [
     ("mobile/nightly/2011/02/2011-02-08-03-mozilla-central-macosx/fennec-4.0b5pre.en-US.mac.dmg",
      "fennec_nightly_2011-02-08-03-mozilla-central_4-0b5pre_macosx_en-us",
      "4.0b5pre", "nightly", "macosx", "mac", "en-US"),
+    # Platforms of a few years only.
+    ("mobile/releases/21.0/android-armv6/multi/fennec-21.0.multi.android-arm-armv6.apk",
+     "fennec_21-0_android-armv6_multi", "21.0", "release", "android-armv6", "android", "multi"),
+    ("mobile/nightly/2013/04/2013-04-02-03-09-05-mozilla-central-android-armv6/"
+     "fennec-23.0a1.multi.android-arm-armv6.apk",
+     "fennec_nightly_2013-04-02-03-09-05_23-0a1_android-arm-armv6_multi",
+     "23.0a1", "nightly", "android-arm-armv6", "android", "multi"),
+    ("mobile/candidates/11.0b1-candidates/build1/android-xul/multi/"
+     "fennec-11.0b1.multi.android-arm.apk",
+     "fennec_beta_11-0b1rc1_android-xul_multi",
+     "11.0b1rc1", "beta", "android-xul", "android", "multi"),
+    ("mobile/nightly/2012/02/2012-02-01-03-12-05-mozilla-central-android-xul/"
+     "fennec-13.0a1.multi.android-arm.apk",
+     "fennec_nightly_2012-02-01-03-12-05_13-0a1_android-xul_multi",
+     "13.0a1", "nightly", "android-xul", "android", "multi"),
+    ("mobile/nightly/2011/03/2011-03-05-04-mozilla-central-android-r7/"
+     "fennec-4.0b6pre.multi.eabi-arm.apk",
+     "fennec_nightly_2011-03-05-04-mozilla-central_4-0b6pre_android-r7_multi",
+     "4.0b6pre", "nightly", "android-r7", "android", "multi"),
+    ("firefox/nightly/2010/01/2010-01-06-04-mozilla-central/firefox-3.7a1pre.en-US.mac-shark.dmg",
+     "firefox_nightly_2010-01-06-04-mozilla-central_3-7a1pre_macosx-shark_en-us",
+     "3.7a1pre", "nightly", "macosx-shark", "mac", "en-US"),
+    ("firefox/releases/3.6/win32-EUballot/en-US/Firefox Setup 3.6.exe",
+     "firefox_3-6_win32-euballot_en-us", "3.6", "release", "win32-euballot", "win", "en-US"),
+    ("firefox/candidates/3.5.8-candidates/build1/win32-EUballot-rc2/de/Firefox Setup 3.5.8.exe",
+     "firefox_3-5-8rc1_win32-euballot-rc2_de",
+     "3.5.8rc1", "release", "win32-euballot-rc2", "win", "de"),
+    ("firefox/releases/29.0/win32-funnelcake26/en-US/Firefox Setup 29.0.exe",
+     "firefox_29-0_win32-funnelcake26_en-us",
+     "29.0", "release", "win32-funnelcake26", "win", "en-US"),
+    ("thunderbird/nightly/2010/01/2010-01-07-03-comm-central-trunk/"
+     "thunderbird-3.2a1pre.en-US.win32.installer.exe",
+     "thunderbird_nightly_2010-01-07-03-comm-central_3-2a1pre_win32_en-us",
+     "3.2a1pre", "nightly", "win32", "win", "en-US"),
+    ("thunderbird/nightly/2010/01/2010-01-07-03-comm-central-trunk-l10n/"
+     "thunderbird-3.2a1pre.fr.mac.dmg",
+     "thunderbird_nightly_2010-01-07-03-comm-central_3-2a1pre_macosx_fr",
+     "3.2a1pre", "nightly", "macosx", "mac", "fr"),
 ]  # fmt: skip
 
 
@@ -341,7 +379,11 @@ NO_BUILDS = [
     ("firefox/releases/win32/en-US/55.0/Firefox Setup 55.0.exe", "releases/win32/"),
     ("firefox/nightly/3.6.19-candidates/build1/mac/en-US/Firefox 3.6.19.dmg", "alias"),
     ("firefox/nightly/3.0.14-candidates/build1/firefox-3.0.14.ja.win32.installer.exe", "alias"),
+    ("firefox/nightly/2025/01/2025-01-07-09-15-05-mozilla-central-l10n/"
+     "firefox-136.0a1.en-US.win64.installer.exe", "a copy: the build is in the folder without"),
     # Nightlies of other trees, and debugging ones.
+    ("thunderbird/nightly/2012/01/2012-01-07-03-00-00-comm-central-trunk/"
+     "thunderbird-12.0a1.en-US.mac.dmg", "builds below"),
     ("firefox/nightly/2016/11/2016-11-20-00-40-06-mozilla-aurora/firefox-52.0a2.en-US.mac.dmg",
      "tree mozilla-aurora is not catalogued"),
     ("firefox/nightly/2016/11/2016-11-20-00-40-06-mozilla-aurora-l10n/firefox-52.0a2.de.mac.dmg",

@@ -1,0 +1,131 @@
+"""The lookup page in a real, headless Chromium, and axe-core to check its accessibility."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+
+PAGE = Path(__file__).parents[2] / "docs" / "lookup" / "index.html"
+CHROMIUM = shutil.which("chromium")
+
+#: Without these, Chromium looks up hosts of Google when it starts.
+QUIET = [
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+AXE = "axe-core@4.14.1"
+SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
+#: The time in the browser: ages of builds stay what they are.
+NOW = "2026-07-20T09:00:00Z"
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing: stderr is the test's."""
+
+
+@contextlib.contextmanager
+def page_server() -> Iterator[str]:
+    """The address of the page, served on a free port of loopback."""
+    handler = functools.partial(_Handler, directory=str(PAGE.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def launch(playwright: Playwright) -> Browser:
+    """The system's Chromium."""
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+
+
+def install_axe(folder: Path) -> str | None:
+    """The source of axe-core, installed from npm into ``folder``; None if that fails."""
+    script = folder / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists() and shutil.which("npm"):
+        options = ["--no-save", "--no-audit", "--no-fund", "--silent"]
+        with contextlib.suppress(subprocess.SubprocessError):
+            subprocess.run(["npm", "install", *options, AXE], cwd=folder, timeout=120, check=True)
+    return script.read_text() if script.exists() else None
+
+
+class Lookup:
+    """The page in a tab of its own, and what it asked and complained about."""
+
+    def __init__(self, context: BrowserContext, address: str, server: str) -> None:
+        self._address = address
+        self._server = server
+        self._allowed = [address, server, "data:"]
+        self.tab: Page = context.new_page()
+        self.tab.clock.set_fixed_time(NOW)
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        self.tab.on("request", lambda request: self.requests.append(request.url))
+        self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.tab.on("console", lambda message: self.errors.append(message.text))
+
+    def open(self, query: str = "", server: str | None = None) -> None:
+        """Load the page with a query such as ``build.id=…``, and wait for what it shows."""
+        server = self._server if server is None else server
+        self._allowed.append(server)
+        parts = [query, f"server={quote(server, safe=':/')}"]
+        self.tab.goto(f"{self._address}?{'&'.join(filter(None, parts))}")
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the answers are on the page."""
+        self.tab.wait_for_selector("body:not(:has([aria-busy]))")
+
+    def search(self, text: str) -> None:
+        """Type into the search field, and press Enter."""
+        self.tab.get_by_role("searchbox").fill(text)
+        self.tab.keyboard.press("Enter")
+        self.settle()
+
+    def query(self) -> str:
+        """The page's query, without the server."""
+        query = self.tab.evaluate("location.search").removeprefix("?")
+        return "&".join(part for part in query.split("&") if not part.startswith("server="))
+
+    def heading(self) -> str:
+        """The heading of the results: `3 builds`."""
+        return self.tab.locator("#results-heading").inner_text()
+
+    def ids(self) -> list[str]:
+        """The ids of the records in the table, from top to bottom."""
+        labels = "(links) => links.map((link) => link.getAttribute('aria-label'))"
+        links = self.tab.locator("#rows .json a").evaluate_all(labels)
+        return [label.removeprefix("JSON of ") for label in links]
+
+    def understood(self) -> str:
+        """The line below the search field."""
+        text = self.tab.locator("#understood").inner_text()
+        return " ".join(text.split()).replace(" \u00d7", ",")  # the buttons that remove
+
+    def violations(self, axe: str) -> list[str]:
+        """What axe finds, one line for each."""
+        self.tab.evaluate(axe)
+        found: list[dict[str, Any]] = self.tab.evaluate("axe.run().then((done) => done.violations)")
+        return [f"{one['id']}: {json.dumps(one['nodes'][0]['html'])}" for one in found]
+
+    def foreign_requests(self) -> list[str]:
+        """Requests to anything but the page itself and the Kinto that it was opened with."""
+        return [url for url in self.requests if not url.startswith(tuple(self._allowed))]
