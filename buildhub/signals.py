@@ -1,64 +1,195 @@
-"""Signals: a request to stop that everything that waits can notice."""
+"""Signals: a request to stop, and the five seconds within which everything that waits gives way."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
+import select
 import signal
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from types import FrameType
+from typing import Any, TypeVar
 
 from .errors import Interrupted
 
-#: Seconds that requests under way are given to end after a signal.
+T = TypeVar("T")
+
+#: Seconds after a stop in which work in progress may still complete.
 GRACE = 5.0
+
+#: Seconds between two looks at the token, where there is no file descriptor to wait for.
+_POLL_SECONDS = 0.1
 
 
 class CancellationToken:
-    """Knows whether a signal asked the program to stop, and wakes whoever waits for input."""
+    """Knows whether the program was asked to stop, since when, and wakes whoever waits.
 
-    def __init__(self) -> None:
+    ``grace`` is how many seconds the work in progress gets after a stop.
+    """
+
+    def __init__(self, grace: float = GRACE) -> None:
         self.signum: int | None = None
-        self._cancelled = False
-        self.grace = GRACE  #: seconds that what is under way is given to end
+        self.grace = grace
+        self._cancelled_at: float | None = None
         self._reader, self._writer = os.pipe()
 
     def on_signal(self, signum: int, _frame: FrameType | None = None) -> None:
-        """Ask to stop. The second signal finds Python's own handling: it ends the program."""
+        """Ask to stop. A second signal gets Python's default action: it ends the program."""
         self.signum = signum
-        os.write(self._writer, b"!")
+        self.cancel()
         signal.signal(signum, signal.SIG_DFL)
 
     def fileno(self) -> int:
-        """Readable once a signal has come: for ``select``."""
+        """Readable once the program was asked to stop: for ``select``."""
         return self._reader
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the program was asked to stop."""
+        return self._cancelled_at is not None
+
     def raise_if_cancelled(self) -> None:
-        """Raise :class:`Interrupted` if a signal has come, or all was abandoned."""
-        if self.signum is not None or self._cancelled:
+        """Raise :class:`Interrupted` if the program was asked to stop."""
+        if self.cancelled:
             raise Interrupted(self.signum or 0)
 
+    def remaining(self) -> float | None:
+        """Seconds that the work in progress has left, 0 or more; None if there is no stop."""
+        if self._cancelled_at is None:
+            return None
+        return max(0.0, self._cancelled_at + self.grace - time.monotonic())
+
+    def raise_if_overdue(self) -> None:
+        """Raise :class:`Interrupted` once the time after a stop is over."""
+        if self.remaining() == 0:
+            raise Interrupted(self.signum or 0)
+
+    def sleep(self, seconds: float) -> None:
+        """Pause. Raises :class:`Interrupted` as soon as a stop leaves less time than that."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            remaining = self.remaining()
+            if remaining is None and self._reader >= 0:
+                select.select([self._reader], [], [], left)
+            elif remaining is not None and remaining < left:
+                raise Interrupted(self.signum or 0)
+            else:
+                time.sleep(left)
+
     def cancel(self) -> None:
-        """Wake a thread that waits for input which nobody wants any more."""
-        self._cancelled = True
-        os.write(self._writer, b"!")
+        """Ask to stop."""
+        if self._cancelled_at is None:
+            self._cancelled_at = time.monotonic()
+            if self._writer >= 0:
+                os.write(self._writer, b"!")
 
     def close(self) -> None:
-        os.close(self._reader)
-        os.close(self._writer)
+        """Close the file descriptors. The token can still be asked, but not waited for."""
+        descriptors, self._reader, self._writer = (self._reader, self._writer), -1, -1
+        for descriptor in descriptors:
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    __del__ = close
 
 
 @contextlib.contextmanager
 def cancel_on_signals(*signals: int) -> Iterator[CancellationToken]:
-    """SIGINT and SIGTERM (or ``signals``) set the :class:`Stop` that is given out."""
+    """SIGINT, SIGTERM and SIGHUP (or ``signals``) cancel the token during the block.
+
+    An ignored SIGHUP stays ignored: that is what ``nohup`` asks for.
+    """
     cancellation = CancellationToken()
-    previous = {
-        number: signal.signal(number, cancellation.on_signal)
-        for number in signals or (signal.SIGINT, signal.SIGTERM)
-    }
+    previous = {}
+    for number in signals or (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            previous[number] = signal.signal(number, cancellation.on_signal)
     try:
         yield cancellation
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
         cancellation.close()
+
+
+class AbandonableCalls:
+    """Makes blocking calls in threads of their own, so that callers can stop waiting for one.
+
+    Nothing in Python ends a call that hangs in a system call. The caller leaves it behind, and
+    its next call gets a new thread; an abandoned one does not keep the program from exiting. Each
+    calling thread has its own thread for its calls; all may share one object.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._workers = threading.local()
+
+    def call(
+        self,
+        function: Callable[[], T],
+        timeout: float | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> T:
+        """The result of ``function``, or what it raises.
+
+        Raises ``TimeoutError`` after ``timeout`` seconds, and what ``check`` raises, which is
+        called several times a second. The call is then abandoned.
+        """
+        worker: _Worker | None = getattr(self._workers, "worker", None)
+        if worker is None:
+            worker = self._workers.worker = _Worker(self._name)
+        future = worker.start(function)
+        try:
+            return _result(future, timeout, check)
+        finally:
+            if not future.done():
+                del self._workers.worker
+
+
+class _Worker:
+    """A thread that makes one call after the other, until nobody refers to this object."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        threading.Thread(target=_run_calls, args=(self._calls,), name=name, daemon=True).start()
+
+    def start(self, function: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+        self._calls.put((future, function))
+        return future
+
+    def __del__(self) -> None:
+        self._calls.put(None)
+
+
+_Call = tuple[Future[Any], Callable[[], Any]]
+
+
+def _run_calls(calls: queue.SimpleQueue[_Call | None]) -> None:
+    while (item := calls.get()) is not None:
+        future, function = item
+        try:
+            result = function()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+        del item, future, function
+
+
+def _result(future: Future[T], timeout: float | None, check: Callable[[], None]) -> T:
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        check()
+        left = _POLL_SECONDS if end is None else max(0.0, end - time.monotonic())
+        try:
+            return future.result(min(left, _POLL_SECONDS))
+        except TimeoutError:
+            if future.done():
+                raise
+            if left == 0:
+                raise TimeoutError("no response in time") from None

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import math
 import sqlite3
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -15,8 +20,18 @@ from .formats import Metadata
 logger = logging.getLogger(__name__)
 
 CACHE_FILE = "buildhub-archive.sqlite3"
-#: Answers kept in memory as well: a million records need a few thousand different ones.
+#: Entries kept in memory as well: a million records need a few thousand different ones.
 IN_MEMORY = 20_000
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+YOUNG_BUILD = 7 * DAY
+ABSENT_YOUNG = HOUR
+ABSENT_OLD = 30 * DAY
+VERSION_SETTLED = 90 * DAY
+
+#: Seconds by which a clock may be wrong. What was learned in the future is unknown.
+CLOCK_ERROR = 60.0
 
 _TABLES = """
 CREATE TABLE answers (
@@ -29,15 +44,22 @@ CREATE TABLE answers (
 
 
 class CacheEntry(NamedTuple):
-    """What was learned about a place, and when."""
+    """What was learned about a location, and when."""
 
     value: Any  #: Metadata; or the number of the highest build; None: there is none
     newest: str  #: date of the newest file that was seen there or asked for
     learned: float  #: seconds since the epoch
 
 
+class NotCached:
+    """There is no entry yet, or none that is still valid."""
+
+
+NOT_CACHED: Final = NotCached()
+
+
 class LookupCache:
-    """What was learned about the archive: in memory, and in ``CACHE_FOLDER`` if there is one."""
+    """Entries by location: in memory, and in ``folder`` if there is one."""
 
     def __init__(self, folder: Path | None, archive_url: str) -> None:
         self._archive_url = archive_url
@@ -47,47 +69,184 @@ class LookupCache:
             self._database = open_database(folder / CACHE_FILE, version=1, tables=_TABLES)
 
     def get(self, location: str) -> CacheEntry | None:
-        """The answer for a place, however old."""
+        """The entry of a location, however old."""
         try:
             return self._memory[location]
         except KeyError:
-            answer = self._read(location)
-            self._remember(location, answer)
-            return answer
+            entry = self._read(location)
+            self._remember(location, entry)
+            return entry
 
-    def put(self, location: str, answer: CacheEntry) -> None:
-        """Keep an answer, on disk at once."""
-        self._remember(location, answer)
+    def put(self, location: str, entry: CacheEntry) -> None:
+        """Keep an entry, on disk at once."""
+        self._remember(location, entry)
         if self._database is None:
             return
-        value = list(answer.value) if isinstance(answer.value, Metadata) else answer.value
-        row = (self._archive_url + location, orjson.dumps(value), answer.newest, answer.learned)
+        value = list(entry.value) if isinstance(entry.value, Metadata) else entry.value
+        row = (self._archive_url + location, orjson.dumps(value), entry.newest, entry.learned)
         try:
             self._database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", row)
         except sqlite3.Error as error:
-            logger.warning(
-                "What is learned of the archive can't be kept in CACHE_FOLDER any more: %s.", error
-            )
-            self._database = None
+            self._give_up(error)
 
     def close(self) -> None:
         """Close the file."""
         if self._database is not None:
             self._database.close()
 
-    def _remember(self, location: str, answer: CacheEntry | None) -> None:
+    def _remember(self, location: str, entry: CacheEntry | None) -> None:
         if len(self._memory) >= IN_MEMORY:
             del self._memory[next(iter(self._memory))]
-        self._memory[location] = answer
+        self._memory[location] = entry
 
     def _read(self, location: str) -> CacheEntry | None:
         if self._database is None:
             return None
-        row = self._database.execute(
-            "SELECT answer, newest, learned FROM answers WHERE place = ?",
-            (self._archive_url + location,),
-        ).fetchone()
-        if row is None:
+        try:
+            row = self._database.execute(
+                "SELECT answer, newest, learned FROM answers WHERE place = ?",
+                (self._archive_url + location,),
+            ).fetchone()
+        except sqlite3.Error as error:
+            self._give_up(error)
             return None
-        value = orjson.loads(row[0])
-        return CacheEntry(Metadata(*value) if isinstance(value, list) else value, row[1], row[2])
+        return _entry(row) if row else None
+
+    def _give_up(self, error: sqlite3.Error) -> None:
+        """The run goes on without the file, which stays as it is."""
+        logger.warning(
+            "The cache of the archive in CACHE_FOLDER can't be used any more (%s): free space"
+            " there, or delete %s.",
+            error,
+            CACHE_FILE,
+        )
+        if self._database is not None:
+            self._database.close()
+        self._database = None
+
+
+def _entry(row: tuple[Any, Any, Any]) -> CacheEntry | None:
+    """The entry in a row of the table; None for values that were never written there."""
+    try:
+        value, newest, learned = orjson.loads(row[0]), row[1], float(row[2])
+        date_in_seconds(newest)
+    except (ValueError, TypeError):
+        return None
+    if not math.isfinite(learned):
+        return None
+    if isinstance(value, list):
+        value = _metadata(value)
+    elif not (value is None or type(value) is int):
+        return None
+    return CacheEntry(value, newest, learned)
+
+
+def _metadata(parts: list[Any]) -> Metadata | NotCached:
+    build, source = parts[:2] if len(parts) in (3, 4) else (None, None)
+    if isinstance(build, dict) and isinstance(source, dict) and "id" in build:
+        return Metadata(*parts)
+    return NOT_CACHED
+
+
+class CachedAnswers:
+    """What the cache says about builds, as long as it is valid.
+
+    Metadata that was found never changes, unless it is provisional. That there is none, or only
+    such, is valid for an hour while the build is younger than a week, for 30 days otherwise;
+    with ``keep_absent`` false (Lambdas), only during the same run. The highest build of a version
+    is valid during the same run, and for good once the newest file of the version is 90 days old.
+    ``clock`` gives seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        cache: LookupCache,
+        *,
+        keep_absent: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._cache = cache
+        self._keep_absent = keep_absent
+        self._clock = clock
+        self._started = clock()
+        self._builds_seen: dict[str, int] = {}
+
+    def metadata(self, address: str, date: str) -> Metadata | NotCached | None:
+        """The metadata at ``address`` for a build that was last modified at ``date``."""
+        entry = self._valid(address)
+        if entry is None:
+            return NOT_CACHED
+        value = entry.value
+        if not (value is None or isinstance(value, Metadata)):
+            return NOT_CACHED
+        expires = value is None or value.provisional
+        return NOT_CACHED if expires and not self._still_absent(entry, date) else value
+
+    def put_metadata(self, address: str, metadata: Metadata | None, date: str) -> None:
+        """Keep what was found for a build of that date, or that there is none."""
+        self._cache.put(address, CacheEntry(metadata, date, self._clock()))
+
+    def highest_build(self, candidates: str, date: str) -> int | NotCached | None:
+        """The number of the highest build of a version; ``date`` is that of one of its files."""
+        entry = self._valid(candidates)
+        if entry is None or not (entry.value is None or isinstance(entry.value, int)):
+            return NOT_CACHED
+        if entry.value is None:
+            return None if self._still_absent(entry, date) else NOT_CACHED
+        if date > entry.newest:
+            entry = entry._replace(newest=date)
+            self._cache.put(candidates, entry)
+        settled = entry.learned - date_in_seconds(entry.newest) >= VERSION_SETTLED
+        return entry.value if settled or entry.learned >= self._started else NOT_CACHED
+
+    def put_highest_build(self, candidates: str, number: int | None, date: str) -> int | None:
+        """Keep the number that a listing showed, or that of a higher build that was seen.
+
+        Returns what was kept.
+        """
+        seen = self._builds_seen.get(candidates)
+        highest = max((n for n in (number, seen) if n is not None), default=None)
+        self._cache.put(candidates, CacheEntry(highest, date, self._clock()))
+        return highest
+
+    def build_seen(self, candidates: str, number: int) -> None:
+        """A file of this build exists, whatever a listing showed."""
+        if number <= self._builds_seen.get(candidates, -1):
+            return
+        self._builds_seen[candidates] = number
+        entry = self._cache.get(candidates)
+        if entry is None or not (entry.value is None or isinstance(entry.value, int)):
+            return
+        if entry.value is None or entry.value < number:
+            self._cache.put(candidates, entry._replace(value=number))
+
+    def file_seen(self, candidates: str, date: str) -> None:
+        """If a file is newer than those seen before, the version may not be settled yet."""
+        entry = self._cache.get(candidates)
+        if entry is not None and date > entry.newest:
+            self._cache.put(candidates, entry._replace(newest=date))
+
+    def _valid(self, location: str) -> CacheEntry | None:
+        """The entry, unless it was made by a clock that was ahead."""
+        entry = self._cache.get(location)
+        if entry is None or entry.learned > self._clock() + CLOCK_ERROR:
+            return None
+        return entry
+
+    def _still_absent(self, entry: CacheEntry, date: str) -> bool:
+        if not self._keep_absent:
+            return entry.learned >= self._started
+        now = self._clock()
+        young = now - date_in_seconds(date) < YOUNG_BUILD
+        return now - entry.learned < (ABSENT_YOUNG if young else ABSENT_OLD)
+
+
+@functools.lru_cache(maxsize=4096)
+def date_in_seconds(date: str) -> float:
+    """Seconds since the epoch of ``2017-03-07T12:07:51Z``; 0 if it is empty or impossible."""
+    if not isinstance(date, str):
+        raise TypeError(f"{date!r} is not a date")
+    try:
+        return datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp() if date else 0.0
+    except ValueError:
+        return 0.0

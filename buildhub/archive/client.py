@@ -1,91 +1,86 @@
-"""The client of archive.mozilla.org: listings, files and sizes, each asked for once at a time."""
+"""The HTTP client of the archive: listings, files and sizes, each requested once at a time."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Generator
-from email.utils import parsedate_to_datetime
+import logging
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
-
-import backoff
 
 from .. import USER_AGENT
 from ..errors import Fatal, Unreachable
+from ..retries import Retry, RetryableError, retry_after
+from .connections import connector
+from .responses import (
+    File,
+    IncompleteListing,
+    InvalidContent,
+    Listing,
+    read_content,
+    read_file,
+    read_listing,
+)
 
 if TYPE_CHECKING:
     import aiohttp
+    from yarl import URL
+
+__all__ = ["Archive", "File", "InvalidContent", "Listing", "Unreadable"]
+
+logger = logging.getLogger(__name__)
 
 #: Seconds to get a connection; TIMEOUT_SECONDS is for the whole request.
 CONNECT_SECONDS = 30
 
-#: So many requests in a row without an answer, each tried again as often as allowed: it is down.
+#: After so many requests in a row that failed for good, the archive counts as down.
 GIVE_UP_AFTER = 12
 
-#: Seconds of the longest pause between two tries, unless the server asks for more.
+#: Redirects that are followed one after the other.
+MAX_REDIRECTS = 5
+
+#: Seconds of the longest pause between two attempts, unless the server asks for more.
 LONGEST_PAUSE = 30
 
 T = TypeVar("T")
 
-
-class File(NamedTuple):
-    """A file as the archive knows it."""
-
-    size: int  #: bytes; exact only from :meth:`Archive.head`
-    date: str  #: last modification, in whole seconds: ``2017-03-07T12:07:51Z``
+_Read = Callable[["aiohttp.ClientResponse"], Awaitable[T]]
 
 
-class Listing(NamedTuple):
-    """A folder of the archive."""
-
-    folders: tuple[str, ...]  #: names without the slash
-    files: dict[str, str]  #: name → date of last modification
-
-
-class _TryAgain(Exception):
-    """An answer, or none, after which another try is worth it."""
-
-    def __init__(self, reason: str, wait: float = 0) -> None:
-        super().__init__(reason)
-        self.wait = wait
+class Unreadable(Unreachable):
+    """There is a file, but no attempt brought its content."""
 
 
 class Archive:
     """An async context manager around one session.
 
     ``parallel`` requests run at the same time; each is tried ``retries`` times more after
-    connection errors, 429 and 5xx; ``timeout`` is in seconds, for one request.
+    connection errors, unreadable responses, 429 and 5xx; ``timeout`` is in seconds, for one
+    attempt from the connection to the last byte, and for the longest pause that the server may
+    ask for. Proxies are taken from the environment.
     """
 
     def __init__(self, url: str, *, parallel: int = 8, retries: int = 3, timeout: float = 300):
         self.url = url
         self._limit = asyncio.Semaphore(parallel)
         self._parallel = parallel
-        self._retries = retries
         self._timeout = timeout
-        self._flights: dict[tuple[str, str], asyncio.Task[Any]] = {}
+        self._retry = Retry(
+            retries + 1,
+            longest_pause=timeout,
+            deadline=(retries + 1) * timeout,
+            on_pause=lambda error, seconds: logger.debug(
+                "Archive: %s; trying again in %.1f s.", error, seconds
+            ),
+        )
+        self._requests: dict[tuple[str, str], asyncio.Task[Any]] = {}
         self._failures_in_a_row = 0
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Archive:
         return self
-
-    def _connected(self) -> aiohttp.ClientSession:
-        """The session. A run whose cache knows all never imports aiohttp: it takes 0.1 s."""
-        import aiohttp
-
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._parallel),
-                timeout=aiohttp.ClientTimeout(
-                    total=self._timeout, sock_connect=min(CONNECT_SECONDS, self._timeout)
-                ),
-                headers={"User-Agent": USER_AGENT},
-            )
-        return self._session
 
     async def __aexit__(
         self,
@@ -98,126 +93,160 @@ class Archive:
             await self._session.close()
 
     async def abandon(self) -> None:
-        """Give up requests that nobody waits for any more, so that nobody later joins them."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        """Cancel the requests that nobody waits for any more, so that nobody joins them later."""
+        requests = list(self._requests.values())
+        for request in requests:
+            request.cancel()
+        await asyncio.gather(*requests, return_exceptions=True)
 
     async def listing(self, folder: str) -> Listing | None:
-        """The folder (raw key, ending in a slash), or None where there is none.
+        """The folder (raw key, ending in a slash), or None if there is none.
 
-        Raises :class:`Unreachable` if the archive gives no proper listing, however often asked.
+        If no attempt brought a complete listing, an incomplete one is returned. Raises
+        :class:`Unreachable` if there was none either.
         """
-        return await self._once("LIST", folder, _as_listing)
+        return await self._shared("LIST", folder, read_listing)
 
-    async def document(self, key: str) -> bytes | None:
-        """The content of a file, or None where there is none. Raises :class:`Unreachable`."""
-        return await self._once("GET", key, _as_content)
+    async def document(
+        self, key: str, check: Callable[[bytes], object] = lambda content: None
+    ) -> bytes | None:
+        """The content of a file, or None if there is none.
+
+        ``check`` may raise :class:`InvalidContent`, for another attempt. Raises
+        :class:`Unreadable` if the last attempt brought such content, else :class:`Unreachable`.
+        """
+
+        async def read(response: aiohttp.ClientResponse) -> bytes:
+            content = await read_content(response)
+            check(content)
+            return content
+
+        return await self._shared("GET", key, read)
 
     async def head(self, key: str) -> File | None:
-        """Exact size and date of a file, or None where there is none.
+        """Exact size and date of a file, or None if there is none. Raises :class:`Unreachable`."""
+        return await self._shared("HEAD", key, read_file)
 
-        Raises :class:`Unreachable`.
-        """
-        return await self._once("HEAD", key, _as_file)
-
-    async def _once(
-        self, method: str, path: str, read: Callable[[aiohttp.ClientResponse], Awaitable[T]]
-    ) -> T | None:
-        """One flight a URL: whoever asks while it is in the air waits for the same answer."""
+    async def _shared(self, method: str, path: str, read: _Read[T]) -> T | None:
+        """One request per URL: whoever asks for it while it runs gets the same response."""
         name = (method, path)
-        flight = self._flights.get(name)
-        if flight is None:
-            flight = asyncio.ensure_future(self._persistently(method, path, read))
-            self._flights[name] = flight
-            flight.add_done_callback(lambda _: self._flights.pop(name, None))
-        answer: T | None = await asyncio.shield(flight)
-        return answer
+        request = self._requests.get(name)
+        if request is None:
+            request = asyncio.ensure_future(self._with_retries(method, path, read))
+            self._requests[name] = request
+            request.add_done_callback(lambda _: self._requests.pop(name, None))
+        result: T | None = await asyncio.shield(request)
+        return result
 
-    async def _persistently(
-        self, method: str, path: str, read: Callable[[aiohttp.ClientResponse], Awaitable[T]]
-    ) -> T | None:
-        attempt = backoff.on_exception(
-            _pauses, _TryAgain, max_tries=self._retries + 1, jitter=None, logger=None
-        )(self._request)
+    async def _with_retries(self, method: str, path: str, read: _Read[T]) -> T | None:
+        attempts = 0
+
+        async def attempt() -> T | None:
+            nonlocal attempts
+            attempts += 1
+            return await self._attempt(method, path, read)
+
+        result: Any
         try:
-            answer: T | None = await attempt(method, path, read)
-        except _TryAgain as error:
-            self._failures_in_a_row += 1
-            tries = f"asked {self._retries + 1} times" if self._retries else "asked once"
-            message = f"{self.url}{path}: {error} ({tries})."
-            if self._failures_in_a_row >= GIVE_UP_AFTER:
-                raise Fatal(
-                    f"The archive does not answer; check ARCHIVE_URL and the network. {message}"
-                ) from None
-            raise Unreachable(message) from None
+            result = await self._retry.call_async(attempt)
+        except IncompleteListing as error:
+            result = error.listing
+        except InvalidContent as error:
+            raise Unreadable(f"{self.url}{path}: {error} ({_times(attempts)}).") from None
+        except RetryableError as error:
+            raise self._failure(f"{self.url}{path}: {error} ({_times(attempts)}).") from None
+        except Unreachable as error:
+            raise self._failure(str(error)) from None
         self._failures_in_a_row = 0
-        return answer
+        done: T | None = result
+        return done
 
-    async def _request(
-        self, method: str, path: str, read: Callable[[aiohttp.ClientResponse], Awaitable[T]]
-    ) -> T | None:
+    def _failure(self, message: str) -> Unreachable | Fatal:
+        """The error of a request that failed for good; that of the archive if all do."""
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row < GIVE_UP_AFTER:
+            return Unreachable(message)
+        return Fatal(f"The archive does not answer; check ARCHIVE_URL and the network. {message}")
+
+    async def _attempt(self, method: str, path: str, read: _Read[T]) -> T | None:
         import aiohttp
+
+        try:
+            async with self._limit, asyncio.timeout(self._timeout):
+                return await self._send(method, path, read)
+        except TimeoutError:
+            raise RetryableError(f"no response in {self._timeout:g} seconds") from None
+        except aiohttp.ClientError as error:
+            raise RetryableError(str(error) or type(error).__name__) from None
+
+    async def _send(self, method: str, path: str, read: _Read[T]) -> T | None:
         from yarl import URL
 
         url = URL(self.url + quote(path, safe="/"), encoded=True)
-        # Exactly this: with any other the archive answers a folder with a page for people.
-        headers = {"Accept": "application/json"} if method == "LIST" else {}
-        if method == "HEAD":
-            # The length of the object itself is wanted, not that of a compressed transfer.
-            headers["Accept-Encoding"] = "identity"
-        verb = "GET" if method == "LIST" else method
+        for _ in range(MAX_REDIRECTS + 1):
+            async with self._connected().request(
+                "GET" if method == "LIST" else method,
+                url,
+                headers=_HEADERS.get(method),
+                allow_redirects=False,
+            ) as response:
+                if response.status in _REDIRECTS:
+                    url = self._redirected(url, response)
+                    continue
+                return await read(response) if self._is_there(path, response) else None
+        raise Unreachable(f"{self.url}{path}: more than {MAX_REDIRECTS} redirects.")
+
+    def _redirected(self, url: URL, response: aiohttp.ClientResponse) -> URL:
+        """Where a redirect leads. Only the archive itself is trusted with what it says."""
+        from yarl import URL
+
         try:
-            async with self._limit:
-                async with self._connected().request(verb, url, headers=headers) as response:
-                    if response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-                        return None
-                    if response.status == HTTPStatus.TOO_MANY_REQUESTS or response.status >= 500:
-                        raise _TryAgain(f"HTTP {response.status}", _retry_after(response))
-                    if response.status != HTTPStatus.OK:
-                        raise Unreachable(f"{self.url}{path}: HTTP {response.status}.")
-                    return await read(response)
-        except TimeoutError:
-            raise _TryAgain(f"no answer in {self._timeout:g} seconds") from None
-        except aiohttp.ClientError as error:
-            raise _TryAgain(str(error) or type(error).__name__) from None
+            target = url.join(URL(response.headers.get("Location", "")))
+        except ValueError:
+            raise RetryableError("a redirect to an invalid URL") from None
+        if target.origin() != url.origin():
+            raise Unreachable(
+                f"{url}: redirects to {target.origin()}, which is not followed: set ARCHIVE_URL"
+                " to the address where the archive is."
+            )
+        return target
+
+    def _is_there(self, path: str, response: aiohttp.ClientResponse) -> bool:
+        """False for 404; raises unless the response is the file or folder itself."""
+        status = response.status
+        if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+            return False
+        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
+            raise RetryableError(f"HTTP {status}", retry_after(response.headers), status)
+        if status != HTTPStatus.OK:
+            raise Unreachable(f"{self.url}{path}: HTTP {status}.")
+        return True
+
+    def _connected(self) -> aiohttp.ClientSession:
+        """The session. A run that finds everything in its cache never imports aiohttp: 0.1 s."""
+        import aiohttp
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=connector(self._parallel),
+                timeout=aiohttp.ClientTimeout(
+                    total=self._timeout, sock_connect=min(CONNECT_SECONDS, self._timeout)
+                ),
+                headers={"User-Agent": USER_AGENT},
+                trust_env=True,
+            )
+        return self._session
 
 
-def _pauses() -> Generator[float, Any, None]:
-    """Wait 0.5, 1, 2, … seconds between tries, or as long as the server asked for."""
-    error = yield 0  # backoff primes its generators
-    pause = 0.5
-    while True:
-        error = yield max(pause, error.wait)
-        pause = min(pause * 2, LONGEST_PAUSE)
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+_HEADERS = {
+    # Exactly this: with any other the archive answers a folder with an HTML page.
+    "LIST": {"Accept": "application/json"},
+    # The length of the object itself is wanted, not that of a compressed transfer.
+    "HEAD": {"Accept-Encoding": "identity"},
+}
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float:
-    """Seconds of ``Retry-After``, at most five minutes; 0 where it is absent or a date."""
-    text = response.headers.get("Retry-After", "")
-    return min(float(text), 300) if text.isdecimal() else 0
-
-
-async def _as_content(response: aiohttp.ClientResponse) -> bytes:
-    return await response.read()
-
-
-async def _as_file(response: aiohttp.ClientResponse) -> File:
-    try:
-        size = int(response.headers["Content-Length"])
-        moment = parsedate_to_datetime(response.headers["Last-Modified"])
-    except (KeyError, ValueError):
-        raise _TryAgain("the answer has no Content-Length or no Last-Modified") from None
-    return File(size, moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
-
-
-async def _as_listing(response: aiohttp.ClientResponse) -> Listing:
-    try:
-        content = json.loads(await response.read())
-        return Listing(
-            tuple(name.rstrip("/") for name in content["prefixes"]),
-            {file["name"]: file["last_modified"] for file in content["files"]},
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise _TryAgain("the answer is no listing") from None
+def _times(attempts: int) -> str:
+    return "1 attempt" if attempts == 1 else f"{attempts} attempts"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Self
 
 from ..archive.cache import LookupCache
-from ..archive.client import Archive, File, Listing
+from ..archive.client import Archive, File, InvalidContent, Listing
 from ..archive.locations import NightlyLocation, ReleaseLocation, location_of
 from ..archive.lookup import MetadataLookup
 from ..builds.recognise import Build
@@ -102,8 +102,12 @@ class _CompletedListings:
         self._contents = contents
         self.read: set[str] = set()  #: files that existed when they were requested
 
-    async def document(self, key: str) -> bytes | None:
-        content = self._contents.get(key) or await self._archive.document(key)
+    async def document(
+        self, key: str, check: Callable[[bytes], object] = lambda content: None
+    ) -> bytes | None:
+        content = self._contents.get(key)
+        if content is None or not _passes(check, content):
+            content = await self._archive.document(key, check)
         if content is not None:
             self.read.add(key)
         return content
@@ -113,7 +117,9 @@ class _CompletedListings:
         folders, files = self._arrived_in(folder)
         if listing is None:
             return Listing(tuple(folders), files) if folders or files else None
-        return Listing(tuple(folders.union(listing.folders)), files | listing.files)
+        return listing._replace(
+            folders=tuple(folders.union(listing.folders)), files=files | listing.files
+        )
 
     def _arrived_in(self, folder: str) -> tuple[set[str], dict[str, str]]:
         """The names of the folders and files in ``folder`` that are known to exist."""
@@ -126,3 +132,12 @@ class _CompletedListings:
                 else:
                     files[name] = date
         return folders, files
+
+
+def _passes(check: Callable[[bytes], object], content: bytes) -> bool:
+    """Whether content that was read without the check is valid."""
+    try:
+        check(content)
+    except InvalidContent:
+        return False
+    return True

@@ -1,13 +1,15 @@
-"""An inventory's files in a folder: each fetched once, whole and right, ahead of its use."""
+"""The files of an inventory in a folder: each fetched once, complete and verified."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import hashlib
 import logging
 import os
 import re
+import stat
 import tempfile
 import threading
 import time
@@ -15,14 +17,13 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 from typing import IO
 
-import backoff
-
 from ..errors import BuildhubError, Fatal, Unreachable
+from ..retries import Retry
 from .manifest import InventoryFile, Manifest
 from .prefetch import prefetch
 from .s3 import ConnectionBroken, Inventories, RangeNotSupported
 
-#: Our folder in CSV_DOWNLOAD_DIRECTORY; of what is in there we touch the names below only.
+#: Our folder in CSV_DOWNLOAD_DIRECTORY; only files with the names below are touched there.
 FOLDER = "buildhub"
 _SUFFIX = ".csv.gz"
 _OURS = re.compile(r"(?P<md5>[0-9a-f]{32})(?:\.csv\.gz|\.\w+\.part)")
@@ -42,36 +43,55 @@ def download(
     retries: int,
     raise_if_cancelled: Callable[[], None] = lambda: None,
 ) -> Generator[Path]:
-    """The manifest's files, in its order, each as the path of a gzip file that is right.
+    """The manifest's files, in its order, each as the path of a verified gzip file.
 
     They lie in ``buildhub/`` below ``directory`` (default: the system's temporary folder),
-    named by their MD5: what is there and right is not fetched again. While the caller works on
-    one, a thread fetches the next; it ends when the iterator does or is closed.
-    ``raise_if_cancelled`` is called several times a second while a file is waited for.
+    named by their MD5: a file that is there and right is not fetched again. While the caller
+    works on one, a thread fetches the next; it ends when the iterator does or is closed.
+    ``raise_if_cancelled`` is called several times a second while a file is awaited.
 
-    Our own files there that were last used more than two days ago are removed first.
-    A connection that breaks is taken up again where it broke, ``retries`` times. Raises, where
-    the file's turn comes, :class:`Unreachable` if it can't be had and :class:`Fatal` if the
-    folder can't be written; the files before it have been given out.
+    Files of ours that were last used more than two days ago are removed first, and so are the
+    parts that a killed run left. A transfer that breaks is continued where it broke, ``retries``
+    times. Raises, at the turn of the file, :class:`Unreachable` if it can't be fetched and
+    :class:`Fatal` if the folder can't be written or is not ours; the files before it have been
+    given out.
     """
     folder = (directory or Path(tempfile.gettempdir())) / FOLDER
-    with _sentences(folder):
+    with _readable_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _tidy(folder, keep={file.md5 for file in manifest.files})
+        _check_folder(folder)
+        _remove_old(folder, keep={file.md5 for file in manifest.files})
     fetch = functools.partial(_fetched, inventories, folder, retries)
     return prefetch(
         fetch, manifest.files, depth=_AHEAD, raise_if_cancelled=raise_if_cancelled, name="download"
     )
 
 
+def _check_folder(folder: Path) -> None:
+    """In a folder that others can write, such as /tmp, they could have prepared ours."""
+    found = folder.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        problem = "it is a symbolic link"
+    elif found.st_uid != os.geteuid():
+        problem = "it belongs to another user"
+    elif found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+        problem = "every user can write there"
+    else:
+        return
+    raise Fatal(
+        f"{folder} is not used, as {problem}: remove it, or set CSV_DOWNLOAD_DIRECTORY to a"
+        " folder of your own."
+    )
+
+
 def _fetched(
     inventories: Inventories, folder: Path, retries: int, file: InventoryFile, stop: threading.Event
 ) -> Path:
-    """The path of ``file`` in ``folder``, where it is whole under its name or not at all."""
+    """The path of ``file`` in ``folder``, where it is complete under its name or not at all."""
     path = folder / f"{file.md5}{_SUFFIX}"
-    with _sentences(path):
+    with _readable_errors(path):
         if _is_right(path, file.md5):
-            os.utime(path)  # it is in use: nobody may tidy it away
+            os.utime(path)  # it is in use: no other run may remove it as old
             return path
         with _written_aside(path) as part:
             _fill(part, inventories, file, retries, stop)
@@ -80,15 +100,17 @@ def _fetched(
 
 @contextlib.contextmanager
 def _written_aside(path: Path) -> Iterator[_Part]:
-    """A file that takes the name ``path`` if the block succeeds and vanishes if it fails.
+    """A file that gets the name ``path`` if the block succeeds and is removed if it fails.
 
-    Its own name is unique: another process may be at the same file.
+    Its own name is unique, as another process may fetch the same file. It is locked, so that
+    other runs can tell it from one that a killed run has left.
     """
     number, part = tempfile.mkstemp(
         prefix=path.name.removesuffix(_SUFFIX) + ".", suffix=".part", dir=path.parent
     )
     try:
         with open(number, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield _Part(file)
         os.replace(part, path)
     except BaseException:
@@ -97,11 +119,11 @@ def _written_aside(path: Path) -> Iterator[_Part]:
 
 
 class _WrongSum(BuildhubError):
-    """What came is not what the manifest promises."""
+    """What was received is not what the manifest promises."""
 
 
 class _Part:
-    """A file in the making and the MD5 of what is in it."""
+    """A file that is being written, and the MD5 of what is in it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -127,36 +149,51 @@ class _Part:
 def _fill(
     part: _Part, inventories: Inventories, file: InventoryFile, retries: int, stop: threading.Event
 ) -> None:
-    """Put the object's bytes into ``part``, taking them up again where a connection broke."""
-    problem: BuildhubError | None = None
-    for attempt in range(retries + 1):
-        if attempt and stop.wait(backoff.full_jitter(min(2 ** (attempt - 1), 30))):
-            break
+    """Put the object's bytes into ``part``, continuing where a connection broke."""
+
+    def sleep(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise _stopped(inventories, file)
+
+    def attempt() -> None:
         try:
             _append_rest(part, inventories, file, stop)
-            return
-        except ConnectionBroken as error:
-            logger.info("%s Going on at byte %d.", error, part.size)
-            problem = error
-        except (RangeNotSupported, _WrongSum) as error:
-            logger.info("%s Starting this file again.", error)
-            problem = error
+        except (RangeNotSupported, _WrongSum):
             part.restart()
-    raise Unreachable(
-        f"{str(problem).rstrip('.')}, after {retries + 1} attempts: run again later,"
-        " or with a higher NB_RETRY_REQUEST."
+            raise
+
+    errors = (ConnectionBroken, RangeNotSupported, _WrongSum)
+    retry = Retry(
+        retries + 1,
+        errors=errors,
+        sleep=sleep,
+        on_pause=lambda error, seconds: logger.info(
+            "%s. Continuing at byte %d in %.1f s.", str(error).rstrip("."), part.size, seconds
+        ),
     )
+    try:
+        retry.call(attempt)
+    except errors as error:
+        raise Unreachable(
+            f"{str(error).rstrip('.')}, after {retries + 1} attempts: run again later,"
+            " or with a higher NB_RETRY_REQUEST."
+        ) from None
 
 
 def _append_rest(
     part: _Part, inventories: Inventories, file: InventoryFile, stop: threading.Event
 ) -> None:
-    """Append what ``part`` lacks and check the whole; a set ``stop`` ends it in an error."""
+    """Append what ``part`` lacks and verify the whole; a set ``stop`` ends it in an error."""
+
+    def check() -> None:
+        if stop.is_set():
+            raise _stopped(inventories, file)
+
     try:
-        for chunk in inventories.read(file.key, start=part.size):
+        for chunk in inventories.read(file.key, start=part.size, check=check):
             part.append(chunk)
-            if stop.is_set():
-                raise BuildhubError(f"The download of {inventories.url(file.key)} was stopped.")
+            if part.size > file.size:
+                break  # without end, perhaps
     except ConnectionBroken:
         # Also botocore's own checksum, compared after the last byte: then ours decides.
         if part.size < file.size:
@@ -167,12 +204,21 @@ def _append_rest(
         )
 
 
+def _stopped(inventories: Inventories, file: InventoryFile) -> BuildhubError:
+    return BuildhubError(f"The download of {inventories.url(file.key)} was stopped.")
+
+
 def _is_right(path: Path, md5: str) -> bool:
+    """Whether the file is there and complete; what is not a file of ours is never opened."""
     try:
-        with path.open("rb") as file:
-            right = hashlib.file_digest(file, _md5).hexdigest() == md5
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
+    with open(number, "rb") as file:
+        found = os.fstat(number)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            raise OSError(None, "there is something else than a file of ours")
+        right = hashlib.file_digest(file, _md5).hexdigest() == md5
     if not right:
         logger.info("%s is damaged: fetching it again.", path)
     return right
@@ -182,21 +228,34 @@ def _md5() -> hashlib._Hash:
     return hashlib.md5(usedforsecurity=False)
 
 
-def _tidy(folder: Path, keep: Collection[str]) -> None:
-    """Remove our own files that nobody used for two days, also those of runs that were killed."""
+def _remove_old(folder: Path, keep: Collection[str]) -> None:
+    """Remove files of ours that nobody used for two days, and parts that nobody writes."""
     oldest = time.time() - _KEPT_SECONDS
     for entry in folder.iterdir():
         name = _OURS.fullmatch(entry.name)
         if not name or (name["md5"] in keep and entry.name.endswith(_SUFFIX)):
             continue
-        # Another run may remove it first, or another user own it: neither is our problem.
+        # Another run may remove it first, or another user own it: neither matters here.
         with contextlib.suppress(OSError):
-            if entry.lstat().st_mtime < oldest:
+            is_part = entry.name.endswith(".part")
+            if entry.lstat().st_mtime < oldest or (is_part and _is_abandoned(entry)):
                 entry.unlink()
 
 
+def _is_abandoned(part: Path) -> bool:
+    """Whether no process holds the lock of a part: the one that made it was killed."""
+    number = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(number)
+    return True
+
+
 @contextlib.contextmanager
-def _sentences(path: Path) -> Iterator[None]:
+def _readable_errors(path: Path) -> Iterator[None]:
     """What the file system refuses, as an error of ours."""
     try:
         yield

@@ -1,21 +1,19 @@
-"""Work that a thread does ahead of its use."""
+"""Results that a thread makes before they are needed."""
 
 from __future__ import annotations
 
-import contextlib
-import queue
+import itertools
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-#: Who waits for a result looks up so often.
-_LOOK_UP_SECONDS = 0.2
-
-#: A closed iterator waits so long for its thread, which may hang on a silent server.
-_PATIENCE_SECONDS = 1
+#: Seconds between two calls of ``raise_if_cancelled``.
+_POLL_SECONDS = 0.2
 
 
 def prefetch(
@@ -26,48 +24,53 @@ def prefetch(
     raise_if_cancelled: Callable[[], None],
     name: str,
 ) -> Generator[_Result]:
-    """``function(item, stop)`` of each of ``items``, in their order, made by one thread.
+    """``function(item, stop)`` of each of ``items``, in their order, called by one thread.
 
-    At most ``depth`` results are there before they are asked for. An error surfaces where its
-    item's turn is, and is the last. ``raise_if_cancelled`` is called several times a second while
-    a result is waited for: what it raises ends the wait.
+    At most ``depth`` results exist before they are asked for. An error is raised at the turn of
+    its item, and ends the iterator. ``raise_if_cancelled`` is called several times a second while
+    a result is awaited; what it raises ends the iterator.
 
-    The thread, called ``name``, ends with the iterator, or when it is closed: ``stop`` is then
-    set, and ``function`` should soon return or raise.
+    When the iterator ends or is closed, ``stop`` is set and the thread, called ``name_0``, is
+    awaited: ``function`` must return or raise soon then, also if a server is silent.
     """
     stop = threading.Event()
-    room = threading.Semaphore(depth)
-    outcomes: queue.SimpleQueue[tuple[_Result] | BaseException] = queue.SimpleQueue()
+    rest = iter(items)
+    with ThreadPoolExecutor(1, thread_name_prefix=name) as thread:
+        pending: deque[Future[_Result]] = deque()
 
-    def work() -> None:
-        for item in items:
-            room.acquire()
-            if stop.is_set():
-                return
-            try:
-                outcomes.put((function(item, stop),))
-            except BaseException as error:
-                outcomes.put(error)
-                return
+        def submit(count: int) -> None:
+            for item in itertools.islice(rest, count):
+                pending.append(thread.submit(_unless_stopped, function, item, stop))
 
-    # A daemon: Ctrl-C need not wait for a server that has fallen silent.
-    thread = threading.Thread(target=work, name=name, daemon=True)
-    thread.start()
+        try:
+            submit(depth)
+            while pending:
+                result = _result(pending.popleft(), raise_if_cancelled)
+                submit(1)
+                yield result
+        finally:
+            stop.set()
+            thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _unless_stopped(
+    function: Callable[[_Item, threading.Event], _Result], item: _Item, stop: threading.Event
+) -> _Result:
+    """An error ends the iterator, so nothing is begun after one."""
+    if stop.is_set():
+        raise CancelledError
     try:
-        for _ in items:
-            outcome = _next(outcomes, raise_if_cancelled)
-            if isinstance(outcome, BaseException):
-                raise outcome
-            room.release()
-            yield outcome[0]
-    finally:
+        return function(item, stop)
+    except BaseException:
         stop.set()
-        room.release()
-        thread.join(_PATIENCE_SECONDS)
+        raise
 
 
-def _next(outcomes: queue.SimpleQueue[_Result], raise_if_cancelled: Callable[[], None]) -> _Result:
+def _result(future: Future[_Result], raise_if_cancelled: Callable[[], None]) -> _Result:
     while True:
         raise_if_cancelled()
-        with contextlib.suppress(queue.Empty):
-            return outcomes.get(timeout=_LOOK_UP_SECONDS)
+        try:
+            return future.result(_POLL_SECONDS)
+        except TimeoutError:
+            if future.done():
+                raise

@@ -1,4 +1,4 @@
-"""Many requests in one, and what became of each of them."""
+"""Batches: many requests in one, and the response to each."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import BadInput, Unreachable
+from ..retries import RetryableError, retry_after
 from .client import Client
-from .errors import RequestRejected, RetryableError, ServerError, retry_after
+from .errors import RequestRejected, ServerError
 
 #: Kinto's default for ids; ``fullmatch``, as ``$`` would allow a newline behind it.
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 
 _CREATED = 201
 
-#: Stands for the status where there was none.
-_NO_ANSWER = 503
+#: The status of a request that got no response.
+NO_RESPONSE = 0
 
 #: One request of a batch, as Kinto's API writes it.
 Request = dict[str, Any]
 
 
 class BatchResponse(NamedTuple):
-    """What Kinto said to one request of a batch."""
+    """Kinto's response to one request of a batch."""
 
     status: int
     body: Mapping[str, Any]
@@ -35,35 +36,42 @@ class BatchResponse(NamedTuple):
         return self.status in (200, _CREATED)
 
     @property
+    def reason(self) -> str:
+        """Why the record may not be stored, for messages."""
+        if self.status == NO_RESPONSE:
+            return str(self.body["message"])
+        return f"Kinto answered {self.status}"
+
+    @property
     def failed(self) -> bool:
-        """Whether the server failed; otherwise it decided."""
+        """Whether the server failed, rather than accept or reject the request."""
         return _is_failure(self.status)
 
 
 class BatchIncomplete(RetryableError):
-    """A batch with a 409 or 5xx inside. ``answers`` are those of this try."""
+    """A batch with a 409 or 5xx inside. ``responses`` are those of this attempt."""
 
-    def __init__(self, answers: list[BatchResponse], wait: float) -> None:
-        failed = sum(answer.failed for answer in answers)
-        super().__init__(f"{failed} of the {len(answers)} requests of a batch failed", wait)
-        self.answers = answers
+    def __init__(self, responses: list[BatchResponse], wait: float) -> None:
+        failed = sum(response.failed for response in responses)
+        super().__init__(f"{failed} of the {len(responses)} requests of a batch failed", wait)
+        self.responses = responses
 
 
 def record_data(record: Any) -> Mapping[str, Any]:
-    """The data of a record ``{"data": {...}}``, less what Kinto writes into it itself.
+    """The data of a record ``{"data": {...}}`` without the fields that Kinto sets itself.
 
-    A ``last_modified`` that came along would date the record back, and hide the change from
-    everybody who asks for changes. Raises :class:`BadInput` if it is no record.
+    A ``last_modified`` in the input would date the record back, and hide the change from every
+    client that asks for changes. Raises :class:`BadInput` if it is not a record.
     """
     if not isinstance(record, Mapping) or not isinstance(record.get("data"), Mapping):
-        raise BadInput('this is no record: it must look like {"data": {…}}')
+        raise BadInput('this is not a record: it must look like {"data": {…}}')
     data: Mapping[str, Any] = record["data"]
     if "last_modified" in data or "schema" in data:
         data = {k: v for k, v in data.items() if k not in ("last_modified", "schema")}
     if "id" in data and not (isinstance(data["id"], str) and _ID.fullmatch(data["id"])):
         raise BadInput(
-            f"{str(data['id'])[:100]!r} is no record id: letters, digits, dashes and underscores"
-            " are allowed, the first a letter or digit"
+            f"{str(data['id'])[:100]!r} is not a valid record id: only letters, digits, dashes and"
+            " underscores are allowed, and the first must be a letter or digit"
         )
     return data
 
@@ -71,8 +79,8 @@ def record_data(record: Any) -> Mapping[str, Any]:
 def store_request(client: Client, data: Mapping[str, Any]) -> Request:
     """The request that stores a record: PUT if it has an id, else POST.
 
-    A record without an id gets one here: Kinto answers a POST of an id that it has with 200 and
-    changes nothing, so that a batch may be sent twice without storing the record twice.
+    A record without an id gets one here: Kinto responds to a POST of an id that it has with 200
+    and changes nothing, so a batch may be sent twice without storing the record twice.
     """
     if "id" in data:
         return {"method": "PUT", "path": f"{client.records_path}/{data['id']}",
@@ -82,26 +90,26 @@ def store_request(client: Client, data: Mapping[str, Any]) -> Request:
 
 
 def send(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
-    """Send requests as one batch: an answer for each, in their order.
+    """Send requests as one batch; returns a response for each, in their order.
 
-    A batch in which a request got a 409 or a 5xx is sent again whole: a 409 aborts the
-    database's transaction, which also undoes requests before it that were answered with 201.
-    Where that does not help, each request is sent on its own, once, so that one record at which
-    the server stumbles takes no other with it. A batch that is too large for the server (413)
-    or for its limit (400) is halved. Requests must bear to be sent twice.
+    A batch in which a request got a 409 or a 5xx is sent again whole: a 409 aborts the database
+    transaction, which also undoes the requests before it that got a 201. If that does not help,
+    each request is sent on its own, once, so that a record on which the server fails does not
+    affect the others. A batch that is too large for the server (413) or for its limit (400) is
+    halved. Sending a request twice must do no harm.
 
-    Raises :class:`Unreachable` where no try brought an answer, and :class:`RequestRejected`
-    where the server refuses the batch as such (wrong credentials).
+    Raises :class:`Unreachable` if no attempt brought a response, and :class:`RequestRejected`
+    if the server rejects the whole batch (wrong credentials).
     """
     try:
         return _send_whole(client, requests)
     except BatchIncomplete as error:
-        return _send_singly(client, requests) if len(requests) > 1 else error.answers
+        return _send_singly(client, requests) if len(requests) > 1 else error.responses
     except ServerError:
-        answers = _send_singly(client, requests) if len(requests) > 1 else []
-        if all(answer.failed for answer in answers):
+        responses = _send_singly(client, requests) if len(requests) > 1 else []
+        if all(response.failed for response in responses):
             raise
-        return answers
+        return responses
     except RequestRejected as error:
         if error.status not in (400, 413):
             raise
@@ -115,22 +123,22 @@ def _send_whole(client: Client, requests: Sequence[Request]) -> list[BatchRespon
     created: set[int] = set()
 
     def validate(body: Any) -> None:
-        answers = _answers(body, len(requests))
-        created.update(n for n, answer in enumerate(answers) if answer.status == _CREATED)
-        if any(answer.failed for answer in answers):
-            raise BatchIncomplete(answers, _wait(body))
+        responses = _responses_in(body, len(requests))
+        created.update(n for n, response in enumerate(responses) if response.status == _CREATED)
+        if any(response.failed for response in responses):
+            raise BatchIncomplete(responses, _wait(body))
 
     body, _ = client.request("POST", "/batch", body={"requests": requests}, validate=validate)
-    # What was created by an earlier try is updated by the last one: it is new nevertheless.
+    # What an earlier attempt created, the last one updates: it counts as created nevertheless.
     return [
-        answer._replace(status=_CREATED) if n in created and answer.stored else answer
-        for n, answer in enumerate(_answers(body, len(requests)))
+        response._replace(status=_CREATED) if n in created and response.stored else response
+        for n, response in enumerate(_responses_in(body, len(requests)))
     ]
 
 
 def _send_singly(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
-    """Each request without more ado: their batch has had all the retries there are."""
-    answers = []
+    """Each request once: their batch has had all its retries."""
+    responses = []
     for request in requests:
         try:
             body, _ = client.request(
@@ -138,31 +146,36 @@ def _send_singly(client: Client, requests: Sequence[Request]) -> list[BatchRespo
                 validate=_validate_single,
             )  # fmt: skip
         except Unreachable as error:
-            answers.append(BatchResponse(_NO_ANSWER, {"message": str(error)}))
+            status = error.status if isinstance(error, ServerError) else NO_RESPONSE
+            responses.append(BatchResponse(status, {"message": str(error)}))
         else:
-            answers += _answers(body, 1)
-    return answers
+            responses += _responses_in(body, 1)
+    return responses
 
 
 def _validate_single(body: Any) -> None:
-    _answers(body, 1)
+    _responses_in(body, 1)
 
 
-def _answers(body: Any, expected: int) -> list[BatchResponse]:
+def _responses_in(body: Any, expected: int) -> list[BatchResponse]:
     """The responses in a batch's body; :class:`RetryableError` if one is missing."""
     try:
-        answers = [BatchResponse(one["status"], one.get("body") or {}) for one in body["responses"]]
-    except (KeyError, TypeError, AttributeError):
-        raise RetryableError("its answer to a batch has no responses") from None
-    if len(answers) != expected:
-        raise RetryableError(f"it answered {len(answers)} of the {expected} requests of a batch")
-    return answers
+        responses = [
+            BatchResponse(int(one["status"]), one.get("body") or {}) for one in body["responses"]
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise RetryableError("its response to a batch is incomplete") from None
+    if len(responses) != expected:
+        raise RetryableError(
+            f"it responded to {len(responses)} of the {expected} requests of a batch"
+        )
+    return responses
 
 
 def _wait(body: Any) -> float:
-    """The longest ``Retry-After`` in the answers of a batch, in seconds."""
+    """The longest ``Retry-After`` in the responses of a batch, in seconds."""
     return max((retry_after(one.get("headers") or {}) for one in body["responses"]), default=0)
 
 
 def _is_failure(status: int) -> bool:
-    return status >= 500 or status in (409, 429)
+    return status >= 500 or status in (NO_RESPONSE, 409, 429)

@@ -1,39 +1,32 @@
-"""The one door to Kinto: a client with time limits, retries, and sentences for the operator."""
+"""The client of one Kinto collection: retries, pages, and messages that say what to do."""
 
 from __future__ import annotations
 
 import functools
 import logging
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import backoff
-import kinto_http.exceptions
-import kinto_http.session
-import requests
-
-from .. import USER_AGENT
 from ..errors import Fatal, Unreachable
-from .errors import RequestRejected, RetryableError, ServerError, failure, waits, why
+from ..retries import Retry, RetryableError
+from ..signals import CancellationToken
+from .errors import RequestRejected, ServerError, fatal_error
+from .session import Response, Session
 
 logger = logging.getLogger(__name__)
 
-#: Kinto's own default, for a server that does not tell its limit.
+#: Kinto's own default, for a server that does not say what its limit is.
 DEFAULT_BATCH_SIZE = 25
-
-#: A server that lives takes a connection within seconds, however long its answer takes.
-_CONNECT_SECONDS = 10
 
 
 class Client:
     """One collection on one Kinto server. Threads may share it.
 
-    ``retries`` is how often a failed request is tried again, ``timeout`` how many seconds one
-    may take, and also the longest wait that a server may ask for. The n-th wait is
-    ``first_wait`` · 2ⁿ seconds or what ``Retry-After`` says, whichever is longer.
+    A request takes at most ``timeout`` seconds; one that fails is tried ``retries`` times more.
+    ``timeout`` is also the longest pause that the server may ask for. ``first_pause`` is that
+    of :class:`Retry`. After a stop, requests and pauses end within the grace of
+    ``cancellation``, in :class:`Interrupted`.
     """
 
     def __init__(
@@ -46,7 +39,8 @@ class Client:
         retries: int = 3,
         timeout: float = 300,
         batch_size: int | None = None,
-        first_wait: float = 1,
+        first_pause: float = 1,
+        cancellation: CancellationToken | None = None,
     ) -> None:
         parts = urlsplit(server_url)
         #: The server's address as it may be shown: without credentials.
@@ -56,18 +50,18 @@ class Client:
         self.bucket_path = f"/buckets/{bucket}"
         self.collection_path = f"{self.bucket_path}/collections/{collection}"
         self.records_path = f"{self.collection_path}/records"
-        self.timeout = timeout
-        self._server_url = server_url
-        self._auth = _credentials(auth)
         self._wanted_batch_size = batch_size
-        self._threads = threading.local()
-        self._retrying = backoff.on_exception(
-            lambda: waits(first_wait, longest=timeout),
-            RetryableError,
-            max_tries=retries + 1,
-            jitter=lambda seconds: backoff.random_jitter(seconds) if first_wait >= 1 else seconds,
-            on_backoff=self._log_wait,
-            logger=None,
+        cancellation = cancellation or CancellationToken()
+        self._session = Session(
+            server_url, self.url, _credentials(auth), timeout=timeout, cancellation=cancellation
+        )
+        self._retry = Retry(
+            retries + 1,
+            first_pause=first_pause,
+            longest_pause=timeout,
+            deadline=(retries + 1) * timeout,
+            sleep=cancellation.sleep,
+            on_pause=self._log_pause,
         )
 
     @property
@@ -85,12 +79,12 @@ class Client:
         validate: Callable[[Any], None] | None = None,
         anonymous: bool = False,
         retry: bool = True,
-    ) -> tuple[Any, Mapping[str, str]]:
-        """The decoded answer and its headers; the body is None for HEAD and 304.
+    ) -> Response:
+        """The decoded body of the response and its headers; the body is None for HEAD and 304.
 
-        ``validate`` may look at the answer and raise :class:`Again`. Raises :class:`Refused` for
-        a 4xx, and :class:`Unreachable` (or what ``validate`` raised, if it is a subclass of Again)
-        where all retries failed.
+        ``validate`` may look at the body and raise :class:`RetryableError`. Raises
+        :class:`RequestRejected` for a 4xx, and :class:`Unreachable` if no attempt succeeded (or
+        what ``validate`` raised, if it is a subclass of RetryableError).
         """
         arguments: dict[str, Any] = {"headers": headers}
         if body is not None:
@@ -98,122 +92,58 @@ class Client:
         if anonymous:
             arguments["auth"] = _no_auth
 
-        def once() -> tuple[Any, Mapping[str, str]]:
-            answer = self._once(method, path, arguments)
+        def attempt() -> Response:
+            response = self._session.request(method, path, arguments)
             if validate:
-                validate(answer[0])
-            return answer
+                validate(response[0])
+            return response
 
         try:
-            result: tuple[Any, Mapping[str, str]] = (self._retrying(once) if retry else once)()
+            return self._retry.call(attempt) if retry else attempt()
         except RetryableError as error:
             if type(error) is not RetryableError:
                 raise
-            # PostgreSQL takes no NUL in a text: Kinto answers 503 to the whole batch with it.
-            kind = ServerError if error.status in (500, 503) else Unreachable
-            raise kind(
-                f"Kinto at {self.url} gives no proper answer ({error}): check that it is running,"
-                " and --server or SERVER_URL."
-            ) from None
-        return result
+            raise self._unreachable(error) from None
 
     def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
-        """The objects of a list, a page at a time, for as long as the server has more.
+        """The objects of a list, one page at a time, for as long as the server has more.
 
-        Whoever lets go of a page before asking for the next has only one in memory.
+        To hold only one page in memory, drop it before asking for the next.
         """
         query = urlencode(params)
         while True:
-            answer, headers = self.request("GET", f"{path}?{query}", validate=_validate_list)
-            yield answer.pop("data")
-            if not (following := headers.get("Next-Page")):
+            body, headers = self.request("GET", f"{path}?{query}", validate=_validate_list)
+            yield body.pop("data")
+            if not (next_page := headers.get("Next-Page")):
                 return
             # Behind a proxy the server may not know its own address: only the query is taken.
-            query = urlsplit(following).query
+            query = urlsplit(next_page).query
 
     @functools.cached_property
     def batch_size(self) -> int:
-        """Requests in one batch: what was asked for, but no more than the server takes."""
+        """Requests in one batch: what was asked for, but not more than the server accepts."""
         info, _ = self.request("GET", "/", validate=_validate_root)
         limit = int(info["settings"].get("batch_max_requests") or DEFAULT_BATCH_SIZE)
         return min(limit, self._wanted_batch_size or limit)
 
-    def no_access(self, status: int) -> Fatal:
-        """The sentence for a 401 or 403."""
-        problem = (
-            "does not accept these credentials"
-            if status == 401
-            else f"does not let these credentials write to {self.bucket}/{self.collection}"
+    def fatal(self, rejection: RequestRejected) -> Fatal:
+        """The error for a rejection that concerns the whole collection, not one record."""
+        return fatal_error(rejection, self.url, f"{self.bucket}/{self.collection}")
+
+    def _unreachable(self, error: RetryableError) -> Unreachable:
+        message = (
+            f"Kinto at {self.url} gives no proper answer ({error}): check that it is running,"
+            " and --server or SERVER_URL."
         )
-        return Fatal(f"Kinto at {self.url} {problem} ({status}): give others with --auth or AUTH.")
-
-    def no_collection(self) -> Fatal:
-        """The sentence for a 404."""
-        return Fatal(
-            f"Kinto at {self.url} has no collection {self.bucket}/{self.collection}: run"
-            " latest-inventory-to-kinto, or kinto-wizard load --server"
-            f" {self.url} --auth … jobs/initialization.yml."
+        # PostgreSQL accepts no NUL in a text: Kinto answers 503 to the whole batch with it.
+        return (
+            ServerError(message, error.status)
+            if error.status in (500, 503)
+            else Unreachable(message)
         )
 
-    def fatal(self, refusal: RequestRejected) -> Fatal:
-        """The sentence for a refusal that concerns the whole collection, not one record."""
-        if refusal.status in (401, 403):
-            return self.no_access(refusal.status)
-        if refusal.status == 404:
-            return self.no_collection()
-        return Fatal(f"{str(refusal).rstrip('.')} (at {self.url}).")
-
-    def _once(
-        self, method: str, path: str, arguments: Mapping[str, Any]
-    ) -> tuple[Any, Mapping[str, str]]:
-        try:
-            answer: tuple[Any, Mapping[str, str]] = self._when_allowed(method, path, arguments)
-        except kinto_http.exceptions.KintoException as error:
-            raise failure(f"{method} {path}", error.response) from None
-        except (requests.exceptions.JSONDecodeError, RecursionError):
-            raise RetryableError("its answer is not JSON") from None
-        except (requests.ConnectionError, requests.Timeout) as error:
-            raise RetryableError(why(error)) from None
-        except requests.RequestException as error:
-            if isinstance(error, ValueError):  # InvalidURL and its like
-                raise Fatal(f"{self.url} is not a URL: check --server or SERVER_URL.") from None
-            raise RetryableError(why(error)) from None
-        except ValueError:  # a number of thousands of digits is no JSONDecodeError
-            raise RetryableError("its answer is not JSON") from None
-        return answer
-
-    def _when_allowed(self, method: str, path: str, arguments: Mapping[str, Any]) -> Any:
-        """Send the request once the server's ``Backoff`` header allows it."""
-        session = self._session()
-        while True:
-            try:
-                return session.request(method, path, **arguments)
-            except kinto_http.exceptions.BackoffException as error:
-                if error.backoff > self.timeout:
-                    raise Unreachable(
-                        f"Kinto at {self.url} asks to be left alone for {error.backoff} s, which"
-                        " is longer than TIMEOUT_SECONDS: try again later."
-                    ) from None
-                logger.info("Kinto asks to wait %d s before the next request.", error.backoff + 1)
-                time.sleep(error.backoff + 1)
-
-    def _session(self) -> kinto_http.session.Session:
-        """This thread's session: kinto_http's moment of back-off is not safe to share."""
-        session: kinto_http.session.Session | None = getattr(self._threads, "session", None)
-        if session is None:
-            session = self._threads.session = kinto_http.session.create_session(
-                self._server_url,
-                self._auth,
-                timeout=(min(_CONNECT_SECONDS, self.timeout), self.timeout),
-                headers={"User-Agent": USER_AGENT},
-            )
-        return session
-
-    def _log_wait(self, details: Any) -> None:
-        logger.info(
-            "Kinto at %s: %s; asking again in %.1f s.",
-            self.url, details["exception"], details["wait"],
-        )  # fmt: skip
+    def _log_pause(self, error: Exception, seconds: float) -> None:
+        logger.info("Kinto at %s: %s; trying again in %.1f s.", self.url, error, seconds)
 
 
 def _credentials(auth: str) -> Any:
@@ -230,15 +160,18 @@ def _no_auth(request: Any) -> Any:
     return request
 
 
-def _validate_root(answer: Any) -> None:
-    if not isinstance(answer, dict) or not isinstance(answer.get("settings"), dict):
-        raise RetryableError("what answers there is no Kinto")
+def _validate_root(body: Any) -> None:
+    if not isinstance(body, dict) or not isinstance(body.get("settings"), dict):
+        raise RetryableError("this server is not a Kinto")
 
 
-def _validate_list(answer: Any) -> None:
+def _validate_list(body: Any) -> None:
     try:
-        sound = all("id" in one and "last_modified" in one for one in answer["data"])
+        valid = all(
+            isinstance(one["id"], str) and isinstance(one["last_modified"], int)
+            for one in body["data"]
+        )
     except (KeyError, TypeError):
-        sound = False
-    if not sound:
-        raise RetryableError("its answer is no list of records")
+        valid = False
+    if not valid:
+        raise RetryableError("its response is not a list of records")

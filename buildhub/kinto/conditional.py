@@ -146,7 +146,7 @@ def _result(request: Request, response: BatchResponse) -> PutResult:
     if response.status == _PRECONDITION_FAILED:
         return PutResult(PutStatus.CONFLICT)
     if response.failed:
-        return PutResult(PutStatus.FAILED, f"Kinto answered {response.status}")
+        return PutResult(PutStatus.FAILED, response.reason)
     if response.status in (401, 403, 404):
         raise RequestRejected(f"PUT {request['path']}", response.status, response.body)
     return PutResult(PutStatus.REFUSED, reason_in(response.body))

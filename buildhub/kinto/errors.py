@@ -1,35 +1,26 @@
-"""What an answer that is none, or a refusal, means: ask again, when, or what to tell."""
+"""What a response of Kinto that can't be used means: try again, or report why it was rejected."""
 
 from __future__ import annotations
 
-import email.utils
-from collections.abc import Generator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
 import requests
 
-from ..errors import BuildhubError, Unreachable
-
-
-class RetryableError(Exception):
-    """A request that is worth asking again: ``str()`` says why, ``wait`` when (in seconds).
-
-    ``status`` is the answer's, if there was one.
-    """
-
-    def __init__(self, reason: str, wait: float = 0, status: int | None = None) -> None:
-        super().__init__(reason)
-        self.wait = wait
-        self.status = status
+from ..errors import BuildhubError, Fatal, Unreachable
+from ..retries import RetryableError, retry_after
 
 
 class ServerError(Unreachable):
-    """The server answers, but fails at this request: at another one it may not."""
+    """The server responds with 5xx to this request; to another one it may not."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class RequestRejected(BuildhubError):
-    """Kinto answered 4xx, and would answer the same if it were asked again."""
+    """Kinto responded with 4xx, and would do so again."""
 
     def __init__(self, request: str, status: int, body: Mapping[str, Any]) -> None:
         super().__init__(f"Kinto answered {status} to {request}: {reason_in(body)}.")
@@ -38,7 +29,7 @@ class RequestRejected(BuildhubError):
 
 
 def failure(request: str, response: requests.Response) -> RetryableError | RequestRejected:
-    """What an answer of 4xx or 5xx means."""
+    """What a response with 4xx or 5xx means."""
     status = response.status_code
     if status >= 500 or status in (409, 429):
         return RetryableError(f"it answered {status}", retry_after(response.headers), status)
@@ -49,10 +40,33 @@ def failure(request: str, response: requests.Response) -> RetryableError | Reque
     return RequestRejected(request, status, body)
 
 
+def fatal_error(rejection: RequestRejected, url: str, collection: str) -> Fatal:
+    """What to do about a rejection that concerns all of a collection (``bucket/collection``)."""
+    status = rejection.status
+    if status == 401:
+        return Fatal(
+            f"Kinto at {url} does not accept these credentials (401): give others with --auth or"
+            " AUTH."
+        )
+    if status == 403:
+        return Fatal(
+            f"Kinto at {url} does not let these credentials write to {collection} (403): give"
+            " others with --auth or AUTH."
+        )
+    if status == 404:
+        return Fatal(
+            f"Kinto at {url} has no collection {collection}: run latest-inventory-to-kinto, or"
+            f" kinto-wizard load --server {url} --auth … jobs/initialization.yml."
+        )
+    return Fatal(f"{str(rejection).rstrip('.')} (at {url}).")
+
+
 def why(error: BaseException) -> str:
     """The innermost reason of a failed connection, such as ``Connection refused``."""
     if isinstance(error, requests.Timeout):
-        return "no answer in time"
+        return "no response in time"
+    if isinstance(error, requests.exceptions.ContentDecodingError):
+        return str(error)
     reason = "the connection broke"
     inner: BaseException | None = error
     while inner is not None:
@@ -63,31 +77,9 @@ def why(error: BaseException) -> str:
 
 
 def reason_in(body: Any) -> str:
-    """The server's own words in an answer that refuses; one line, cut where it is endless."""
+    """The server's own message in a rejection: one line of at most 300 characters."""
     words = ""
     if isinstance(body, Mapping):
         words = str(body.get("message") or body.get("error") or "")
     words = " ".join(words.split()) or "no reason given"
     return words if len(words) <= 300 else words[:297] + "…"
-
-
-def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that a ``Retry-After`` header asks for, in either of its forms; else 0."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isdecimal():
-        return float(text)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return 0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0, (moment - datetime.now(UTC)).total_seconds())
-
-
-def waits(first: float, longest: float) -> Generator[float, Any, None]:
-    """backoff's protocol: it sends the exception and gets the seconds to wait."""
-    error = yield 0
-    while True:
-        error = yield min(max(first, getattr(error, "wait", 0)), longest)
-        first *= 2

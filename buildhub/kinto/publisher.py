@@ -141,7 +141,7 @@ class _Settlement:
                 self._stored(item, response)
                 stored.append((item.data["id"], digest(item.data)))
             elif response.failed:
-                self.failed([item], f"Kinto answered {response.status}")
+                self.failed([item], response.reason)
             elif response.status in (401, 403, 404):
                 rejection = RequestRejected(item.where, response.status, response.body)
                 self.failed([item], "")

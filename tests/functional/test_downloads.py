@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import os
@@ -164,7 +165,7 @@ def test_s3_may_be_busy_for_a_while(fetch: Fetch, proxy: FaultyProxy, manifest: 
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
-        (cut_at(10), "the connection broke in the middle"),
+        (cut_at(10), "does not answer properly"),
         (damaged, "but its manifest says"),
         (unavailable, "answers 503"),
     ],
@@ -216,15 +217,15 @@ def test_the_next_files_come_while_one_is_worked_on_but_not_all(
 def test_closing_the_iterator_ends_its_thread(fetch: Fetch) -> None:
     paths = fetch()
     next(paths)
-    assert "download" in names_of_threads()
+    assert "download_0" in names_of_threads()
 
     paths.close()
-    assert "download" not in names_of_threads()
+    assert "download_0" not in names_of_threads()
 
 
 def test_no_thread_is_left_when_all_is_done(fetch: Fetch) -> None:
     assert len(list(fetch())) == len(FILES)
-    assert "download" not in names_of_threads()
+    assert "download_0" not in names_of_threads()
 
 
 def test_a_wait_can_be_ended(fetch: Fetch, proxy: FaultyProxy, tmp_path: Path) -> None:
@@ -238,7 +239,7 @@ def test_a_wait_can_be_ended(fetch: Fetch, proxy: FaultyProxy, tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt):
         next(fetch(raise_if_cancelled=raise_if_cancelled))
     proxy.flowing.set()
-    wait_until(lambda: "download" not in names_of_threads())
+    wait_until(lambda: "download_0" not in names_of_threads())
     assert not list((tmp_path / "buildhub").iterdir())
 
 
@@ -263,6 +264,62 @@ def test_a_killed_run_is_followed_by_one_that_works(
     proxy.flowing.set()
 
     assert [path.read_bytes() for path in fetch()] == FILES
+    assert not list(tmp_path.glob("buildhub/*.part"))
+
+
+def test_a_part_that_another_run_writes_is_kept(fetch: Fetch, tmp_path: Path) -> None:
+    part = tmp_path / "buildhub" / f"{'0' * 32}.abc.part"
+    part.parent.mkdir()
+    with part.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        list(fetch())
+        assert part.exists()
+    list(fetch())
+    assert not part.exists()
+
+
+def a_link(folder: Path) -> None:
+    (folder.parent / "precious").mkdir()
+    folder.symlink_to(folder.parent / "precious")
+
+
+def of_another_user(folder: Path) -> None:
+    folder.mkdir()
+    os.chown(folder, 12345, 12345)
+
+
+def open_to_all(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        (a_link, "it is a symbolic link"),
+        (of_another_user, "it belongs to another user"),
+        (open_to_all, "every user can write there"),
+    ],
+)
+def test_a_folder_that_others_prepared_is_not_used(
+    fetch: Fetch, tmp_path: Path, prepare: Callable[[Path], None], reason: str
+) -> None:
+    if prepare is of_another_user and os.geteuid() != 0:
+        pytest.skip("only root can give a folder away")
+    prepare(tmp_path / "buildhub")
+    with pytest.raises(Fatal, match=f"not used, as {reason}.*set CSV_DOWNLOAD_DIRECTORY"):
+        list(fetch())
+
+
+@pytest.mark.parametrize("occupy", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("x")])
+def test_what_is_not_a_file_under_its_name_is_a_sentence(
+    fetch: Fetch, tmp_path: Path, occupy: Callable[[Path], None]
+) -> None:
+    """A FIFO would wait for ever for somebody who writes into it."""
+    (tmp_path / "buildhub").mkdir()
+    occupy(tmp_path / "buildhub" / name_of(FILES[0]))
+    with pytest.raises(Fatal, match="Cannot write"):
+        list(fetch())
 
 
 def test_own_old_files_go_and_no_others(fetch: Fetch, tmp_path: Path) -> None:
@@ -271,7 +328,7 @@ def test_own_old_files_go_and_no_others(fetch: Fetch, tmp_path: Path) -> None:
     md5 = "0" * 32
     old = [f"{md5}.csv.gz", f"{md5}.abc_123x.part", f"{hashlib.md5(FILES[0]).hexdigest()}.x.part"]
     others = ["notes.txt", f"{md5}.csv", "x.csv.gz", f"{md5}0.csv.gz", f"{md5}.part"]
-    young = [f"{'1' * 32}.csv.gz", f"{'1' * 32}.abc.part"]
+    young = [f"{'1' * 32}.csv.gz"]
     for name in old + others + young:
         (folder / name).write_bytes(b"x")
     long_ago = time.time() - THREE_DAYS

@@ -431,7 +431,7 @@ def test_nothing_is_waited_for_longer_than_the_invocation_lasts(system: EventSys
 def test_an_archive_that_is_down_fails_by_name(system: EventSystem) -> None:
     container = system.container(NB_RETRY_REQUEST="0", ARCHIVE_URL="http://127.0.0.1:9/")
     account = container.handle(created(EXE, JSON))
-    assert list(account.failures) == [EXE, JSON]
+    assert sorted(account.failures) == sorted([EXE, JSON])
 
 
 def test_a_kinto_that_is_down_fails_by_name_and_nothing_is_lost(system: EventSystem) -> None:
@@ -496,7 +496,7 @@ def test_an_archive_that_is_given_up_has_the_same_words_for_all(system: EventSys
     keys = [EXE.replace("/fr/", f"/{locale}/") for locale in LOCALES_OF_A_RELEASE[:40]]
     container = system.container(NB_RETRY_REQUEST="0", ARCHIVE_URL="http://127.0.0.1:9/")
     result = container.handle(created(*keys))
-    assert list(result.failures) == keys
+    assert sorted(result.failures) == sorted(keys)
     assert str(result.problem).count("The archive does not answer") == 1
 
 

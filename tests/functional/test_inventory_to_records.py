@@ -257,7 +257,7 @@ def test_a_failed_request_is_told_with_its_key_and_exit_1(tool: Tool) -> None:
         assert urls(done.stdout) == [server.url + MAC]
         told = sentences(done.stderr)
         assert f"{WINDOWS}: its metadata cannot be fetched: {server.url}pub/firefox" in told[0]
-        assert "HTTP 503 (asked 2 times)" in told[0]
+        assert "HTTP 503 (2 attempts)" in told[0]
         assert "1 failed" in told[1]
         # nothing wrong was remembered
         assert len(urls(tool(stdin=GOOD).stdout)) == 2

@@ -89,7 +89,7 @@ def test_one_day_can_be_asked_for(bucket: Bucket, inventories: Inventories) -> N
     assert inventories.manifest_of("firefox", "2017-08-01T00-12Z").date == "2017-08-01T00-12Z"
     with pytest.raises(ObjectNotFound, match=r"2017-07-31T00-12Z/manifest\.json is not there"):
         inventories.manifest_of("firefox", "2017-07-31T00-12Z")
-    with pytest.raises(BadInput, match="'hive' is no inventory's date"):
+    with pytest.raises(BadInput, match="'hive' is not the date of an inventory"):
         inventories.manifest_of("firefox", "hive")
 
 

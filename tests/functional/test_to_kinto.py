@@ -325,8 +325,8 @@ NO_ID = [
     ("bad_lines", "sentence", "refused"),
     [
         (NO_JSON, "not valid JSON (", 0),
-        (NO_RECORD, 'this is no record: it must look like {"data": {…}}.', len(NO_RECORD)),
-        ([b'{"data": {"id": %s}}' % id for id in NO_ID], " is no record id: ", len(NO_ID)),
+        (NO_RECORD, 'this is not a record: it must look like {"data": {…}}.', len(NO_RECORD)),
+        ([b'{"data": {"id": %s}}' % id for id in NO_ID], " is not a valid record id: ", len(NO_ID)),
     ],
     ids=["no JSON", "no record", "no id"],
 )

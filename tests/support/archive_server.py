@@ -69,6 +69,7 @@ class ArchiveServer:
         self._port = port
         self._failures: defaultdict[str, deque[tuple[Misbehaviour, str | None]]]
         self._failures = defaultdict(deque)
+        self._bodies: defaultdict[str, deque[bytes]] = defaultdict(deque)
         self._hidden: set[str] = set()
         self._lags: Counter[str] = Counter()
 
@@ -98,6 +99,10 @@ class ArchiveServer:
         """
         after = None if retry_after is None else str(retry_after)
         self._failures[path].extend((behaviour, after) for behaviour in behaviours)
+
+    def answer(self, path: str, *bodies: bytes) -> None:
+        """The next answers for ``path`` are these bodies, with status 200 and an honest length."""
+        self._bodies[path].extend(bodies)
 
     def hide(self, path: str) -> None:
         """Answer 404 for this key or folder, although listings name it, until :meth:`show`."""
@@ -142,6 +147,9 @@ class ArchiveServer:
                 return web.Response(status=503, headers={"Retry-After": after})
             if self._failures[path]:
                 return await self._misbehave(request, path, *self._failures[path].popleft())
+            if self._bodies[path]:
+                body = self._bodies[path].popleft()
+                return web.Response(body=body, content_type="application/json")
             if path in self._hidden:
                 return _not_found()
             return await self._serve(request, path)

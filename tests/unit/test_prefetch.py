@@ -16,6 +16,7 @@ class Work:
     def __init__(self) -> None:
         self.begun: list[int] = []
         self.third = threading.Event()  #: set when a third item is begun
+        self.fifth = threading.Event()  #: set when a 5 is begun, which takes until it is stopped
         self.stopped = threading.Event()
 
     def square(self, number: int, stop: threading.Event) -> int:
@@ -25,6 +26,7 @@ class Work:
         if number == 4:
             raise ValueError("4 is too hard")
         if number == 5:
+            self.fifth.set()
             stop.wait(60)
             self.stopped.set()
         return number**2
@@ -43,7 +45,7 @@ def results(work: Work, numbers: list[int], depth: int = 2) -> Generator[int]:
 @pytest.mark.parametrize("depth", [1, 2])
 def test_results_come_in_the_order_of_the_items(work: Work, numbers: list[int], depth: int) -> None:
     assert list(results(work, numbers, depth)) == [number**2 for number in numbers]
-    assert all(thread.name != "test" for thread in threading.enumerate())
+    assert all(not thread.name.startswith("test_") for thread in threading.enumerate())
 
 
 def test_no_more_than_the_depth_is_done_ahead(work: Work) -> None:
@@ -75,6 +77,7 @@ def test_an_error_surfaces_at_its_turn_and_is_the_last(work: Work) -> None:
 def test_closing_tells_the_function_at_work_to_stop(work: Work) -> None:
     iterator = results(work, [1, 5, 2])
     next(iterator)
+    assert work.fifth.wait(30)
 
     iterator.close()
 

@@ -1,0 +1,160 @@
+"""HTTP requests to Kinto: one deadline around all of each, and responses of bounded size."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kinto_http.exceptions
+import kinto_http.session
+import requests
+import requests.adapters
+
+from .. import USER_AGENT
+from ..errors import Fatal, Unreachable
+from ..retries import RetryableError
+from ..signals import AbandonableCalls, CancellationToken
+from .errors import failure, why
+
+logger = logging.getLogger(__name__)
+
+#: A running server accepts a connection within seconds, however long its responses take.
+_CONNECT_SECONDS = 10
+
+#: Bytes of the largest response, unpacked: a page of 10,000 records takes some 40 MB.
+MAX_RESPONSE = 256 << 20
+
+_CHUNK = 1 << 16
+
+Response = tuple[Any, Mapping[str, str]]
+
+
+class Session:
+    """Sends requests with credentials, from as many threads as use it.
+
+    A request takes at most ``timeout`` seconds, from the connection to the last byte. A stop of
+    ``cancellation`` ends it, and a pause that the ``Backoff`` header asks for, within its grace.
+    """
+
+    def __init__(
+        self,
+        server_url: str,
+        shown_url: str,
+        auth: Any,
+        *,
+        timeout: float,
+        cancellation: CancellationToken,
+    ) -> None:
+        self._server_url = server_url
+        self._shown_url = shown_url
+        self._auth = auth
+        self._timeout = timeout
+        self._cancellation = cancellation
+        self._calls = AbandonableCalls("kinto-request")
+        self._workers = threading.local()
+
+    def request(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
+        """The decoded body and the headers; the body is None for HEAD and 304.
+
+        Raises :class:`RetryableError`, :class:`RequestRejected` for a 4xx, :class:`Fatal` for
+        an impossible URL, and :class:`Interrupted`.
+        """
+        try:
+            return self._when_allowed(method, path, arguments)
+        except kinto_http.exceptions.KintoException as error:
+            raise failure(f"{method} {path}", error.response) from None
+        except TimeoutError:
+            raise RetryableError("no response in time") from None
+        except (requests.exceptions.JSONDecodeError, RecursionError):
+            raise RetryableError("its response is not JSON") from None
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise RetryableError(why(error)) from None
+        except requests.RequestException as error:
+            if isinstance(error, ValueError):  # InvalidURL and its like
+                raise Fatal(
+                    f"{self._shown_url} is not a URL: check --server or SERVER_URL."
+                ) from None
+            raise RetryableError(why(error)) from None
+        except ValueError:  # a number of thousands of digits is not a JSONDecodeError
+            raise RetryableError("its response is not JSON") from None
+
+    def _when_allowed(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
+        """Send the request once the server's ``Backoff`` header allows it."""
+        while True:
+            try:
+                return self._abandonable(method, path, arguments)
+            except kinto_http.exceptions.BackoffException as error:
+                if error.backoff > self._timeout:
+                    raise Unreachable(
+                        f"Kinto at {self._shown_url} asks for a pause of {error.backoff} s, which"
+                        " is longer than TIMEOUT_SECONDS: try again later."
+                    ) from None
+                logger.info("Kinto asks for a pause of %d s.", error.backoff + 1)
+                self._cancellation.sleep(error.backoff + 1)
+
+    def _abandonable(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
+        """One request in a thread of its own, as ``requests`` limits only single reads."""
+        send = functools.partial(_send, self._session_of_thread, method, path, arguments)
+        return self._calls.call(send, self._timeout, self._cancellation.raise_if_overdue)
+
+    def _session_of_thread(self) -> kinto_http.session.Session:
+        """This thread's session: kinto_http's time of back-off is not safe to share."""
+        session: kinto_http.session.Session | None = getattr(self._workers, "session", None)
+        if session is None:
+            session = self._workers.session = kinto_http.session.create_session(
+                self._server_url,
+                self._auth,
+                timeout=(min(_CONNECT_SECONDS, self._timeout), self._timeout),
+                headers={"User-Agent": USER_AGENT},
+            )
+            adapter = _BoundedAdapter(self._timeout)
+            for scheme in ("http://", "https://"):
+                session._session.mount(scheme, adapter)
+        return session
+
+
+def _send(
+    session: Callable[[], kinto_http.session.Session],
+    method: str,
+    path: str,
+    arguments: Mapping[str, Any],
+) -> Response:
+    response: Response = session().request(method, path, **arguments)
+    return response
+
+
+class _BoundedAdapter(requests.adapters.HTTPAdapter):
+    """Reads a response whole, but neither for ever nor without end."""
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__()
+        self._seconds = timeout
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **more: Any) -> Any:
+        deadline = time.monotonic() + self._seconds
+        more["stream"] = True
+        response = super().send(request, *args, **more)
+        try:
+            response._content = _body(response, deadline)
+        except BaseException:
+            response.close()  # its connection is not used again
+            raise
+        return response
+
+
+def _body(response: requests.Response, deadline: float) -> bytes:
+    chunks, size = [], 0
+    for chunk in response.iter_content(_CHUNK):
+        size += len(chunk)
+        if size > MAX_RESPONSE:
+            raise requests.exceptions.ContentDecodingError(
+                f"its response is larger than {MAX_RESPONSE >> 20} MiB"
+            )
+        if time.monotonic() > deadline:
+            raise requests.Timeout("no response in time")
+        chunks.append(chunk)
+    return b"".join(chunks)

@@ -1,0 +1,239 @@
+"""The archive's client against servers that behave badly on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from email.utils import formatdate
+from typing import TypeVar
+
+import pytest
+
+from buildhub.archive.client import GIVE_UP_AFTER, MAX_REDIRECTS, Archive
+from buildhub.archive.responses import MAX_BODY
+from buildhub.errors import Fatal, Unreachable
+from tests.support.archive_files import File
+from tests.support.archive_server import ArchiveServer
+from tests.support.hostile_server import HostileServer, path_of, response, serving
+
+T = TypeVar("T")
+
+
+def ask(
+    url: str, question: Callable[[Archive], Awaitable[T]], *, retries: int = 0, timeout: float = 5
+) -> T:
+    async def run() -> T:
+        async with Archive(url, retries=retries, timeout=timeout) as archive:
+            return await question(archive)
+
+    return asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def document(
+    server: HostileServer | ArchiveServer, key: str = "a", **options: float
+) -> bytes | None:
+    return ask(server.url, lambda archive: archive.document(key), **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def archive() -> Iterator[ArchiveServer]:
+    with ArchiveServer({f"f{n}": File(body=f"content {n}".encode()) for n in range(40)}) as server:
+        yield server
+
+
+# Retries
+
+
+@pytest.mark.parametrize("behaviour", [503, 500, 502, 429, "reset", "cut", "hang"])
+def test_faults_that_pass_are_survived(archive: ArchiveServer, behaviour: int) -> None:
+    archive.fail("f1", behaviour)
+    assert document(archive, "f1", retries=1, timeout=1) == b"content 1"
+
+
+def test_retry_after_is_waited_for(
+    archive: ArchiveServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither form of it is ignored, and no server may ask for more than the time limit."""
+    caplog.set_level(logging.DEBUG)
+    for retry_after in ("2", formatdate(time.time() + 3600, usegmt=True)):
+        archive.fail("f1", 503, retry_after=retry_after)
+        assert document(archive, "f1", retries=1, timeout=2) == b"content 1"
+        assert "HTTP 503; trying again in 2.0 s." in caplog.text
+        caplog.clear()
+
+
+@pytest.mark.parametrize("status", [503, 403, 401])
+def test_an_archive_that_refuses_everything_is_given_up(
+    archive: ArchiveServer, status: int
+) -> None:
+    for number in range(40):
+        archive.fail(f"f{number}", status)
+
+    async def all_of_them(client: Archive) -> None:
+        for number in range(40):
+            with contextlib.suppress(Unreachable):
+                await client.document(f"f{number}")
+
+    with pytest.raises(Fatal, match=rf"does not answer; check ARCHIVE_URL.*HTTP {status}"):
+        ask(archive.url, all_of_them)
+    assert archive.total == GIVE_UP_AFTER
+
+
+# Deadlines
+
+
+def trickle(connection: socket.socket, request: bytes) -> bool:
+    """Headers at once, then a byte every tenth of a second, for ever."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.1)
+
+
+def trickled_head(connection: socket.socket, request: bytes) -> bool:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("answer", [trickle, trickled_head])
+def test_a_server_that_trickles_is_left_at_the_deadline(
+    answer: Callable[[socket.socket, bytes], bool],
+) -> None:
+    with serving(answer) as server:
+        with pytest.raises(Unreachable, match=r"no response in 0\.5 seconds \(2 attempts\)"):
+            document(server, retries=1, timeout=0.5)
+
+
+# Connections
+
+
+@pytest.mark.parametrize("pause", [0, 0.2], ids=["at once", "while the connection is idle"])
+def test_a_response_too_many_is_not_that_to_the_next_request(pause: float) -> None:
+    """The second one belongs to nobody: with it, all that follow would be off by one."""
+
+    def twice(connection: socket.socket, request: bytes) -> bool:
+        answer = response(path_of(request).encode())
+        connection.sendall(answer)
+        time.sleep(pause)
+        connection.sendall(answer)
+        return True
+
+    async def one_after_the_other(archive: Archive) -> list[bytes | None]:
+        found = []
+        for key in ("a", "b", "c", "d"):
+            found.append(await archive.document(key))
+            await asyncio.sleep(2 * pause)
+        return found
+
+    with serving(twice) as server:
+        assert ask(server.url, one_after_the_other) == [b"/a", b"/b", b"/c", b"/d"]
+        assert server.connections == 4
+
+
+def test_connections_are_used_again(archive: ArchiveServer) -> None:
+    def kept(connection: socket.socket, request: bytes) -> bool:
+        connection.sendall(response(path_of(request).encode()))
+        return True
+
+    async def one_after_the_other(client: Archive) -> None:
+        for key in ("a", "b", "c"):
+            assert await client.document(key) == f"/{key}".encode()
+
+    with serving(kept) as server:
+        ask(server.url, one_after_the_other)
+        assert server.connections == 1
+
+
+# Redirects
+
+
+def redirects(to: Callable[[str], str | None]) -> Callable[[socket.socket, bytes], bool]:
+    def answer(connection: socket.socket, request: bytes) -> bool:
+        target = to(path_of(request))
+        connection.sendall(
+            response(b"found")
+            if target is None
+            else response(b"", f"Location: {target}", status="302 Found")
+        )
+        return True
+
+    return answer
+
+
+def test_a_redirect_within_the_archive_is_followed() -> None:
+    moved = {"/a": "/b%20c", "/b%20c": "d"}
+    with serving(redirects(moved.get)) as server:
+        assert document(server) == b"found"
+        assert [path_of(request) for request in server.requests] == ["/a", "/b%20c", "/d"]
+
+
+def test_a_redirect_to_another_server_is_refused(archive: ArchiveServer) -> None:
+    for target in (archive.url, archive.url.replace("http://", "//"), "https://127.0.0.1/f1"):
+        with serving(redirects(lambda path, target=target: target)) as server:  # type: ignore[misc]
+            with pytest.raises(Unreachable, match=r"redirects to http.*which is not followed"):
+                document(server)
+    assert archive.total == 0
+
+
+def test_redirects_in_a_loop_end() -> None:
+    with serving(redirects(lambda path: path + "x")) as server:
+        with pytest.raises(Unreachable, match=f"more than {MAX_REDIRECTS} redirects"):
+            document(server)
+        assert len(server.requests) == MAX_REDIRECTS + 1
+
+
+@pytest.mark.parametrize("target", ["http://[::1", "http://a:b/", ""])
+def test_a_redirect_to_nowhere_is_a_sentence(target: str) -> None:
+    with serving(redirects(lambda path: target)) as server:
+        with pytest.raises(Unreachable, match="redirect"):
+            document(server)
+
+
+def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def proxy(connection: socket.socket, request: bytes) -> bool:
+        connection.sendall(response(request.split()[1]))
+        return True
+
+    with serving(proxy) as server:
+        monkeypatch.setenv("http_proxy", server.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        found = ask("http://archive.test/", lambda archive: archive.document("a"))
+        assert found == b"http://archive.test/a"
+
+
+# Sizes
+
+
+def test_a_body_beyond_the_limit_is_refused_before_it_is_in_memory() -> None:
+    bomb = gzip.compress(bytes(MAX_BODY + 1))
+
+    def packed(connection: socket.socket, request: bytes) -> bool:
+        connection.sendall(response(bomb, "Content-Encoding: gzip"))
+        return True
+
+    with serving(packed) as server:
+        with pytest.raises(Unreachable, match="larger than 64 MiB"):
+            document(server, timeout=30)
+
+
+def test_a_large_body_within_the_limit_is_read() -> None:
+    names = [{"name": f"f{n}", "last_modified": "2017-03-07T12:07:51Z"} for n in range(50_000)]
+    body = json.dumps({"prefixes": [], "files": names}).encode()
+
+    def packed(connection: socket.socket, request: bytes) -> bool:
+        connection.sendall(response(gzip.compress(body), "Content-Encoding: gzip"))
+        return True
+
+    with serving(packed) as server:
+        listing = ask(server.url, lambda archive: archive.listing("a/"), timeout=30)
+    assert listing
+    assert len(listing.files) == 50_000

@@ -1,0 +1,138 @@
+"""A cache file is set aside only if it is corrupt or of another version; all else leaves it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from buildhub.errors import Fatal
+from buildhub.sqlite_store import open_database
+
+TABLES = "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT)"
+
+
+def opened(path: Path, version: int = 1) -> contextlib.closing[sqlite3.Connection]:
+    return contextlib.closing(open_database(path, version=version, tables=TABLES))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A healthy file with something in it."""
+    path = tmp_path / "folder" / "cache.sqlite3"
+    with opened(path) as database:
+        database.execute("INSERT INTO facts VALUES ('answer', '42')")
+    return path
+
+
+def holds_the_answer(path: Path) -> bool:
+    with opened(path) as database:
+        return bool(database.execute("SELECT * FROM facts").fetchall() == [("answer", "42")])
+
+
+def test_what_was_written_is_there_the_next_time(path: Path) -> None:
+    assert holds_the_answer(path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"this is not a database" * 100,
+        lambda data: data[:100] + b"\xff" * (len(data) - 100),
+        lambda data: data[: len(data) // 2],
+    ],
+    ids=["text", "garbage", "half"],
+)
+def test_a_corrupt_file_is_set_aside_and_never_over_an_older_one(
+    path: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    contents = []
+    for _ in range(3):
+        contents.append(damage(path.read_bytes()) + bytes(len(contents)))
+        path.write_bytes(contents[-1])
+        assert not holds_the_answer(path)
+    assert "is damaged: it is set aside as" in caplog.text
+    aside = sorted(path.parent.glob("*.damaged-*"))
+    assert [file.name[-1] for file in aside] == ["1", "2", "3"]
+    assert [file.read_bytes() for file in aside] == contents
+
+
+def test_a_file_of_another_version_is_set_aside(path: Path) -> None:
+    with opened(path, version=2) as database:
+        assert not database.execute("SELECT * FROM facts").fetchall()
+    (aside,) = path.parent.glob("*.damaged-*")
+    assert holds_the_answer(aside)
+
+
+@contextlib.contextmanager
+def few_descriptors() -> Iterator[None]:
+    """No file can be opened any more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_too_many_open_files_leave_it_alone(path: Path) -> None:
+    with few_descriptors(), pytest.raises(Fatal, match=r"Cannot use .*Too many open files"):
+        open_database(path, version=1, tables=TABLES)
+    assert holds_the_answer(path)
+
+
+#: Opens the database after ``argv[2]`` was executed, and writes into it.
+PROGRAM = """
+import os, resource, signal, sys
+from pathlib import Path
+from buildhub.errors import Fatal
+from buildhub.sqlite_store import open_database
+exec(sys.argv[2])
+try:
+    open_database(Path(sys.argv[1]), version=int(sys.argv[3]), tables="CREATE TABLE facts (x)")
+except Fatal as error:
+    sys.exit(str(error))
+"""
+NOBODY = "os.setuid(65534)"
+SMALL = (
+    "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"
+)
+
+
+@pytest.mark.parametrize("trouble", [NOBODY, SMALL], ids=["no rights", "size limit"])
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_file_that_cannot_be_used_now_is_left_alone(
+    path: Path, trouble: str, version: str
+) -> None:
+    if trouble == NOBODY and os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    for folder in (path.parent, *path.parents[1:4]):
+        if folder.owner() == path.owner() and trouble == NOBODY and folder != Path("/tmp"):
+            folder.chmod(0o755)
+    path.chmod(0o600)
+    before = path.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, path, trouble, version], capture_output=True, text=True
+    )
+    if not (trouble == SMALL and version == "1"):  # nothing needs to be written then
+        assert "Cannot use" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert path.read_bytes() == before
+    assert not list(path.parent.glob("*.damaged*"))
+
+
+@pytest.mark.parametrize("occupy", [os.mkdir, os.mkfifo], ids=["folder", "FIFO"])
+def test_what_is_not_a_file_is_a_sentence(tmp_path: Path, occupy: Callable[[Path], None]) -> None:
+    occupy(tmp_path / "cache")
+    with pytest.raises(Fatal, match="Cannot use"):
+        open_database(tmp_path / "cache", version=1, tables=TABLES)
