@@ -7,6 +7,7 @@ usage() {
     cat <<'END'
 Usage: docker run [-i] [-e VARIABLE=VALUE]... IMAGE COMMAND [OPTIONS]
 
+  archive-to-inventory       list the archive's own bucket, write rows as an S3 inventory has them
   inventory-to-records       read S3 inventories (CSV), write records (one JSON object a line)
   to-kinto                   read records, store them on a Kinto server
   latest-inventory-to-kinto  fetch the newest inventories and store what is new
