@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import subprocess
 import sys
-import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import IO, Any
 
 from tests.demo import background
-from tests.demo.kinto_service import Problem
 
-FOLDER = Path(__file__).parents[2] / "docs" / "lookup"
+ROOT = Path(__file__).parents[2]
+PAGE_FOLDER = ROOT / "docs" / "lookup"
 
 #: Tried in this order, so that the page's address is the same each time; 0 is any free port.
 PORTS = (8880, 8881, 8882, 0)
@@ -24,7 +26,7 @@ DEFAULT_SERVER = "http://localhost:8888/v1"
 def ensure(folder: Path, server_url: str) -> str:
     """The page's address, with the Kinto at ``server_url``; the page is served if it wasn't.
 
-    The pid file and the log are in ``folder``. Raises :class:`Problem` if it does not start.
+    The pid file and the log are in ``folder``.
     """
     port = _running_port(folder) or _start(folder)
     query = "" if server_url == DEFAULT_SERVER else f"?server={server_url}"
@@ -50,35 +52,45 @@ def _running_port(folder: Path) -> int | None:
 
 
 def _start(folder: Path) -> int:
-    port = next(filter(None, map(_free_port, PORTS)))
-    log = folder / f"page-{port}.log"
-    options = ["--bind", "127.0.0.1", "--directory", str(FOLDER)]
-    command = [sys.executable, "-m", "http.server", str(port), *options]
-    with log.open("ab") as output:
-        process = background.start(
-            folder / f"page-{port}.pid",
-            lambda options: subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **options
-            ),
-        )
-    deadline = time.monotonic() + background.PATIENCE
-    while not _answers(port):
-        if not process or process.poll() is not None or time.monotonic() > deadline:
-            raise Problem(
-                f"The lookup page was not served: {background.last_line(log)}; see {log}."
+    """Listen here and serve there: no other process can take the port in between."""
+    with next(filter(None, map(_listen, PORTS))) as listener:
+        port = int(listener.getsockname()[1])
+        with (folder / f"page-{port}.log").open("ab") as output:
+            background.start(
+                folder / f"page-{port}.pid", lambda options: _launch(listener, output, options)
             )
-        time.sleep(0.05)
     return port
 
 
-def _free_port(port: int) -> int | None:
-    """The port, or any for 0; None if it is taken."""
-    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as probe:
-        return int(probe.getsockname()[1])
+def _listen(port: int) -> socket.socket | None:
+    """A socket that listens on the port, or on any for 0; None if it is taken."""
+    with contextlib.suppress(OSError):
+        return socket.create_server(("127.0.0.1", port))
     return None
 
 
-def _answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
-        return True
-    return False
+def _launch(
+    listener: socket.socket, output: IO[bytes], options: dict[str, Any]
+) -> background.Process:
+    options["pass_fds"].append(listener.fileno())
+    return subprocess.Popen(
+        [sys.executable, "-m", __name__, str(listener.fileno())],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        **options,
+    )
+
+
+def _serve(fd: int) -> None:
+    """Serve the page on a socket that was inherited."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(PAGE_FOLDER))
+    server = ThreadingHTTPServer(("", 0), handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket = socket.socket(fileno=fd)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))
