@@ -60,8 +60,7 @@ def main() -> int:
 def stop(folder: Path) -> None:
     """Stop what ``run`` has started."""
     sentences = kinto_service.stop_all(folder) or ["No Kinto of ours is running."]
-    for sentence in sentences + page_service.stop_all(folder):
-        print(sentence)
+    print(*sentences, *page_service.stop_all(folder))
 
 
 def run(environ: Mapping[str, str], folder: Path) -> int:
