@@ -20,16 +20,30 @@ from typing import Final, Protocol
 
 from .cache import CacheEntry, LookupCache
 from .client import Listing
-from .formats import FORMATS, Metadata, from_buildhub_json, from_info_text, from_json
+from .formats import (
+    FORMATS,
+    Metadata,
+    from_buildhub_json,
+    from_info_text,
+    from_json,
+    of_push,
+    without_build_id,
+)
 from .locations import (
+    BUILDHUB_JSON,
     CandidateLocation,
     MetadataLocation,
     NightlyLocation,
+    NoLocation,
     ReleaseLocation,
+    SamePushLocation,
     build_number,
 )
 
 logger = logging.getLogger(__name__)
+
+#: Locations at which there is something to read.
+ReadLocation = NightlyLocation | CandidateLocation | SamePushLocation
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -92,6 +106,8 @@ class MetadataLookup:
 
         ``date`` is the last modification of the build that wants to know.
         """
+        if isinstance(location, NoLocation):
+            return without_build_id(location.product, location.number)
         if isinstance(location, ReleaseLocation):
             number = self._cached_highest(location.candidates, date)
             if number is None or isinstance(number, NotCached):
@@ -118,6 +134,8 @@ class MetadataLookup:
             del self._under_way[location]
 
     async def _fetch(self, location: MetadataLocation, date: str) -> Metadata | None:
+        if isinstance(location, NoLocation):
+            return without_build_id(location.product, location.number)
         async with self._turns:
             if isinstance(location, ReleaseLocation):
                 number = self._cached_highest(location.candidates, date)
@@ -131,9 +149,7 @@ class MetadataLookup:
                 await self._shared_read(location, date) if isinstance(found, NotCached) else found
             )
 
-    def _shared_read(
-        self, location: NightlyLocation | CandidateLocation, date: str
-    ) -> asyncio.Task[Metadata | None]:
+    def _shared_read(self, location: ReadLocation, date: str) -> asyncio.Task[Metadata | None]:
         """One reading of a place, also where a release and its candidate ask at the same time."""
         address = _address(location)
         read = self._reads.get(address)
@@ -143,11 +159,12 @@ class MetadataLookup:
             read.add_done_callback(lambda _: self._reads.pop(address))
         return read
 
-    async def _read_and_keep(
-        self, location: NightlyLocation | CandidateLocation, date: str
-    ) -> Metadata | None:
+    async def _read_and_keep(self, location: ReadLocation, date: str) -> Metadata | None:
+        found: Metadata | None
         if isinstance(location, NightlyLocation):
             found = await self._read_nightly(location)
+        elif isinstance(location, SamePushLocation):
+            found = await self._read_same_push(location)
         else:
             found = await self._read_candidate(location)
         self._cache.put(_address(location), CacheEntry(found, date, self._clock()))
@@ -162,6 +179,24 @@ class MetadataLookup:
                 return found
             logger.warning("%s%s is no metadata; it is passed over.", location.stem, ending)
         return None
+
+    async def _read_same_push(self, location: SamePushLocation) -> Metadata:
+        """What Firefox's nightly says of the push: not the toolchain, which is another."""
+        likely = [] if self._trust_listings else location.likely_names()
+        for name in likely:
+            if found := await self._read_push(location, name):
+                return found
+        listing = await self._archive.listing(location.folder)
+        for name in location.metadata_names(listing.files if listing else ()):
+            if name not in likely and (found := await self._read_push(location, name)):
+                return found
+        return without_build_id(location.product)
+
+    async def _read_push(self, location: SamePushLocation, name: str) -> Metadata | None:
+        content = await self._archive.document(location.folder + name)
+        parse = from_buildhub_json if name.endswith(BUILDHUB_JSON) else from_json
+        found = parse(content, location.product) if content else None
+        return of_push(found) if found and found.build["id"] == location.build_id else None
 
     async def _read_candidate(self, location: CandidateLocation) -> Metadata | None:
         likely = [] if self._trust_listings else location.likely_names()
@@ -250,10 +285,12 @@ def _numbered(found: Metadata, location: CandidateLocation) -> Metadata:
     return found._replace(build={**found.build, "number": location.number})
 
 
-def _address(location: NightlyLocation | CandidateLocation) -> str:
+def _address(location: ReadLocation) -> str:
     """Under which name the answer about a place is kept."""
     if isinstance(location, NightlyLocation):
         return location.stem
+    if isinstance(location, SamePushLocation):
+        return f"{location.folder} {location.product}"
     return f"{location.folder}{location.versions[0]} {location.file_platform}".rstrip()
 
 
