@@ -25,12 +25,13 @@ GENERATED = DOCS / "generated"
 COMMANDS = (
     "inventory-to-records",
     "to-kinto",
+    "kinto-to-records",
     "latest-inventory-to-kinto",
     "s3-event-to-kinto",
 )
 
 #: The commands that do the same as the Lambdas, with the same settings.
-INVENTORY_COMMAND, EVENT_COMMAND = COMMANDS[2:]
+INVENTORY_COMMAND, EVENT_COMMAND = COMMANDS[-2:]
 
 LAMBDAS = {"inventory Lambda": lambda_s3_inventory, "event Lambda": lambda_s3_event}
 

@@ -110,6 +110,8 @@ def running_kinto(
     ini.write_text(_INI + "".join(f"{name} = {value}\n" for name, value in settings.items()))
     log = folder / f"kinto-{port}.log"
     with log.open("wb") as output:
+        if "kinto.storage_url" in settings:
+            subprocess.run([KINTO, "migrate", "--ini", ini], check=True, stderr=output)
         process = subprocess.Popen(
             [KINTO, "start", "--ini", ini, "--port", str(port)], stdout=output, stderr=output
         )
