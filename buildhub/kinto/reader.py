@@ -14,8 +14,8 @@ from .client import Client
 from .errors import RequestRejected
 from .filters import Condition, build_date, quoted, value_of
 
-#: Records in one page: some 40 MB for a moment. Smaller pages are slower.
-PAGE_SIZE = 10_000
+#: Records in one page: some 20 MB for a moment.
+PAGE_SIZE = 5_000
 
 #: What distinguishes the builds of which only the newest are wanted.
 GROUP = ("source.product", "target.channel", "target.platform")
