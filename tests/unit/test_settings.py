@@ -103,6 +103,8 @@ INVALID: list[tuple[str, str, str]] = [
     ("archive_url", "archive.mozilla.org", "'archive.mozilla.org' is not a valid URL"),
     ("archive_url", "https://user:secret@archive/", "a user or password in the URL is not allowed"),
     ("archive_url", "https://token@archive/", "a user or password in the URL is not allowed"),
+    ("archive_bucket", NOT_UTF8, "the value is not valid UTF-8"),
+    ("storage_emulator_host", "http://[::1", "is not a valid URL"),
     ("nb_parallel_requests", "0", "0 is less than 1"),
     ("products", "firefox netscape", "'netscape' is not a known product: choose from firefox, "),
     ("inventories", NOT_UTF8, "the value is not valid UTF-8"),
