@@ -393,10 +393,11 @@ def newest_of_each(records: list[Record]) -> set[tuple[str, ...]]:
 
 
 NAMES = {
+    "Fenix": "fenix",
     "Firefox": "firefox",
     "Developer Edition": "devedition",
     "Thunderbird": "thunderbird",
-    "Firefox for Android": "fennec",
+    "Fennec": "fennec",
 }
 
 
@@ -428,7 +429,7 @@ def test_the_newest_build_of_each_product_and_channel_in_few_requests(lookup: Lo
 def test_products_and_channels_that_the_page_does_not_know_are_found(
     opener: Opener, kinto: Kinto
 ) -> None:
-    names = ("focus", "klar", "firefox")
+    names = ("fenix", "lockwise", "firefox")
     new = [
         {**one, "id": f"new_{number}", "source": {**one["source"], "product": product}}
         for number, (one, product) in enumerate(zip(CATALOGUE, names, strict=False))
