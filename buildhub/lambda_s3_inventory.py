@@ -74,7 +74,7 @@ def _cancelled_before_timeout(context: Any) -> Iterator[CancellationToken]:
     if context is not None:
         left = context.get_remaining_time_in_millis() / 1000
         reserve = min(left * RESERVE, MAX_RESERVE_SECONDS)
-        cancellation.grace = min(cancellation.grace, reserve / 2)  # the other half is for Kinto
+        cancellation.grace = reserve * 0.8  # the rest is for the result
         timer = threading.Timer(left - reserve, cancellation.cancel)
         timer.daemon = True
         timer.start()

@@ -141,7 +141,7 @@ def load_inventories(
     """
     results = [InventoryResult(task.inventory, remaining=task) for task in tasks]
     with _single_run(settings.cache_folder):
-        client = kinto_client(settings)
+        client = kinto_client(settings, cancellation)
         with RecordIndex(settings.cache_folder, client.target) as index:
             loader = _Loader(settings, client, index, cancellation, dry_run, progress)
             try:
@@ -172,7 +172,9 @@ class _Loader:
         self._dry_run = dry_run
         self._progress = progress
         self._s3 = Inventories(
-            timeout_seconds=settings.timeout_seconds, retries=settings.nb_retry_request
+            timeout_seconds=settings.timeout_seconds,
+            retries=settings.nb_retry_request,
+            cancellation=cancellation,
         )
 
     def prepare_server(self) -> None:

@@ -66,7 +66,7 @@ def run(
     """Run ``main`` with the settings, and exit with the status of its result.
 
     ``given`` are the values of the options, ``defaults`` replace those of the settings. ``main``
-    returns whether all went well; SIGINT and SIGTERM cancel the :class:`CancellationToken`.
+    returns whether all went well; SIGINT, SIGTERM and SIGHUP cancel the :class:`CancellationToken`.
     """
     try:
         settings = Settings.from_environment(os.environ, defaults=defaults, given=given)

@@ -68,7 +68,7 @@ def main(
 
     def work(settings: Settings, cancellation: CancellationToken) -> bool:
         with contextlib.ExitStack() as stack:
-            client = kinto_client(settings)
+            client = kinto_client(settings, cancellation)
             index = None
             if skip or dry_run:
                 index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
