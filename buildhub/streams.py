@@ -179,7 +179,7 @@ def blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
     size = 0
     for piece in pieces:
         first = piece.find(b"\n") + 1
-        if rest and size + (first or len(piece)) > MAX_LINE:
+        if rest and size + (first - 1 if first else len(piece)) > MAX_LINE:
             rest, size = [_beginning(rest)], MAX_LINE
             if not first:
                 continue
