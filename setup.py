@@ -83,6 +83,7 @@ setup(
             "archive-to-inventory = buildhub.commands.archive_to_inventory:main",
             "inventory-to-records = buildhub.commands.inventory_to_records:main",
             "to-kinto = buildhub.commands.to_kinto:main",
+            "kinto-to-records = buildhub.commands.kinto_to_records:main",
             "latest-inventory-to-kinto = buildhub.commands.latest_inventory_to_kinto:main",
             "s3-event-to-kinto = buildhub.commands.s3_event_to_kinto:main",
         ]

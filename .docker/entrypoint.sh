@@ -7,8 +7,10 @@ usage() {
     cat <<'END'
 Usage: docker run [-i] [-e VARIABLE=VALUE]... IMAGE COMMAND [OPTIONS]
 
+  archive-to-inventory       list the archive's own bucket, write rows as an S3 inventory has them
   inventory-to-records       read S3 inventories (CSV), write records (one JSON object a line)
   to-kinto                   read records, store them on a Kinto server
+  kinto-to-records           read a Kinto server, write records (all, or those asked for)
   latest-inventory-to-kinto  fetch the newest inventories and store what is new
   s3-event-to-kinto          handle S3 events (JSON): store the builds they are about
   lambda.zip                 write the zip file for AWS Lambda to standard output (dev image)

@@ -18,7 +18,7 @@ from .inventory.formats import Schema
 from .inventory.manifest import Manifest
 from .inventory.s3 import Inventories
 from .kinto import Client, PublishCounts, Publisher, RecordIndex
-from .kinto.schema import initialize
+from .kinto.schema import exists, initialize
 from .locks import LockHeld, locked
 from .pipeline import PipelineCounts
 from .records import Record
@@ -126,6 +126,7 @@ def load_inventories(
     cancellation: CancellationToken,
     *,
     dry_run: bool = False,
+    on_difference: Callable[[str, str], None] = lambda record_id, effect: None,
     keep_absent: bool = True,
     progress: Callable[[InventoryResult], None] = lambda result: None,
 ) -> list[InventoryResult]:
@@ -134,7 +135,9 @@ def load_inventories(
     An inventory that fails does not stop the others. When ``cancellation`` is set, the records
     that are ready are stored, and the results say what remains: everything, if the records of the
     server were still being read (those that were read are kept for the next run). With
-    ``dry_run`` nothing is written to the server. ``progress`` is called after each step.
+    ``dry_run`` nothing is written to the server, a collection that does not exist counts as empty,
+    and ``on_difference`` gets the id of each record that would be stored and ``"created"`` or
+    ``"updated"``. ``progress`` is called after each step.
 
     Raises :class:`Fatal` if another run uses the same CACHE_FOLDER, or if the server cannot be
     written to at all.
@@ -143,7 +146,8 @@ def load_inventories(
     with _single_run(settings.cache_folder):
         client = kinto_client(settings, cancellation)
         with RecordIndex(settings.cache_folder, client.target) as index:
-            loader = _Loader(settings, client, index, cancellation, dry_run, progress)
+            server = _Server(client, index, dry_run, on_difference)
+            loader = _Loader(settings, server, cancellation, progress)
             try:
                 loader.prepare_server()
             except Interrupted:
@@ -153,23 +157,49 @@ def load_inventories(
     return results
 
 
+@dataclass
+class _Server:
+    """The collection that records are stored in, or only compared with."""
+
+    client: Client
+    index: RecordIndex | None
+    dry_run: bool
+    on_difference: Callable[[str, str], None]
+
+    def prepare(self, create: bool, raise_if_cancelled: Callable[[], None]) -> None:
+        """Create or update the collection, and read which records it has."""
+        if self.dry_run:
+            if not exists(self.client):
+                self.index = None  # every record would be created
+        elif create:
+            for change in initialize(self.client):
+                logger.info("%s", change)
+        if self.index is not None:
+            self.index.refresh(self.client, raise_if_cancelled=raise_if_cancelled)
+
+    def publisher(self) -> Publisher:
+        return Publisher(
+            self.client,
+            known=self.index,
+            dry_run=self.dry_run,
+            on_difference=self.on_difference,
+            on_error=logger.error,
+        )
+
+
 class _Loader:
     """What the inventories of one run share."""
 
     def __init__(
         self,
         settings: Settings,
-        client: Client,
-        index: RecordIndex,
+        server: _Server,
         cancellation: CancellationToken,
-        dry_run: bool,
         progress: Callable[[InventoryResult], None],
     ) -> None:
         self._settings = settings
-        self._client = client
-        self._index = index
+        self._server = server
         self._cancellation = cancellation
-        self._dry_run = dry_run
         self._progress = progress
         self._s3 = Inventories(
             timeout_seconds=settings.timeout_seconds,
@@ -179,10 +209,9 @@ class _Loader:
 
     def prepare_server(self) -> None:
         """Create or update the collection, and read which records it has."""
-        if self._settings.initialize_server and not self._dry_run:
-            for change in initialize(self._client):
-                logger.info("%s", change)
-        self._index.refresh(self._client, raise_if_cancelled=self._cancellation.raise_if_cancelled)
+        self._server.prepare(
+            self._settings.initialize_server, self._cancellation.raise_if_cancelled
+        )
 
     async def load_all(self, results: Sequence[InventoryResult], keep_absent: bool) -> None:
         """Load one inventory after the other."""
@@ -207,9 +236,7 @@ class _Loader:
         schema = Schema.parse(",".join(manifest.columns))
         processor = InventoryProcessor(self._settings, lookup, self._cancellation, schema=schema)
         result.pipeline = processor.counts
-        publisher = Publisher(
-            self._client, known=self._index, dry_run=self._dry_run, on_error=logger.error
-        )
+        publisher = self._server.publisher()
         result.published = publisher.counts
         with publisher:
             await self._load_files(manifest, result, processor, publisher)

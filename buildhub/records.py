@@ -62,26 +62,27 @@ def make_record(build: Build, metadata: Metadata, *, url: str, size: int, date: 
     modification in whole seconds (``2017-06-14T00:41:56Z``). The channel of the metadata replaces
     the one guessed from the key: Thunderbird ESR really is on ``release``. The id keeps the guess.
     """
-    return {
-        "data": {
-            "id": build.id,
-            "build": metadata.build,
-            "source": metadata.source,
-            "target": {
-                "platform": build.platform,
-                "os": build.os,
-                "locale": build.locale,
-                "version": build.version,
-                "channel": metadata.channel or build.channel,
-            },
-            "download": {
-                "url": url,
-                "mimetype": build.mimetype,
-                "size": size,
-                "date": date,
-            },
-        }
+    data: RecordData = {
+        "id": build.id,
+        "build": metadata.build,
+        "source": metadata.source,
+        "target": {
+            "platform": build.platform,
+            "os": build.os,
+            "locale": build.locale,
+            "version": build.version,
+            "channel": metadata.channel or build.channel,
+        },
+        "download": {
+            "url": url,
+            "mimetype": build.mimetype,
+            "size": size,
+            "date": date,
+        },
     }
+    if not metadata.build:
+        del data["build"]
+    return {"data": data}
 
 
 _VALID = {

@@ -26,6 +26,7 @@ COMMANDS = (
     "archive-to-inventory",
     "inventory-to-records",
     "to-kinto",
+    "kinto-to-records",
     "latest-inventory-to-kinto",
     "s3-event-to-kinto",
 )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..builds.products import PRODUCTS
-from .locations import CandidateLocation, NightlyLocation
+from .locations import CandidateLocation, FileLocation, SamePushLocation
 
 #: Operating systems whose names are the same everywhere; those of devices are not.
 _FAMILIES = ("win", "mac", "linux", "android")
@@ -26,7 +26,7 @@ def is_json_object(content: bytes) -> bool:
     return _object(content) is not None
 
 
-def contradiction(content: bytes, location: NightlyLocation | CandidateLocation) -> str:
+def contradiction(content: bytes, location: FileLocation) -> str:
     """What in a JSON metadata file belongs to another build; empty if nothing does."""
     facts = _object(content) or {}
     build, platform, version = _expected(location)
@@ -47,9 +47,12 @@ def contradiction(content: bytes, location: NightlyLocation | CandidateLocation)
     return ""
 
 
-def _expected(location: NightlyLocation | CandidateLocation) -> tuple[str, str, str]:
+def _expected(location: FileLocation) -> tuple[str, str, str]:
     """Name of the app, platform and, of a nightly, version."""
-    app = PRODUCTS[location.product].app
+    product = PRODUCTS[location.product]
+    if isinstance(location, SamePushLocation):
+        return PRODUCTS[product.same_push or product.name].app, "", ""
+    app = product.app
     if isinstance(location, CandidateLocation):
         return app, location.folder.rstrip("/").split("/")[-2], ""
     found = _NIGHTLY_FILE.fullmatch(location.stem.rpartition("/")[2])

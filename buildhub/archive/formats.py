@@ -155,6 +155,20 @@ def from_info_text(content: bytes, product: str) -> Metadata | None:
     return found and found._replace(provisional=True)
 
 
+def of_push(found: Metadata) -> Metadata:
+    """What holds for all products made from one push: neither the toolchain nor the channel."""
+    return Metadata({"id": found.build["id"], "date": found.build["date"]}, found.source, None)
+
+
+def without_build_id(product: str, number: int | None = None) -> Metadata:
+    """What is published about a build for which there is no metadata; ``number`` its candidate's.
+
+    For products without metadata of their own only: others are not published then.
+    """
+    build: BuildData = {} if number is None else {"number": number}
+    return Metadata(build, {"product": product}, None, provisional=True)
+
+
 #: Ending of a metadata file → its parser, the most trusted first.
 FORMATS: dict[str, Callable[[bytes, str], Metadata | None]] = {
     ".json": from_json,

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from ..builds.patterns import TREES
 from ..builds.products import PRODUCTS
 from ..builds.recognise import Build
 
@@ -107,12 +109,49 @@ class ReleaseLocation(NamedTuple):
         return CandidateLocation(self.product, folder, self.versions, self.file_platform)
 
 
-MetadataLocation = NightlyLocation | CandidateLocation | ReleaseLocation
+class SamePushLocation(NamedTuple):
+    """Metadata of another product's nightly of the same second, if its build id is this."""
+
+    product: str
+    folder: str  #: ``pub/firefox/nightly/2026/07/2026-07-01-09-27-14-mozilla-central/``
+    build_id: str  #: ``20260701092714``
+    version: str  #: ``154.0a1``
+
+    def metadata_names(self, names: Iterable[str]) -> list[str]:
+        """Those of ``names`` that may be used: first those of linux-x86_64, then all by name."""
+        wanted = re.compile(rf"{self._app}-\d[\w.]*\.en-US\.[\w-]+(?:\.buildhub)?\.json")
+        found = sorted(filter(wanted.fullmatch, names))
+        preferred = [name for name in found if ".linux-x86_64." in name]
+        return list(dict.fromkeys([*reversed(preferred), *found]))
+
+    def likely_names(self) -> list[str]:
+        """The usual names of the metadata, for callers that can't rely on a listing."""
+        stem = f"{self._app}-{self.version}.en-US.linux-x86_64"
+        return [f"{stem}.json", f"{stem}.{BUILDHUB_JSON}"]
+
+    @property
+    def _app(self) -> str:
+        other = PRODUCTS[self.product].same_push
+        return PRODUCTS[other].app if other else ""
+
+
+class NoLocation(NamedTuple):
+    """There is no metadata for the build; it is published without."""
+
+    product: str
+    number: int | None  #: of a candidate's build folder
+
+
+#: Where there are files to read; which of a release's candidates counts has to be looked up first.
+FileLocation = NightlyLocation | CandidateLocation | SamePushLocation
+MetadataLocation = FileLocation | ReleaseLocation | NoLocation
 
 
 def location_of(build: Build) -> MetadataLocation:
     """Where the metadata of a build lies, by the rules of the archive."""
     folder, _, name = build.key.rpartition("/")
+    if PRODUCTS[build.product].same_push:
+        return same_push_location(build) or NoLocation(build.product, build.number)
     if build.section == "nightly":
         return _nightly_location(build, folder, name)
     version = _file_version(name)
@@ -123,6 +162,19 @@ def location_of(build: Build) -> MetadataLocation:
         return _release_location(build.product, folder, build.archive_platform, version, "")
     above = folder.rpartition("/")[0]
     return _release_location(build.product, above, above.rpartition("/")[2], version, file_platform)
+
+
+def same_push_location(build: Build) -> SamePushLocation | None:
+    """Where a nightly finds metadata of another product; None for all other builds."""
+    other = PRODUCTS[build.product].same_push
+    if not other or build.section != "nightly":
+        return None
+    _, _, section, year, month, folder, _ = build.key.split("/")
+    date = folder[: len("2026-07-01-09-27-14")]
+    above = f"pub/{PRODUCTS[other].folder}/{section}/{year}/{month}"
+    return SamePushLocation(
+        build.product, f"{above}/{date}-{TREES[0]}/", date.replace("-", ""), build.version
+    )
 
 
 def _nightly_location(build: Build, folder: str, name: str) -> NightlyLocation:

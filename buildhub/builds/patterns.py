@@ -25,14 +25,18 @@ SYSTEMS = {
     "maemo": "maemo",
 }
 
+#: The processors of the apps for Android since 2021; ``universal`` is for all of them.
+ABI = "(?: arm64-v8a | armeabi-v7a | x86 | x86_64 | universal )"
+
 #: Platforms as the archive spells them. A closed list: ``win64-asan-reporter`` must not match.
-PLATFORM = r"""(?:
+PLATFORM = rf"""(?:
       (?: linux (?: -i686 | -x86_64 | -aarch64 | -arm | -gnueabi-arm )?
         | mac (?: 64 | -ppc | -shark | osx (?: -i686 | -x86_64 )? )?
         | win (?: 32 | 64 (?: -aarch64 | -x86_64 )? ) (?: -sha1 )?
       ) (?: -EME-free )?
     | win32-EUballot (?: -rc2 )?
     | win32-funnelcake\d++
+    | android- {ABI}
     | android (?: -api-\d++ | -aarch64 | -arm (?: v\d )? (?: -armv6 )? | -armv6 | -xul | -r7
         | -i386 | -x86 (?: _64 )? )?
     | eabi-arm
@@ -68,6 +72,14 @@ DESKTOP_FILE = rf"""(?i: {{app}} (?:
 # fennec-68.11.0.multi.android-arm.apk; before there was Android also fennec-1.1.en-US.mac.dmg
 FULL_NAME_FILE = rf"""(?i:
     {{app}} - {_VERSION} \. [\w-]++ \. {PLATFORM} \.(?: apk | tar\.bz2 | dmg | installer\.exe )
+)"""
+
+# fenix-144.0b3-android-arm64-v8a/fenix-144.0b3.multi.android-arm64-v8a.apk, but for a universal one
+# fenix-144.0b3-android/
+_APP_FOLDER = rf"{{app}} - {_VERSION} -android (?: - (?P<abi> {ABI} ) )?"
+_APP_FILE = r"""(?i:
+    {{app}} - {version} \. (?P<locale> multi )
+    \. (?P<platform> android- (?(abi) (?P=abi) | universal ) ) \.apk
 )"""
 
 # Nightlies and flat releases say it all in the name: firefox-56.0a1.en-US.linux-x86_64
@@ -162,6 +174,32 @@ SHAPES = (
         "nightly",
         "<YYYY>/<MM>/<date>-<tree>[-l10n]/<app>-<version>.<locale>.<platform>.<extension>",
         rf"{_DATED} {_L10N} ) / {_NIGHTLY_FILE}",
+    ),
+)
+
+#: The apps for Android since 2021: below the platform a folder for each ABI.
+APP_SHAPES = (
+    Shape(
+        "releases",
+        "release of an app",
+        "<version>/android/<app>-<version>-android[-<ABI>]/<app>-<version>.multi.android-<ABI>.apk",
+        rf"(?P<version> {_NUMBERS} [\w-]*+ ) / android / {_APP_FOLDER} /"
+        + _APP_FILE.format(version=_VERSION),
+    ),
+    Shape(
+        "candidates",
+        "candidate of an app",
+        "<version>-candidates/build<N>/android/<app>-<version>-android[-<ABI>]/"
+        "<app>-<version>.multi.android-<ABI>.apk",
+        rf"{_CANDIDATE} android / {_APP_FOLDER} /" + _APP_FILE.format(version=_VERSION),
+    ),
+    Shape(
+        "nightly",
+        "nightly of an app",
+        "<YYYY>/<MM>/<date>-<app>-<version>-android[-<ABI>]/"
+        "<app>-<version>.multi.android-<ABI>.apk",
+        rf"\d{{4}} / \d\d / (?P<folder> \d{{4}} (?: -\d\d ){{5}} - {_APP_FOLDER} ) /"
+        + _APP_FILE.format(version=f"(?P<version> {_VERSION} )"),
     ),
 )
 

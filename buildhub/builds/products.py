@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .patterns import DESKTOP_FILE, DEVICE_NIGHTLY, FULL_NAME_FILE, SHAPES, Shape
+from .patterns import APP_SHAPES, DESKTOP_FILE, DEVICE_NIGHTLY, FULL_NAME_FILE, SHAPES, Shape
 
 _MOZILLA_CENTRAL = "https://hg.mozilla.org/mozilla-central"
 _DESKTOP_EXAMPLES = "{0}-55.0.tar.bz2 (.xz, .gz), {1} 55.0.dmg or {1} Setup 55.0.exe".format
@@ -33,6 +33,10 @@ class Product(NamedTuple):
     nightly_locale: str = "en-US"
     #: The repository of a nightly before 2011 whose metadata contains a revision alone.
     old_repository: str | None = None
+    #: The product whose nightlies are made from the same pushes, at the same second. There is no
+    #: metadata beside a build of ours then: nightlies take that of the other product, everything
+    #: else is published without a build id.
+    same_push: str | None = None
     default: bool = True  #: whether it is catalogued unless ``PRODUCTS`` says otherwise
 
     def metadata_file(self, version: str, platform: str) -> str:
@@ -50,6 +54,19 @@ class Product(NamedTuple):
         for part, wanted in parts.items():
             pattern = pattern.replace(re.escape(f"{{{part}}}"), wanted)
         return re.compile(pattern, re.IGNORECASE)
+
+
+def _app(name: str, folder: str) -> Product:
+    """An app for Android, off unless ``PRODUCTS`` names it."""
+    return Product(
+        name,
+        folder,
+        name,
+        f"{name}-144.0.multi.android-arm64-v8a.apk",
+        shapes=APP_SHAPES,
+        same_push="firefox",
+        default=False,
+    )
 
 
 _TABLE = (
@@ -84,6 +101,9 @@ _TABLE = (
         _DESKTOP_EXAMPLES("firefox", "Firefox"),
         beta="aurora",
     ),
+    _app("fenix", "fenix"),
+    _app("focus", "focus"),
+    _app("klar", "focus"),
 )
 
 #: By name.

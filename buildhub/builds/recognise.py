@@ -78,6 +78,9 @@ _READ = {
     "funnelcake candidate": _funnelcake,
     "nightly": _nightly,
     "nightly for a device": _device_nightly,
+    "release of an app": _release,
+    "candidate of an app": _candidate,
+    "nightly of an app": _nightly,
 }
 
 # ---- common to all shapes ----

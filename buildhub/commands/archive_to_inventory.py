@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 import click
 
 from .. import __version__, logs, streams
-from ..errors import Interrupted
+from ..errors import Fatal, Interrupted
 from ..inventory.bucket import Bucket
 from ..inventory.folders import SECTIONS, Selection
 from ..inventory.listing import Listing
@@ -146,7 +146,7 @@ def main(
         try:
             with progress.pipe_display(show, run.status):
                 asyncio.run(run.run(cancellation))
-        except Interrupted:
+        except (Fatal, Interrupted):
             click.echo(run.how_to_continue(), err=True)
             raise
         finally:
@@ -206,8 +206,8 @@ class _Run:
         if self._last:
             key = unquote_plus(self._last.splitlines()[-1].split(b'","')[1].decode())
         if not key:
-            return "Interrupted before the first row."
-        return f"Interrupted. To continue, add: --start-after {shlex.quote(key)}"
+            return "Ended before the first row."
+        return f"Not complete. To continue, add: --start-after {shlex.quote(key)}"
 
     def status(self, seconds: float) -> str:
         """What has been done so far, and at which rate."""

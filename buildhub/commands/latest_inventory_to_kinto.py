@@ -11,6 +11,7 @@ from ..load import LoadTask, load_inventories
 from ..settings import Settings
 from ..signals import CancellationToken
 from . import progress, runner
+from .check import Differences, check_option
 from .options import option
 
 
@@ -35,8 +36,9 @@ from .options import option
 @click.option(
     "--dry-run", is_flag=True, help="Write nothing to the server; print what would be written."
 )
+@check_option
 @runner.common_options
-def main(dry_run: bool, verbosity: int, **given: Any) -> None:
+def main(dry_run: bool, check: bool, verbosity: int, **given: Any) -> None:
     """Load the newest S3 inventories of the archive into Kinto.
 
     \b
@@ -47,18 +49,25 @@ def main(dry_run: bool, verbosity: int, **given: Any) -> None:
     daily to store what is missing.
     """
 
-    def work(settings: Settings, cancellation: CancellationToken) -> bool:
+    def work(settings: Settings, cancellation: CancellationToken) -> bool | int:
+        differences = Differences()
         tasks = [LoadTask(inventory) for inventory in settings.inventories]
         with progress.load_display(verbosity > logs.QUIET) as show:
             results = load_inventories(
-                settings, tasks, cancellation, dry_run=dry_run, progress=show
+                settings,
+                tasks,
+                cancellation,
+                dry_run=dry_run or check,
+                on_difference=differences.add,
+                progress=show,
             )
         if verbosity > logs.QUIET:
             progress.print_results(results)
         cancellation.raise_if_cancelled()
-        return all(result.ok for result in results)
+        complete = all(result.ok for result in results)
+        return differences.report(verbosity, complete=complete) if check else complete
 
-    runner.run(work, given, verbosity)
+    runner.run(work, given, verbosity, on_error=runner.UNKNOWN if check else runner.FAILED)
 
 
 if __name__ == "__main__":

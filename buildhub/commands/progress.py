@@ -10,12 +10,14 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from ..kinto import PublishCounts
-from ..load import InventoryResult
-from ..pipeline import PipelineCounts
+if TYPE_CHECKING:  # each command imports only the parts that it uses
+    from ..kinto import PublishCounts
+    from ..load import InventoryResult
+    from ..pipeline import PipelineCounts
 
 STDERR = 2
 

@@ -22,17 +22,22 @@ from ..signals import CancellationToken, cancel_on_signals
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 FAILED = 1
+UNKNOWN = 2  #: after an error, in commands that answer a question: as of grep
 BROKEN_PIPE = 128 + signal.SIGPIPE
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``-v``, ``--debug``, ``-q`` (one of them, as ``verbosity``) and ``--version``."""
-    version = click.version_option(__version__, message="%(prog)s %(version)s")
-    return version(verbosity_options(command))
+    return version_option("--version")(verbosity_options(command))
+
+
+def version_option(*flags: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option that prints the version of buildhub."""
+    return click.version_option(__version__, *flags, message="%(prog)s %(version)s")
 
 
 def verbosity_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``-v``, ``--debug`` and ``-q``, one of them, as ``verbosity``."""
+    """``-v``, ``--debug`` and ``-q``: one of them, as ``verbosity``."""
     levels = [
         (("-v", "--verbose"), logs.VERBOSE, "Log more details."),
         (("--debug",), logs.DEBUG, "Log everything, including requests."),
@@ -57,16 +62,18 @@ def files_or_stdin(context: click.Context, files: Sequence[str]) -> Sequence[str
 
 
 def run(
-    main: Callable[[Settings, CancellationToken], bool],
+    main: Callable[[Settings, CancellationToken], bool | int],
     given: dict[str, Any],
     verbosity: int,
     *,
     defaults: Mapping[str, str] | None = None,
+    on_error: int = FAILED,
 ) -> NoReturn:
     """Run ``main`` with the settings, and exit with the status of its result.
 
     ``given`` are the values of the options, ``defaults`` replace those of the settings. ``main``
-    returns whether all went well; SIGINT, SIGTERM and SIGHUP cancel the :class:`CancellationToken`.
+    returns whether all went well, or the exit status; SIGINT, SIGTERM and SIGHUP cancel the
+    :class:`CancellationToken`. An error ends the program with the status ``on_error``.
     """
     try:
         settings = Settings.from_environment(os.environ, defaults=defaults, given=given)
@@ -74,30 +81,31 @@ def run(
     except BuildhubError as error:
         raise click.UsageError(str(error)) from None
     with cancel_on_signals() as cancellation:
-        status = _status(main, settings, cancellation)
+        status = _status(main, settings, cancellation, on_error)
     sys.exit(status)
 
 
 def _status(
-    main: Callable[[Settings, CancellationToken], bool],
+    main: Callable[[Settings, CancellationToken], bool | int],
     settings: Settings,
     cancellation: CancellationToken,
+    on_error: int,
 ) -> int:
     try:
-        all_well = main(settings, cancellation)
+        result = main(settings, cancellation)
         if cancellation.signum is not None:
             # The signal may also have ended the input: Ctrl-C stops every command of a pipe.
             return 128 + cancellation.signum
-        return 0 if all_well else FAILED
+        return int(not result) if isinstance(result, bool) else result
     except Interrupted as interruption:
         return 128 + interruption.signum
     except BrokenPipeError:
         # At exit the interpreter flushes stdout, which would fail once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except BuildhubError as error:
-        logs.log_error(error)
-        return FAILED
+    except Exception as error:
+        logs.log_error(error)  # with its traceback if it is not one of ours
+        return on_error
 
 
 def echo_summary(line: str, verbosity: int) -> None:

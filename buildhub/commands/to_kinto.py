@@ -15,10 +15,12 @@ import orjson
 from .. import logs, streams
 from ..errors import BadInput
 from ..kinto import Publisher, RecordIndex
+from ..kinto.schema import exists
 from ..settings import Settings
 from ..signals import CancellationToken
 from ..wiring import kinto_client
 from . import progress, runner
+from .check import Differences, check_option
 from .options import option
 
 logger = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ logger = logging.getLogger(__name__)
     " kept in the cache folder. Without --skip every record is written.",
 )
 @click.option("--dry-run", is_flag=True, help="Store nothing; print what would be stored.")
+@check_option
 @option("batch_max_requests")
 @option("cache_folder")
 @option("nb_retry_request")
@@ -50,6 +53,7 @@ def main(
     files: Sequence[str],
     skip: bool,
     dry_run: bool,
+    check: bool,
     verbosity: int,
     **given: Any,
 ) -> None:
@@ -65,25 +69,34 @@ def main(
     record that the server refuses, is reported, all others are stored, and the exit status is 1.
     """
     files = runner.files_or_stdin(context, files)
+    sends_nothing = dry_run or check
 
-    def work(settings: Settings, cancellation: CancellationToken) -> bool:
+    def work(settings: Settings, cancellation: CancellationToken) -> bool | int:
+        differences = Differences()
         with contextlib.ExitStack() as stack:
             client = kinto_client(settings, cancellation)
             index = None
-            if skip or dry_run:
+            # A collection that does not exist has no records: all of ours would be created.
+            if exists(client) if sends_nothing else skip:
                 index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
                 index.refresh(client, cancellation.raise_if_cancelled)
             publisher = Publisher(
-                client, known=index, rewrite=not skip, dry_run=dry_run, on_error=logger.error
+                client,
+                known=index,
+                rewrite=not (skip or check),
+                dry_run=sends_nothing,
+                on_difference=differences.add,
+                on_error=logger.error,
             )
-            label = "to-kinto (dry run)" if dry_run else "to-kinto"
+            label = "to-kinto (check)" if check else "to-kinto (dry run)" if dry_run else "to-kinto"
             stack.callback(lambda: runner.echo_summary(f"{label}: {publisher.counts}.", verbosity))
             source = _Source(files, cancellation)
             with _display(publisher, verbosity), publisher:
                 source.read_into(publisher)
-        return publisher.counts.ok and not source.bad_input
+        complete = publisher.counts.ok and not source.bad_input
+        return differences.report(verbosity, complete=complete) if check else complete
 
-    runner.run(work, given, verbosity)
+    runner.run(work, given, verbosity, on_error=runner.UNKNOWN if check else runner.FAILED)
 
 
 def _display(publisher: Publisher, verbosity: int) -> contextlib.AbstractContextManager[None]:

@@ -7,7 +7,7 @@ A build that is named without need does no harm, as the metadata of each is look
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import NamedTuple
 
 from ..archive.formats import FORMATS
@@ -16,11 +16,13 @@ from ..archive.locations import (
     CandidateLocation,
     NightlyLocation,
     ReleaseLocation,
+    SamePushLocation,
     info_names,
     location_of,
     plain_platform,
 )
-from ..builds.products import products_in
+from ..builds.patterns import TREES
+from ..builds.products import PRODUCTS, products_in
 from ..builds.recognise import Build, recognise
 
 _CANDIDATE = re.compile(
@@ -74,6 +76,12 @@ class Dependents(NamedTuple):
         """The folder of the metadata file."""
         return self.key.rpartition("/")[0] + "/"
 
+    def within(self, products: Container[str]) -> Dependents | None:
+        """Those below the archive's folders of these products, or None if there can't be any."""
+        walks = tuple(walk for walk in self.walks if walk.root.split("/")[1] in products)
+        likely = tuple(key for key in self.likely if key.split("/")[1] in products)
+        return self._replace(walks=walks, likely=likely) if walks else None
+
 
 def dependents_of(key: str) -> Dependents | None:
     """The builds that depend on the file ``key`` (raw), or None if it is not metadata of builds.
@@ -103,12 +111,32 @@ def _dependents_of_nightly(key: str) -> Dependents | None:
     walks = [FolderWalk(f"{folder}/")]
     if not folder.endswith("/en-US"):
         walks.append(FolderWalk(f"{folder}-l10n/", certain=False))
+    walks += _walks_of_same_push(builds[0].product, folder)
+
+    def concerns(build: Build) -> bool:
+        its = location_of(build)
+        return its == location or (isinstance(its, SamePushLocation) and its.folder == f"{folder}/")
+
     return Dependents(
         key,
         tuple(walks),
-        lambda build: location_of(build) == location,
+        concerns,
         tuple(stem + ending for ending in _ENDINGS_OF.get(builds[0].os, (".apk",))),
     )
+
+
+def _walks_of_same_push(product: str, folder: str) -> Iterator[FolderWalk]:
+    """The nightlies of other products that were made from the push of this one."""
+    above, _, name = folder.rpartition("/")
+    date = name.removesuffix(f"-{TREES[0]}")
+    others = {p.folder: None for p in PRODUCTS.values() if p.same_push == product}
+    if date == name or not others:
+        return
+    year_and_month = above.partition("/nightly/")[2]
+    for other in others:
+        yield FolderWalk(
+            f"pub/{other}/nightly/{year_and_month}/", (lambda name: name.startswith(f"{date}-"),)
+        )
 
 
 def _dependents_of_candidate(key: str) -> Dependents | None:

@@ -87,7 +87,8 @@ class EventHandler:
         dependents = None if build else dependents_of(key)
         if not build and not dependents:
             return [Result(key, Outcome.IGNORED, explain(key).removesuffix("."))]
-        if key.split("/")[1] not in self._products:
+        dependents = dependents and dependents.within(self._products)
+        if not dependents and key.split("/")[1] not in self._products:
             return [Result(key, Outcome.IGNORED, "PRODUCTS does not name its folder")]
         try:
             if build:

@@ -9,7 +9,7 @@ from typing import Self
 
 from ..archive.cache import LookupCache
 from ..archive.client import Archive, File, InvalidContent, Listing
-from ..archive.locations import NightlyLocation, ReleaseLocation, location_of
+from ..archive.locations import NightlyLocation, NoLocation, ReleaseLocation, location_of
 from ..archive.lookup import MetadataLookup
 from ..builds.recognise import Build
 from ..records import Record, make_record
@@ -82,6 +82,8 @@ class ArchiveSnapshot:
         To be asked about a build without metadata only.
         """
         location = location_of(build)
+        if isinstance(location, NoLocation):
+            return False
         if isinstance(location, NightlyLocation):
             start = location.stem
         elif isinstance(location, ReleaseLocation):

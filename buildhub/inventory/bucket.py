@@ -32,8 +32,11 @@ CONNECT_SECONDS = 30
 #: So many pages in a row that stay unreadable: the service is down.
 GIVE_UP_AFTER = 12
 
-_ITEMS = "nextPageToken,items(name,size,timeCreated,md5Hash)"
-_FOLDERS = "nextPageToken,prefixes"
+#: What is wanted of a page.
+_FIELDS = "nextPageToken,prefixes,items(name,size,timeCreated,md5Hash)"
+
+#: Statuses after which another attempt is worth it, besides 5xx.
+_PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class Page(NamedTuple):
@@ -98,13 +101,13 @@ class Bucket:
         :class:`Fatal` if the bucket can't be listed at all.
         """
         parameters = {"prefix": prefix, "startOffset": start, "endOffset": end}
-        return await self._page(parameters | {"maxResults": str(at_most), "fields": _ITEMS}, token)
+        return await self._page(parameters | {"maxResults": str(at_most), "fields": _FIELDS}, token)
 
     async def folders(
         self, prefix: str, start: str = "", end: str = "", token: str | None = None
     ) -> Page:
         """A page of the folders in the folder ``prefix``; raises as :meth:`objects` does."""
-        parameters = {"prefix": prefix, "delimiter": "/", "maxResults": "1000", "fields": _FOLDERS}
+        parameters = {"prefix": prefix, "delimiter": "/", "maxResults": "1000", "fields": _FIELDS}
         offsets = {"startOffset": start, "endOffset": end}
         return await self._page(parameters | {k: v for k, v in offsets.items() if v}, token)
 
@@ -132,7 +135,7 @@ class Bucket:
         self.requests += 1
         try:
             async with self._session.get(self._url, params=parameters) as response:
-                if response.status == HTTPStatus.TOO_MANY_REQUESTS or response.status >= 500:
+                if response.status in _PASSING or response.status >= 500:
                     raise RetryableError(
                         f"HTTP {response.status}", retry_after(response.headers), response.status
                     )

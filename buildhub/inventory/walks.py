@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from ..errors import Unreachable
 from .bucket import Bucket, Page
 from .folders import Section, midpoint, successor
 from .rows import rows
@@ -141,7 +142,10 @@ class Walk:
         page = await bucket.objects(self.section.prefix, self.start, self.end, self.token)
         names = [item["name"] for item in page.items]
         parts = list(self._wanted(names))
-        lines = [rows(bucket.name, names[i:j], page.items[i:j]) for i, j in parts]
+        try:
+            lines = [rows(bucket.name, names[i:j], page.items[i:j]) for i, j in parts]
+        except KeyError as missing:
+            raise Unreachable(f"an object has no {missing}") from None
         goes_on = self._advance(names, page)
         passed = bisect_right(self.cuts, self.position)
         self.density.add(sum(j - i for i, j in parts), passed if goes_on else len(self.cuts) + 1)

@@ -6,6 +6,8 @@
 ``record_index``  ids and digests of the records on the server, kept between runs
 ``publisher``     a stream of records → the server → counts
 ``conditional``   a few records that others may be writing at the same moment
+``filters``       conditions on records, for the server and for us
+``reader``        the records that fulfil them
 ``schema``        ``initialization.yml`` → bucket, collection, schema and permissions
 """
 

@@ -177,8 +177,10 @@ class Publisher:
     """Stores records; a context manager that sends the rest at the end.
 
     With ``known``, records that are equal on the server are not sent, unless ``rewrite`` is set.
-    With ``dry_run`` nothing is sent: the counts tell what would be stored. ``on_error`` gets a
-    sentence for each record that was not stored. To be used by one thread at a time.
+    With ``dry_run`` nothing is sent: the counts tell what would be stored, and ``on_difference``
+    gets the id of each such record (``""`` if it has none) and ``"created"`` or ``"updated"``.
+    ``on_error`` gets a sentence for each record that was not stored. To be used by one thread at
+    a time.
     """
 
     def __init__(
@@ -188,12 +190,14 @@ class Publisher:
         known: RecordIndex | None,
         rewrite: bool = False,
         dry_run: bool = False,
+        on_difference: Callable[[str, str], None] = lambda record_id, effect: None,
         on_error: Callable[[str], None],
     ) -> None:
         self._client = client
         self._known = known
         self._rewrite = rewrite
         self._dry_run = dry_run
+        self._on_difference = on_difference
         self._settlement = _Settlement(known, on_error)
         self.counts = self._settlement.counts
         self._size = client.batch_size
@@ -228,6 +232,8 @@ class Publisher:
         effect = self._effect(data)
         if self._dry_run or effect is _Effect.UNCHANGED:
             self._settlement.not_sent(effect)
+            if effect is not _Effect.UNCHANGED:
+                self._on_difference(data.get("id", ""), effect.name.lower())
             return
         self._open.append(_Item(where, store_request(self._client, data)))
         if len(self._open.items) >= self._size:

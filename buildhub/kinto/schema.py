@@ -34,6 +34,11 @@ def initialize(client: Client) -> list[str]:
     return done
 
 
+def exists(client: Client) -> bool:
+    """Whether the client's collection exists, as far as Kinto shows it to these credentials."""
+    return _get(client, client.collection_path) is not None
+
+
 def definition(bucket: str, collection: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the packaged file says of a bucket and a collection: their data and permissions."""
     text = importlib.resources.files("buildhub").joinpath("initialization.yml").read_text()

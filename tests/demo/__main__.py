@@ -23,7 +23,7 @@ import requests
 
 from buildhub.errors import Fatal
 from buildhub.settings import Settings
-from tests.demo import kinto_service
+from tests.demo import kinto_service, page_service
 from tests.demo.kinto_service import Problem
 from tests.sample import tree
 from tests.support.archive_server import ArchiveServer
@@ -59,12 +59,12 @@ def main() -> int:
 
 def stop(folder: Path) -> None:
     """Stop what ``run`` has started."""
-    for sentence in kinto_service.stop_all(folder) or ["No Kinto of ours is running."]:
-        print(sentence)
+    sentences = kinto_service.stop_all(folder) or ["No Kinto of ours is running."]
+    print(*sentences, *page_service.stop_all(folder))
 
 
 def run(environ: Mapping[str, str], folder: Path) -> int:
-    """Kinto, its collection, the archive, the pipe, and a look at what has come of it."""
+    """Kinto, its collection, the archive, the pipe, the page, and a look at the result."""
     settings = Settings.from_environment(environ)
     inventories = _inventories(environ.get("INVENTORY", ""))
     if kinto_service.ensure(settings.server_url, folder):
@@ -91,7 +91,9 @@ def run(environ: Mapping[str, str], folder: Path) -> int:
     if after == before and not status:
         print("Nothing changed: every one of them was there already.")
     catalogue.show()
+    page = page_service.ensure(folder, settings.server_url)
     print(f"\n{_how_to_stop(settings.server_url, folder)}")
+    print(f"To look builds up in the browser, open {page}")
     return status
 
 

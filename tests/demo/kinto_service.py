@@ -1,27 +1,16 @@
-"""A real Kinto on this machine, that keeps running until it is stopped.
-
-It holds a lock on its pid file for as long as it lives. So whether it still runs, and whether
-the process of that number is ours, is never a guess.
-"""
+"""A real Kinto on this machine, that keeps running until it is stopped."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
 
+from tests.demo import background
 from tests.support.kinto_server import start_kinto
-
-#: Seconds that Kinto may take to answer, and to end.
-PATIENCE = 30
 
 
 class Problem(Exception):
@@ -55,7 +44,7 @@ def stop_all(folder: Path) -> list[str]:
 def is_ours(server_url: str, folder: Path) -> bool:
     """Whether the Kinto at ``server_url`` is one that :func:`ensure` has started."""
     pid_file = folder / f"kinto-{urlsplit(server_url).port or 80}.pid"
-    return pid_file.exists() and _runs(pid_file)
+    return pid_file.exists() and background.runs(pid_file)
 
 
 def _answers(server_url: str) -> bool:
@@ -82,62 +71,23 @@ def _answers(server_url: str) -> bool:
 
 def _start(server_url: str, folder: Path, host: str, port: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / f"kinto-{port}.pid") as fd:
-        if fd is None:
-            log = folder / f"kinto-{port}.log"
-            raise Problem(f"The Kinto on port {port} doesn't answer: see {log}, or make stop.")
-        process, log = start_kinto(
-            folder,
-            port,
-            host="127.0.0.1" if host == "localhost" else host,
-            start_new_session=True,  # Ctrl-C in this terminal is not meant for it
-            pass_fds=[fd],  # and with it the lock
-        )
-        os.ftruncate(fd, 0)
-        os.write(fd, f"{process.pid}\n".encode())
-    deadline = time.monotonic() + PATIENCE
+    address = "127.0.0.1" if host == "localhost" else host
+    log = folder / f"kinto-{port}.log"
+    process = background.start(
+        folder / f"kinto-{port}.pid",
+        lambda options: start_kinto(folder, port, host=address, **options)[0],
+    )
+    if process is None:
+        raise Problem(f"The Kinto on port {port} doesn't answer: see {log}, or make stop.")
+    deadline = time.monotonic() + background.PATIENCE
     while not _answers(server_url):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise Problem(f"Kinto did not start: {_last_line(log)}; see {log}.")
+            raise Problem(f"Kinto did not start: {background.last_line(log)}; see {log}.")
         time.sleep(0.1)
 
 
 def _stop(pid_file: Path) -> str:
     port = pid_file.stem.partition("-")[2]
-    if not _runs(pid_file):
-        pid_file.unlink()
-        return f"Kinto on port {port} had ended already."
-    pid = int(pid_file.read_text())
-    deadline = time.monotonic() + PATIENCE
-    os.kill(pid, signal.SIGTERM)
-    while _runs(pid_file):
-        if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
-        time.sleep(0.05)
-    pid_file.unlink()
-    return f"Kinto on port {port} is stopped."
-
-
-@contextlib.contextmanager
-def _locked(pid_file: Path) -> Iterator[int | None]:
-    """The pid file, open and locked; None if the Kinto that holds the lock still runs."""
-    fd: int = os.open(pid_file, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        free = True
-    except BlockingIOError:
-        free = False
-    try:
-        yield fd if free else None
-    finally:
-        os.close(fd)  # a child that has inherited it keeps the lock
-
-
-def _runs(pid_file: Path) -> bool:
-    with _locked(pid_file) as fd:
-        return fd is None
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else "it said nothing"
+    if background.stop(pid_file):
+        return f"Kinto on port {port} is stopped."
+    return f"Kinto on port {port} had ended already."

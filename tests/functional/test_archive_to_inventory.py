@@ -371,7 +371,7 @@ def test_interrupted_before_the_first_row() -> None:
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert b"Interrupted before the first row." in stderr
+    assert b"Ended before the first row." in stderr
 
 
 def test_a_closed_output_ends_it_quietly(server: GcsServer) -> None:

@@ -80,6 +80,17 @@ TREES: dict[str, Callable[[], Tree]] = {
             buildids={"mac": "20170101000000"},
         )
     ),
+    "a build id in _info.txt": lambda: (
+        release_tree(
+            platforms=("linux-i686", "mac"), locales=TWO, builds=(1, 2), metadata=("buildhub",)
+        )
+        | {
+            f"pub/firefox/candidates/54.0-candidates/build2/{name}_info.txt": File(
+                body=b"buildID=20170608105825"
+            )
+            for name in ("linux", "linux32", "macosx64")
+        }
+    ),
     "mobile": lambda: release_tree(
         "mobile", "56.0b3", platforms=("android-api-15",), locales=(*TWO, "multi"), builds=(2,)
     ),

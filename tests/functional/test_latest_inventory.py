@@ -295,6 +295,23 @@ def test_a_dry_run_writes_nothing(run: Run) -> None:
     assert table["archive"]["unchanged"] == str(len(builds(OTHERS)))
 
 
+def test_check_answers_whether_the_catalogue_is_complete(run: Run) -> None:
+    """On a server that was never initialized everything is missing; afterwards nothing is."""
+    done = run("--check", "--inventory", "archive")
+    assert done.returncode == 1, done.stderr
+    assert len(done.stdout.splitlines()) == min(100, len(builds(OTHERS)))
+    assert all(line.startswith("created\t") for line in done.stdout.splitlines())
+    assert run.kinto.call("GET", "/buckets").json()["data"] == []
+    assert run("--inventory", "archive").returncode == 0
+    done = run("--check", "--inventory", "archive")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_check_without_an_inventory_is_not_an_answer(run: Run) -> None:
+    done = run("--check", "--inventory", "nonexistent")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
 @pytest.fixture
 def container(run: Run, tmp_path: Path) -> Iterator[LambdaRuntime]:
     """The Lambda; its code is ours, what it needs is what is installed here."""

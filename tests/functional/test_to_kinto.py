@@ -554,3 +554,61 @@ def wait_for(condition) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("it never came")
+
+
+# --check
+
+
+def checked(done: subprocess.CompletedProcess[bytes]) -> tuple[int, list[str]]:
+    """The exit status, and the differences that were printed."""
+    return done.returncode, done.stdout.decode().splitlines()
+
+
+def test_check_names_what_would_be_created_or_updated_and_writes_nothing(to_kinto):
+    records = [make_record(n) for n in range(4)]
+    assert to_kinto(ndjson(records[:3])).returncode == 0
+    before = to_kinto.kinto.records()
+    assert checked(to_kinto(ndjson(records[:3]), "--check")) == (0, [])
+    records[1]["data"]["download"]["size"] += 1
+    done = to_kinto(ndjson(records), "--check")
+    ids = [record["data"]["id"] for record in records]
+    assert checked(done) == (1, [f"updated\t{ids[1]}", f"created\t{ids[3]}"])
+    expected = summary(created=1, updated=1, unchanged=2)[len("to-kinto") :]
+    assert done.stderr == b"to-kinto (check)" + expected
+    assert to_kinto.kinto.records() == before
+
+
+def test_check_prints_the_first_hundred(to_kinto):
+    done = to_kinto(ndjson(make_record(n) for n in range(103)), "--check")
+    status, lines = checked(done)
+    assert (status, len(lines)) == (1, 100)
+    assert lines[-1] == f"created\t{make_record(99)['data']['id']}"
+    assert "and 3 more." in done.stderr.decode()
+
+
+@pytest.mark.parametrize("options", [["--check"], ["--check", "--skip"], ["--dry-run"]])
+@pytest.mark.parametrize("server", ["kinto", "strict_kinto"])
+def test_on_a_server_that_was_never_initialized_everything_is_missing(
+    server, options, request, tmp_path
+):
+    kinto = request.getfixturevalue(server)
+    done = Command(kinto, tmp_path)(ndjson([make_record(1)]), *options)
+    assert done.returncode == (1 if "--check" in options else 0)
+    assert b": 1 created" in done.stderr
+    assert kinto.call("GET", "/buckets").json()["data"] == []
+
+
+def test_check_does_not_know_what_it_cannot_read(to_kinto):
+    """Status 2, unless a record is known to be missing."""
+    bad = b"not JSON\n"
+    assert to_kinto(ndjson([make_record(1)])).returncode == 0
+    assert checked(to_kinto(bad + ndjson([make_record(1)]), "--check")) == (2, [])
+    status, lines = checked(to_kinto(bad + ndjson([make_record(2)]), "--check"))
+    assert (status, len(lines)) == (1, 1)
+    unreachable = {"SERVER_URL": f"http://127.0.0.1:{free_port()}/v1", "NB_RETRY_REQUEST": "0"}
+    assert checked(to_kinto(ndjson([make_record(1)]), "--check", **unreachable)) == (2, [])
+
+
+def test_check_with_wrong_credentials_is_not_an_answer(accounts_kinto, tmp_path):
+    done = Command(accounts_kinto, tmp_path)(ndjson([make_record(1)]), "--check", AUTH="user:no")
+    assert checked(done) == (2, [])

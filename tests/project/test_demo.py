@@ -11,8 +11,10 @@ import threading
 from collections.abc import Iterator
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from tests.demo.__main__ import ROOT
 from tests.sample import tree
@@ -65,14 +67,20 @@ def test_it_shows_the_job_done_and_the_second_time_nothing_changes(demo: Demo) -
     answer = subprocess.run(curl, shell=True, capture_output=True, text=True, check=True)
     assert all(identifier in answer.stdout for identifier in ids.split())
 
+    page = re.search(r"open (\S+)\n\Z", first.stdout)[1]  # type: ignore[index]
+    assert page.endswith(f"?server=http://localhost:{demo.port}/v1")
+    assert "<title>buildhub</title>" in requests.get(page, timeout=10).text
+
     second = demo("run")
     assert second.returncode == 0, second.stderr
     assert "Nothing changed" in second.stdout
     assert stored(second.stdout) == stored(first.stdout)
 
-    assert "is stopped" in demo("stop").stdout
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", demo.port), timeout=5)
+    assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
+    assert demo("stop").stdout.count("is stopped") == 2
+    for port in (demo.port, int(urlsplit(page).port or 0)):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
 def test_a_kinto_that_answers_already_is_used_and_left_alone(demo: Demo, tmp_path: Path) -> None:

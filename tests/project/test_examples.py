@@ -21,6 +21,8 @@ import pytest
 
 from tests.sample import tree
 from tests.support.archive_server import ArchiveServer
+from tests.support.bucket_tree import made
+from tests.support.gcs_server import GcsServer
 from tests.support.kinto_server import free_port, running_kinto
 
 pytestmark = [
@@ -118,11 +120,18 @@ class Site(NamedTuple):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    with running_kinto(folder) as kinto, ArchiveServer(tree.files()) as archive:
+    objects = [made(row.key, f"{row.date[:-1]}.000Z") for row in tree.rows()]
+    with (
+        running_kinto(folder) as kinto,
+        ArchiveServer(tree.files()) as archive,
+        GcsServer(objects) as bucket,
+    ):
         environ = {
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "SERVER_URL": kinto.url,
             "ARCHIVE_URL": archive.url,
+            "ARCHIVE_BUCKET": bucket.bucket,
+            "STORAGE_EMULATOR_HOST": bucket.url,
         }
         definition = ROOT / "jobs" / "initialization.yml"
         load = f"kinto-wizard load --server {kinto.url} --auth user:pass {definition}"

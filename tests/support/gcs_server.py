@@ -148,14 +148,15 @@ class GcsServer:
 
     def _listing(self, request: web.BaseRequest, parameters: dict[str, str]) -> bytes:
         self._check(request, parameters)
-        start = self._start(parameters)
+        start = self.start(parameters)
         self._answered[request.raw_path] += 1
         empty = self.empty_every and len(self.requests) % self.empty_every == 0
         if empty and self._answered[request.raw_path] == 1:
             return _dump(_fields(parameters), [], [], _token(parameters, start))
-        return self._page(parameters, start)
+        return self.page(parameters, start)
 
-    def _page(self, parameters: dict[str, str], start: str) -> bytes:
+    def page(self, parameters: dict[str, str], start: str) -> bytes:
+        """The answer to a proper request, from the name ``start`` on."""
         prefix, delimiter = parameters.get("prefix", ""), parameters.get("delimiter")
         at_most = min(int(parameters.get("maxResults", 1000)), self.page_size)
         end = parameters.get("endOffset") or None
@@ -192,7 +193,8 @@ class GcsServer:
         if not most.isdecimal() or not 1 <= int(most) <= 1000:
             raise Refusal(400, f"Invalid maxResults: {most}")
 
-    def _start(self, parameters: dict[str, str]) -> str:
+    def start(self, parameters: dict[str, str]) -> str:
+        """Where the page begins; raises :class:`Refusal` for a token that was not issued."""
         if (token := parameters.get("pageToken")) is None:
             return parameters.get("startOffset", "")
         try:

@@ -118,6 +118,8 @@ def start_kinto(
     ini.write_text(_INI.format(host=host) + "".join(lines))
     command = [KINTO, "start", "--ini", ini, "--port", str(port)]
     with log.open("ab") as output:
+        if "kinto.storage_url" in settings:
+            subprocess.run([KINTO, "migrate", "--ini", ini], check=True, stderr=output)
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **options
         )

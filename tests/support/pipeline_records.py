@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from buildhub.archive.cache import LookupCache
@@ -18,12 +18,12 @@ from tests.support.archive_server import ArchiveServer
 Records = dict[str, dict[str, Any]]
 
 
-def pipeline_records(archive: ArchiveServer) -> Records:
+def pipeline_records(archive: ArchiveServer, products: Sequence[str] = PRODUCT_FOLDERS) -> Records:
     """The data of each record, by its id."""
-    return asyncio.run(_pipeline_records(archive))
+    return asyncio.run(_pipeline_records(archive, products))
 
 
-async def _pipeline_records(server: ArchiveServer) -> Records:
+async def _pipeline_records(server: ArchiveServer, products: Sequence[str]) -> Records:
     entries = [
         InventoryRow(key, file.size, file.date) for key, file in sorted(server.files.items())
     ]
@@ -33,7 +33,7 @@ async def _pipeline_records(server: ArchiveServer) -> Records:
         pipeline = Pipeline(
             MetadataLookup(archive, LookupCache(None, server.url)),
             archive_url=server.url,
-            products=PRODUCT_FOLDERS,
+            products=products,
             oldest=None,
             on_error=_fail,
             on_skip=lambda _: None,

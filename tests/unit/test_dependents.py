@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from buildhub.archive.formats import FORMATS
-from buildhub.archive.locations import NightlyLocation, ReleaseLocation, location_of
+from buildhub.archive.locations import (
+    NightlyLocation,
+    NoLocation,
+    ReleaseLocation,
+    SamePushLocation,
+    location_of,
+)
 from buildhub.builds.recognise import Build, recognise
 from buildhub.events.dependents import Dependents, FolderWalk, dependents_of
 
 TABLE = Path(__file__).parents[1] / "data/archive-keys.tsv.gz"
+
+
+APPS = [
+    "pub/fenix/nightly/2026/07/2026-07-01-09-27-14-fenix-154.0a1-android-x86/"
+    "fenix-154.0a1.multi.android-x86.apk",
+    "pub/focus/nightly/2026/07/2026-07-01-09-27-14-klar-154.0a1-android/"
+    "klar-154.0a1.multi.android-universal.apk",
+]
 
 
 def real_keys() -> Iterator[str]:
@@ -23,12 +38,17 @@ def real_keys() -> Iterator[str]:
 
 
 def real_builds() -> Iterator[Build]:
-    return (build for key in real_keys() if (build := recognise(key)))
+    keys = chain(real_keys(), APPS)
+    return (build for key in keys if (build := recognise(key)))
 
 
 def metadata_keys(build: Build) -> list[str]:
     """The files in which a build may find its metadata."""
     location = location_of(build)
+    if isinstance(location, NoLocation):
+        return []
+    if isinstance(location, SamePushLocation):
+        return [location.folder + name for name in location.likely_names()]
     if isinstance(location, NightlyLocation):
         return [location.stem + ending for ending in FORMATS]
     if isinstance(location, ReleaseLocation):
@@ -47,7 +67,10 @@ def leads_to(walk: FolderWalk, key: str) -> bool:
 
 
 def test_every_real_build_is_woken_by_each_file_in_which_it_looks_for_metadata() -> None:
-    """30,755 of them; a file that none of them reads would not be worth a request."""
+    """30,755 of them, three of Fenix, and two apps' nightlies.
+
+    A file that none of them reads would not be worth a request.
+    """
     seen: dict[str, Dependents | None] = {}
     number = 0
     for build in real_builds():
@@ -59,7 +82,7 @@ def test_every_real_build_is_woken_by_each_file_in_which_it_looks_for_metadata()
             assert dependents, f"{key} wakes nobody, but should {build.key}"
             assert dependents.concerns(build), (key, build.key)
             assert any(leads_to(walk, build.key) for walk in dependents.walks), (key, build.key)
-    assert number == 30_755
+    assert number == 30_755 + 3 + 2
 
 
 def test_no_real_build_is_taken_for_metadata_nor_is_what_it_lies_beside() -> None:
@@ -70,6 +93,7 @@ def test_no_real_build_is_taken_for_metadata_nor_is_what_it_lies_beside() -> Non
 
 CANDIDATES = "pub/firefox/candidates/54.0-candidates/build3"
 NIGHTLY = "pub/firefox/nightly/2017/08/2017-08-05-10-03-34-mozilla-central"
+TODAY = "pub/firefox/nightly/2026/07/2026-07-01-09-27-14-mozilla-central"
 MOBILE = "pub/mobile/nightly/2017/08/2017-08-01-15-03-46-mozilla-central-android-api-15"
 
 
@@ -116,6 +140,15 @@ MOBILE = "pub/mobile/nightly/2017/08/2017-08-01-15-03-46-mozilla-central-android
             ],
         ),
         (
+            f"{TODAY}/firefox-154.0a1.en-US.win64.buildhub.json",
+            [f"{TODAY}/firefox-154.0a1.en-US.win64.installer.exe", *APPS],
+            [
+                APPS[0].replace("09-27-14", "21-03-45"),
+                "pub/fenix/releases/144.0/android/fenix-144.0-android/"
+                "fenix-144.0.multi.android-universal.apk",
+            ],
+        ),
+        (
             f"{NIGHTLY}/firefox-57.0a1.en-US.win32.json",
             [
                 f"{NIGHTLY}/firefox-57.0a1.en-US.win32.installer.exe",
@@ -156,3 +189,16 @@ def test_who_is_woken_and_who_is_not(key: str, woken: list[str], asleep: list[st
 
     assert [is_woken(one) for one in woken] == [True] * len(woken)
     assert [is_woken(one) for one in asleep] == [False] * len(asleep)
+
+
+def test_builds_of_products_that_are_not_read_are_left_out() -> None:
+    dependents = dependents_of(f"{TODAY}/firefox-154.0a1.en-US.win64.json")
+    assert dependents
+
+    def roots(*products: str) -> list[str]:
+        inside = dependents.within(products) if dependents else None
+        return [walk.root for walk in inside.walks] if inside else []
+
+    assert roots("firefox", "thunderbird") == [f"{TODAY}/", f"{TODAY}-l10n/"]
+    assert roots("fenix") == ["pub/fenix/nightly/2026/07/"]
+    assert roots("thunderbird") == []

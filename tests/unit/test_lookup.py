@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,6 +274,99 @@ def test_a_page_instead_of_the_json_gives_way_to_buildhub_json(
     key = "pub/firefox/releases/64.0/mac/fr/Firefox 64.0.dmg"
     server.files[f"{folder}firefox-64.0.json"] = File(body=body)
     assert Run(server).build_id(key) == candidate_buildid(1, "mac")
+
+
+# Products without metadata of their own
+
+FENIX = (
+    "pub/fenix/nightly/2026/07/2026-07-01-09-27-14-fenix-154.0a1-android-x86/"
+    "fenix-154.0a1.multi.android-x86.apk"
+)
+PUSH = "pub/firefox/nightly/2026/07/2026-07-01-09-27-14-mozilla-central/firefox-154.0a1.en-US"
+REPOSITORY = "https://hg.mozilla.org/mozilla-central"
+
+
+def push(build_id: str = "20260701092714", revision: str = "abc") -> File:
+    facts = {
+        "buildid": build_id,
+        "cc": "clang",
+        "moz_source_repo": f"MOZ_SOURCE_REPO={REPOSITORY}",
+        "moz_source_stamp": revision,
+        "moz_update_channel": "nightly",
+    }
+    return File(body=json.dumps(facts).encode())
+
+
+def test_an_apps_nightly_has_the_build_id_of_firefoxs_of_the_same_second(
+    server: ArchiveServer,
+) -> None:
+    server.files[f"{PUSH}.win64.json"] = push()
+    (found,) = Run(server).find(FENIX)
+    assert found
+    assert found.build == {"id": "20260701092714", "date": "2026-07-01T09:27:14Z"}
+    source = {"revision": "abc", "repository": REPOSITORY, "tree": "mozilla-central"}
+    assert found.source == {"product": "fenix", **source}
+    assert found.channel is None
+
+
+def test_linux_comes_first_then_the_first_by_name(server: ArchiveServer) -> None:
+    def revision() -> str | None:
+        (found,) = Run(server).find(FENIX)
+        return found.source.get("revision") if found else None
+
+    server.files[f"{PUSH}.win64.json"] = push(revision="win64")
+    server.files[f"{PUSH}.mac.json"] = push(revision="mac")
+    server.files[f"{PUSH}.linux-x86_64.mozinfo.json"] = push(revision="mozinfo")
+    assert revision() == "mac"
+    server.files[f"{PUSH}.linux-x86_64.buildhub.json"] = File(
+        body=b'{"build": {"id": "20260701092714"}, "source": {"revision": "buildhub"}}'
+    )
+    assert revision() == "buildhub"
+    server.files[f"{PUSH}.linux-x86_64.json"] = push(revision="linux")
+    assert revision() == "linux"
+
+
+@pytest.mark.parametrize(
+    ("key", "build", "product"),
+    [
+        (FENIX, {}, "fenix"),
+        (
+            "pub/fenix/candidates/143.0.4-candidates/build2/android/fenix-143.0.4-android-x86_64/"
+            "fenix-143.0.4.multi.android-x86_64.apk",
+            {"number": 2},
+            "fenix",
+        ),
+        (
+            "pub/focus/releases/143.0.4/android/klar-143.0.4-android-arm64-v8a/"
+            "klar-143.0.4.multi.android-arm64-v8a.apk",
+            {},
+            "klar",
+        ),
+    ],
+)
+def test_everything_else_has_no_build_id(
+    server: ArchiveServer, key: str, build: dict[str, object], product: str
+) -> None:
+    server.files[f"{PUSH}.linux-x86_64.json"] = push("20260701092715")
+    server.files |= release_tree("firefox", "143.0.4")
+    (found,) = Run(server).find(key)
+    assert found
+    assert (found.build, found.source) == (build, {"product": product})
+
+
+def test_an_apps_nightly_is_looked_up_again_when_the_absence_expires(
+    server: ArchiveServer, tmp_path: Path
+) -> None:
+    modified = 1_782_900_000  # July 2026
+    date = "2026-07-01T10:00:00Z"
+    (found,) = Run(server, tmp_path, modified + 86_400).find(FENIX, date=date)
+    assert found
+    assert not found.build
+    server.files[f"{PUSH}.linux-x86_64.json"] = push()
+    (found,) = Run(server, tmp_path, modified + 86_400 + 3_000).find(FENIX, date=date)
+    assert found
+    assert not found.build
+    assert Run(server, tmp_path, modified + 2 * 86_400).build_id(FENIX, date) == "20260701092714"
 
 
 # The last resort: <name>_info.txt in a candidate's build folder

@@ -1,0 +1,174 @@
+"""Location → metadata: reads the files there, the most trusted first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from .cache import CachedAnswers
+from .client import InvalidContent, Listing, Unreadable
+from .consistency import contradiction, is_json_object
+from .formats import (
+    FORMATS,
+    Metadata,
+    from_buildhub_json,
+    from_info_text,
+    from_json,
+    of_push,
+    without_build_id,
+)
+from .locations import (
+    BUILDHUB_JSON,
+    CandidateLocation,
+    FileLocation,
+    NightlyLocation,
+    SamePushLocation,
+)
+
+logger = logging.getLogger(__name__)
+
+_Parse = Callable[[bytes, str], Metadata | None]
+
+
+class Source(Protocol):
+    """What a lookup needs of an ``Archive``."""
+
+    async def listing(self, folder: str) -> Listing | None:
+        """The folder (raw key, ending in a slash), or None if there is none."""
+
+    async def document(self, key: str, check: Callable[[bytes], object] = ...) -> bytes | None:
+        """The content of a file, or None if there is none; ``check`` raises InvalidContent."""
+
+
+class MetadataReader:
+    """Reads the metadata files at a location, the most trusted first.
+
+    ``trust_listings`` false (events) also asks for files that a listing may not show yet.
+    """
+
+    def __init__(self, archive: Source, answers: CachedAnswers, *, trust_listings: bool) -> None:
+        self._archive = archive
+        self._answers = answers
+        self._trust_listings = trust_listings
+
+    async def read(self, location: FileLocation) -> tuple[Metadata | None, bool]:
+        """The metadata, or None if there is none, and whether that is final.
+
+        It is not if a more trusted file is there, but unreadable now. Raises :class:`Unreadable`
+        if that leaves no metadata, and :class:`Unreachable`.
+        """
+        attempt = _Attempt(self._archive, location)
+        if isinstance(location, NightlyLocation):
+            found = await self._read_nightly(attempt, location)
+        elif isinstance(location, SamePushLocation):
+            found = await self._read_same_push(attempt, location)
+        else:
+            found = await self._read_candidate(attempt, location)
+        if found is None and attempt.unreadable:
+            raise attempt.unreadable
+        return found, attempt.unreadable is None
+
+    async def _read_nightly(self, attempt: _Attempt, location: NightlyLocation) -> Metadata | None:
+        for ending, parse in FORMATS.items():
+            if found := await attempt.read(location.stem + ending, parse):
+                return found
+        return None
+
+    async def _read_same_push(
+        self, attempt: _Attempt, location: SamePushLocation
+    ) -> Metadata | None:
+        """What another product's nightly says of the push: not the toolchain, which is its own."""
+        likely = [] if self._trust_listings else location.likely_names()
+        for name in likely:
+            if found := await self._read_push(attempt, location, name):
+                return found
+        listing = await self._archive.listing(location.folder)
+        for name in location.metadata_names(listing.files if listing else ()):
+            if name not in likely and (found := await self._read_push(attempt, location, name)):
+                return found
+        return None if attempt.unreadable else without_build_id(location.product)
+
+    @staticmethod
+    async def _read_push(
+        attempt: _Attempt, location: SamePushLocation, name: str
+    ) -> Metadata | None:
+        parse = from_buildhub_json if name.endswith(BUILDHUB_JSON) else from_json
+        found = await attempt.read(location.folder + name, parse)
+        return of_push(found) if found and found.build["id"] == location.build_id else None
+
+    async def _read_candidate(
+        self, attempt: _Attempt, location: CandidateLocation
+    ) -> Metadata | None:
+        likely = [] if self._trust_listings else location.likely_names()
+        for name in likely[:1]:  # nearly always there: no listing is needed then
+            if found := await self._read_in(attempt, location, name):
+                return found
+        listing = await self._archive.listing(location.folder)
+        files = listing.files if listing else {}
+        self._answers.file_seen(location.candidates, max(files.values(), default=""))
+        names = dict.fromkeys([*likely, *location.metadata_names(list(files))])
+        for name in sorted(names, key=BUILDHUB_JSON.__eq__):
+            if name not in likely[:1] and (found := await self._read_in(attempt, location, name)):
+                return found
+        if listing and not listing.complete:
+            raise Unreadable(f"{location.folder}: the listing has entries without a name.")
+        return None if attempt.present else await self._read_info(attempt, location)
+
+    @staticmethod
+    async def _read_info(attempt: _Attempt, location: CandidateLocation) -> Metadata | None:
+        """The last resort, if all other metadata is absent."""
+        for key in location.info_files:
+            found = await attempt.read(key, from_info_text)
+            if found or attempt.present:
+                return found and _numbered(found, location)
+        return None
+
+    @staticmethod
+    async def _read_in(
+        attempt: _Attempt, location: CandidateLocation, name: str
+    ) -> Metadata | None:
+        parse = from_buildhub_json if name == BUILDHUB_JSON else from_json
+        found = await attempt.read(location.folder + name, parse)
+        return found and _numbered(found, location)
+
+
+class _Attempt:
+    """The files of one location, and whether one of them was unreadable."""
+
+    def __init__(self, archive: Source, location: FileLocation) -> None:
+        self._archive = archive
+        self._location = location
+        self.unreadable: Unreadable | None = None
+        self.present = False  #: whether a file was not absent
+
+    async def read(self, key: str, parse: _Parse) -> Metadata | None:
+        """The metadata in a file; None if it is absent, unreadable, or says nothing of use."""
+
+        def check(content: bytes) -> None:
+            if problem := contradiction(content, self._location):
+                raise InvalidContent(problem)
+            if not is_json_object(content) and not parse(content, self._location.product):
+                raise InvalidContent("the content is not metadata")
+
+        try:
+            content = await self._archive.document(key, check)
+            if content is not None:
+                check(content)  # it may have been fetched for another purpose
+        except (InvalidContent, Unreadable) as error:
+            problem = error if isinstance(error, Unreadable) else Unreadable(f"{key}: {error}.")
+            self.unreadable = self.unreadable or problem
+            self.present = True
+            logger.warning("%s", problem)
+            return None
+        if content is None:
+            return None
+        self.present = True
+        found = parse(content, self._location.product)
+        if not found:
+            logger.warning("%s has no usable build id: it is ignored.", key)
+        return found
+
+
+def _numbered(found: Metadata, location: CandidateLocation) -> Metadata:
+    return found._replace(build={**found.build, "number": location.number})

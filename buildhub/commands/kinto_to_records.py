@@ -1,0 +1,181 @@
+"""``kinto-to-records``: a Kinto collection → records, one JSON object per line."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import click
+import orjson
+
+from .. import settings as table
+from .. import streams
+from ..kinto.filters import MIN_REVISION, Built, Changed, Condition, OneOf, Revision, Version
+from ..kinto.reader import newest, read_records
+from ..settings import Settings
+from ..signals import CancellationToken
+from ..wiring import kinto_client
+from . import runner
+from .options import option
+
+#: Options for one field each: the record has one of the values.
+FIELDS = {
+    "build_id": "build.id",
+    "product": "source.product",
+    "channel": "target.channel",
+    "platform": "target.platform",
+    "os": "target.os",
+    "locale": "target.locale",
+    "tree": "source.tree",
+}
+
+#: What Kinto adds to a record.
+METADATA = ("schema", "last_modified")
+
+#: Records that are written at once.
+_LINES = 1000
+
+
+def _moment(context: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
+    try:
+        return table.since(text) if text else None
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", context, param) from None
+
+
+def _revisions(
+    context: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    for value in values:
+        if not re.fullmatch(rf"[0-9a-fA-F]{{{MIN_REVISION},40}}", value):
+            raise click.BadParameter(
+                f"{value!r} is not a revision: give at least its first {MIN_REVISION}"
+                " hexadecimal digits.",
+                context,
+                param,
+            )
+    return tuple(value.lower() for value in values)
+
+
+def _filter(flag: str, metavar: str, text: str, **more: Any) -> Callable[[Any], Any]:
+    return click.option(flag, metavar=metavar, multiple=True, help=text, **more)
+
+
+def _moment_option(flag: str, name: str, text: str) -> Callable[[Any], Any]:
+    return click.option(flag, name, metavar="DATE OR AGE", callback=_moment, help=text)
+
+
+@click.command(context_settings=runner.CONTEXT)
+@option("server_url")
+@option("bucket")
+@option("collection")
+@option("auth", default_text="anonymous")
+@_filter("--build-id", "ID", "Records of this build id.")
+@_filter(
+    "--revision",
+    "HASH",
+    f"Records of this revision, or what begins with these {MIN_REVISION} or more digits.",
+    callback=_revisions,
+)
+@_filter("--product", "NAME", "firefox, thunderbird, devedition, fennec.")
+@_filter("--version", "GLOB", "A version, or a pattern such as '55.*' (in quotes).")
+@_filter("--channel", "NAME", "release, beta, aurora, esr, nightly.")
+@_filter("--platform", "NAME", "Such as linux-x86_64, win64, macosx.")
+@_filter("--os", "NAME", "linux, win, mac, android, maemo.")
+@_filter("--locale", "CODE", "Such as en-US, pt-BR, multi.")
+@_filter("--tree", "NAME", "Such as mozilla-central, releases/mozilla-beta.")
+@_moment_option("--since", "changed_since", "Stored on the server then or later: 2026-11-01, 7d.")
+@_moment_option("--until", "changed_until", "Stored on the server before then.")
+@_moment_option("--built-since", "built_since", "Built then or later.")
+@_moment_option("--built-until", "built_until", "Built before then.")
+@click.option(
+    "--newest",
+    "newest_count",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Only the N newest records, by build date, of each product, channel and platform.",
+)
+@click.option(
+    "--with-metadata", is_flag=True, help="Keep what Kinto adds: schema and last_modified."
+)
+@option("nb_retry_request")
+@option("timeout_seconds")
+@option("sentry_dsn")
+@runner.verbosity_options
+@runner.version_option("-V", "--program-version")
+def main(verbosity: int, newest_count: int | None, with_metadata: bool, **options: Any) -> None:
+    """Print the records of a Kinto collection, one JSON object per line.
+
+    \b
+        kinto-to-records --channel nightly --platform linux-x86_64 --newest 1
+        kinto-to-records | to-kinto --server https://other/v1
+
+    Options that select records can be repeated: a record must have one of the values of each
+    option that is given. Records without a build date never match --built-since, --built-until
+    and --newest.
+
+    Exit status: 0 if records were printed, 1 if none matched, 2 if the answer is not known.
+    """
+    conditions = list(conditions_of(options))
+
+    def work(settings: Settings, cancellation: CancellationToken) -> bool:
+        pages = read_records(
+            kinto_client(settings, cancellation),
+            conditions,
+            anonymous=not _has_credentials(options),
+            raise_if_cancelled=cancellation.raise_if_cancelled,
+        )
+        if newest_count:
+            pages = iter([newest(itertools.chain.from_iterable(pages), newest_count)])
+        count = sum(_print(page, with_metadata) for page in pages)
+        runner.echo_summary(f"kinto-to-records: {count} records.", verbosity)
+        return count > 0
+
+    runner.run(work, options, verbosity, on_error=runner.UNKNOWN)
+
+
+def conditions_of(options: dict[str, Any]) -> Iterator[Condition]:
+    """The conditions that the options set; the options are taken out."""
+    for name, field in FIELDS.items():
+        if values := options.pop(name):
+            yield OneOf(field, values)
+    if revisions := options.pop("revision"):
+        yield Revision(revisions)
+    if patterns := options.pop("version"):
+        yield Version(patterns)
+    for name, condition in (("changed", Changed), ("built", Built)):
+        since, until = options.pop(f"{name}_since"), options.pop(f"{name}_until")
+        if since or until:
+            yield condition(since, until)
+
+
+def _has_credentials(options: Mapping[str, Any]) -> bool:
+    """Whether there are credentials besides the default, which is for one's own server."""
+    return bool(options["auth"] or table.read_variable(table.VARIABLES["auth"], os.environ))
+
+
+def _print(records: Iterable[Mapping[str, Any]], with_metadata: bool) -> int:
+    """Write the records, and return their number."""
+    lines = (_line(record, with_metadata) for record in records)
+    count = 0
+    while some := list(itertools.islice(lines, _LINES)):
+        streams.write(b"".join(some))
+        count += len(some)
+    return count
+
+
+def _line(record: Mapping[str, Any], with_metadata: bool) -> bytes:
+    data = {k: v for k, v in record.items() if with_metadata or k not in METADATA}
+    try:
+        return orjson.dumps({"data": data}, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # a number of more than 64 bits, or half of a surrogate pair
+        return json.dumps({"data": data}).encode() + b"\n"
+
+
+if __name__ == "__main__":
+    main()

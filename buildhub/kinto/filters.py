@@ -1,0 +1,189 @@
+"""Conditions on records: what of them the server can filter, and the whole check.
+
+Each condition has ``params``, Kinto's filters that leave out as much as the server can tell
+apart, and ``matches``, which decides. The server may send too many records, never too few:
+its comparisons depend on its storage (PostgreSQL sorts texts by its locale and ignores case
+in ``like_``, the memory storage reads ``like_`` as a regular expression).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+#: Characters of a revision that are enough to find it.
+MIN_REVISION = 12
+
+#: Values that Kinto can be asked for as they are: its lists are separated by commas.
+_PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
+
+#: More would make an address too long for some servers (8 KB).
+_MAX_VALUES = 50
+
+
+class Condition(Protocol):
+    """A condition on a record."""
+
+    @property
+    def params(self) -> dict[str, str]:
+        """Filters for Kinto's query; none where it cannot help."""
+
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        """Whether the record fulfils the condition."""
+
+
+def value_of(record: Mapping[str, Any], field: str) -> Any:
+    """The value of a field by its dotted name (``build.id``); None if the record lacks it."""
+    value: Any = record
+    for name in field.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    return value
+
+
+def build_date(record: Mapping[str, Any]) -> datetime | None:
+    """The moment of ``build.date``; None if the record has none, or one that is not a date."""
+    text = value_of(record, "build.date")
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The field has one of the values."""
+
+    field: str
+    values: Sequence[str]
+
+    @property
+    def params(self) -> dict[str, str]:
+        if len(self.values) > _MAX_VALUES or not all(map(_PLAIN.fullmatch, self.values)):
+            return {}
+        prefix = "" if len(self.values) == 1 else "in_"
+        return {prefix + self.field: ",".join(map(quoted, self.values))}
+
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        return value_of(record, self.field) in self.values
+
+
+@dataclass(frozen=True)
+class Revision:
+    """The revision is one of those given, which may be cut after :data:`MIN_REVISION` characters.
+
+    Metadata of before 2015 has only the first twelve characters of the revision: a longer one
+    that begins with them is the same.
+    """
+
+    values: Sequence[str]
+
+    @property
+    def params(self) -> dict[str, str]:
+        if len(self.values) != 1:
+            return {}
+        start = self.values[0][:MIN_REVISION]
+        # Every hexadecimal digit sorts before "g".
+        return {"min_source.revision": quoted(start), "lt_source.revision": quoted(start + "g")}
+
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        revision = value_of(record, "source.revision")
+        if not isinstance(revision, str) or len(revision) < MIN_REVISION:
+            return False
+        return any(revision.startswith(v) or v.startswith(revision) for v in self.values)
+
+
+@dataclass(frozen=True)
+class Version:
+    """The version matches one of the patterns, as the shell matches file names (``55.*``)."""
+
+    patterns: Sequence[str]
+
+    @property
+    def params(self) -> dict[str, str]:
+        if not any(re.search(r"[*?[]", pattern) for pattern in self.patterns):
+            return OneOf("target.version", self.patterns).params
+        plain = self.patterns[0].replace("*", "")
+        if len(self.patterns) == 1 and _PLAIN.fullmatch(plain):
+            return {"like_target.version": quoted(self.patterns[0])}
+        return {}
+
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        version = value_of(record, "target.version")
+        return isinstance(version, str) and any(
+            fnmatch.fnmatchcase(version, pattern) for pattern in self.patterns
+        )
+
+
+@dataclass(frozen=True)
+class Built:
+    """The build date is ``since`` or later, and before ``until``."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def params(self) -> dict[str, str]:
+        # Kinto compares texts. With a day on both sides the offset of a time zone is no matter.
+        params = {}
+        if self.since:
+            params["min_build.date"] = quoted(_day(self.since, -1))
+        if self.until:
+            params["lt_build.date"] = quoted(_day(self.until, 2))
+        return params
+
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        date = build_date(record)
+        if date is None or (self.since and date < self.since):
+            return False
+        return not (self.until and date >= self.until)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The record was stored on the server at ``since`` or later, and before ``until``."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def params(self) -> dict[str, str]:
+        params = {}
+        if self.since:
+            params["min_last_modified"] = str(_milliseconds(self.since))
+        if self.until:
+            params["lt_last_modified"] = str(_milliseconds(self.until))
+        return params
+
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        modified = record["last_modified"]
+        if self.since and modified < _milliseconds(self.since):
+            return False
+        return not (self.until and modified >= _milliseconds(self.until))
+
+
+def quoted(text: str) -> str:
+    """A text as Kinto takes it for one: digits alone would be a number to it."""
+    return json.dumps(text)
+
+
+def _day(moment: datetime, days: int) -> str:
+    """The day that lies ``days`` after a moment, as ``2017-06-12``."""
+    try:
+        day = moment.astimezone(UTC) + timedelta(days=days)
+    except OverflowError:  # the first and the last days of the calendar
+        day = moment
+    return day.date().isoformat()
+
+
+def _milliseconds(moment: datetime) -> int:
+    """A moment as ``last_modified`` has it: milliseconds since 1970, the next whole one."""
+    return max(0, math.ceil(moment.timestamp() * 1000))

@@ -1,0 +1,401 @@
+"""The real command ``kinto-to-records`` against a real Kinto with the sample in it."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from buildhub.commands import kinto_to_records
+from buildhub.kinto import Client
+from buildhub.kinto.reader import read_records
+from buildhub.kinto.schema import initialize
+from tests.sample import tree
+from tests.support import postgres
+from tests.support.archive_server import ArchiveServer
+from tests.support.faulty_proxy import ProxyResponse, cut_at, running_proxy, unavailable
+from tests.support.kinto_server import KINTO_SETTINGS, Kinto, free_port, running_kinto
+from tests.support.pipeline_records import Records, pipeline_records, without_server_fields
+from tests.support.records import make_record, ndjson
+
+pytestmark = pytest.mark.functional
+
+BIN = Path(sys.executable).parent
+RECORDS = "/buckets/build-hub/collections/releases/records"
+
+#: So that a few records are many pages.
+SMALL_PAGES = {"kinto.paginate_by": "10"}
+
+
+def run(url: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``kinto-to-records`` to its end."""
+    return subprocess.run(
+        [BIN / "kinto-to-records", *options],
+        env={"PATH": os.environ["PATH"], "SERVER_URL": url, **environment},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def data_of(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """The data of the records that were printed."""
+    assert done.returncode in (0, 1), done.stderr
+    assert (done.returncode == 0) == bool(done.stdout)
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(list(record) == ["data"] for record in records)
+    return [record["data"] for record in records]
+
+
+def store(kinto: Kinto, records: bytes) -> None:
+    environment = {"PATH": os.environ["PATH"], "SERVER_URL": kinto.url}
+    subprocess.run([BIN / "to-kinto", "-q"], input=records, env=environment, check=True)
+
+
+@pytest.fixture(scope="module")
+def sample() -> Records:
+    with ArchiveServer(tree.files()) as archive:
+        return pipeline_records(archive)
+
+
+@pytest.fixture(scope="module")
+def memory_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+    folder = tmp_path_factory.mktemp("memory")
+    with running_kinto(folder, KINTO_SETTINGS | {"kinto.paginate_by": "100"}) as kinto:
+        yield kinto
+
+
+@pytest.fixture(scope="module")
+def postgresql_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+    with postgres.running_postgres() as url:
+        settings = postgres.kinto_settings(url) | {"kinto.paginate_by": "100"}
+        with running_kinto(tmp_path_factory.mktemp("postgresql"), settings) as kinto:
+            yield kinto
+
+
+ON_POSTGRESQL = pytest.param(
+    "postgresql_kinto",
+    marks=[
+        pytest.mark.slow,
+        pytest.mark.skipif(not postgres.programs(), reason="PostgreSQL is not installed"),
+    ],
+)
+
+
+@pytest.fixture(scope="module", params=["memory_kinto", ON_POSTGRESQL])
+def catalogue(request: pytest.FixtureRequest, sample: Records) -> Kinto:
+    """A Kinto with the sample, in pages of 100."""
+    kinto: Kinto = request.getfixturevalue(request.param)
+    initialize(Client(kinto.url, "user:pass", "build-hub", "releases"))
+    store(kinto, ndjson({"data": data} for data in sample.values()))
+    return kinto
+
+
+def test_what_was_stored_comes_back(catalogue: Kinto, sample: Records) -> None:
+    records = data_of(run(catalogue.url))
+    assert len(records) == len(sample)
+    assert {data["id"]: data for data in records} == sample
+
+
+def test_with_metadata_records_are_as_the_server_has_them(catalogue: Kinto) -> None:
+    records = data_of(run(catalogue.url, "--with-metadata", "--channel", "aurora"))
+    pages = catalogue.call("GET", f"{RECORDS}?target.channel=aurora&_sort=id").json()["data"]
+    assert records == pages
+    assert all(data["last_modified"] and data["schema"] for data in records)
+
+
+class Filter(NamedTuple):
+    """Options, and what they mean in plain Python."""
+
+    options: str
+    wanted: Callable[[dict[str, Any]], bool]
+
+
+MAR_16 = ("20170316094500", "20170316093700")
+REVISION = "0021b8f57264898b3e6281578b1291854862fbad"
+
+FILTERS = {
+    "build-id": Filter(f"--build-id {MAR_16[0]}", lambda d: d["build"].get("id") == MAR_16[0]),
+    "build-ids": Filter(
+        f"--build-id {MAR_16[0]} --build-id {MAR_16[1]}", lambda d: d["build"].get("id") in MAR_16
+    ),
+    "revision": Filter(f"--revision {REVISION}", lambda d: d["source"]["revision"] == REVISION),
+    "revision's beginning": Filter(
+        f"--revision {REVISION[:12].upper()}", lambda d: d["source"]["revision"] == REVISION
+    ),
+    "revisions": Filter(
+        f"--revision {REVISION[:13]} --revision 31ee61ac2679",
+        lambda d: d["source"]["revision"].startswith((REVISION[:13], "31ee61ac2679")),
+    ),
+    "product": Filter("--product fennec", lambda d: d["source"]["product"] == "fennec"),
+    "version": Filter("--version 53.0", lambda d: d["target"]["version"] == "53.0"),
+    "version's beginning": Filter(
+        "--version 5*rc1", lambda d: fnmatch.fnmatchcase(d["target"]["version"], "5*rc1")
+    ),
+    "versions": Filter(
+        "--version 5?.0 --version 127.0.[0-9]",
+        lambda d: any(
+            fnmatch.fnmatchcase(d["target"]["version"], one) for one in ("5?.0", "127.0.[0-9]")
+        ),
+    ),
+    "channel": Filter("--channel nightly", lambda d: d["target"]["channel"] == "nightly"),
+    "platform": Filter("--platform macosx", lambda d: d["target"]["platform"] == "macosx"),
+    "os": Filter("--os mac", lambda d: d["target"]["os"] == "mac"),
+    "locales": Filter(
+        "--locale ja --locale pt-BR", lambda d: d["target"]["locale"] in ("ja", "pt-BR")
+    ),
+    "tree": Filter(
+        "--tree releases/mozilla-beta", lambda d: d["source"]["tree"] == "releases/mozilla-beta"
+    ),
+    "built since": Filter(
+        "--built-since 2017-10-27T09:37Z", lambda d: d["build"]["date"] >= "2017-10-27T09:37:00Z"
+    ),
+    "built until": Filter(
+        "--built-until 2017-10-27T09:37Z", lambda d: d["build"]["date"] < "2017-10-27T09:37:00Z"
+    ),
+}
+
+
+def found(kinto: Kinto, options: list[str]) -> list[str]:
+    """The ids of the records that the options select, without the cost of a process."""
+    with kinto_to_records.main.make_context("kinto-to-records", options) as context:
+        conditions = list(kinto_to_records.conditions_of(context.params))
+    client = Client(kinto.url, "user:pass", "build-hub", "releases")
+    return [one["id"] for page in read_records(client, conditions, anonymous=True) for one in page]
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_each_filter_alone(name: str, catalogue: Kinto, sample: Records) -> None:
+    options, wanted = FILTERS[name]
+    expected = {data["id"] for data in sample.values() if wanted(data)}
+    assert 0 < len(expected) < len(sample)
+    assert found(catalogue, options.split()) == sorted(expected)
+
+
+PAIRS = [
+    ("build-ids", "platform"),
+    ("revision's beginning", "locales"),
+    ("version's beginning", "product"),
+    ("version's beginning", "tree"),
+    ("channel", "os"),
+    ("built since", "built until"),
+    ("built since", "channel"),
+    ("locales", "product"),
+]
+
+
+@pytest.mark.parametrize("names", PAIRS, ids=" and ".join)
+def test_two_filters_together(names: tuple[str, str], catalogue: Kinto, sample: Records) -> None:
+    filters = [FILTERS[name] for name in names]
+    expected = {data["id"] for data in sample.values() if all(one.wanted(data) for one in filters)}
+    options = [option for one in filters for option in one.options.split()]
+    assert found(catalogue, options) == sorted(expected)
+
+
+def test_the_newest_of_each_product_channel_and_platform(catalogue: Kinto, sample: Records) -> None:
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for data in sample.values():
+        if data["target"]["locale"] == "en-US":
+            target = data["target"]
+            group = (data["source"]["product"], target["channel"], target["platform"])
+            groups.setdefault(group, []).append(data["build"]["date"])
+    expected = [(*group, date) for group in sorted(groups)
+                for date in sorted(groups[group], reverse=True)[:2]]  # fmt: skip
+    records = data_of(run(catalogue.url, "--newest", "2", "--locale", "en-US"))
+    printed = [
+        (one["source"]["product"], one["target"]["channel"], one["target"]["platform"],
+         one["build"]["date"]) for one in records
+    ]  # fmt: skip
+    assert printed == expected
+
+
+def test_nothing_matches(catalogue: Kinto) -> None:
+    done = run(catalogue.url, "--build-id", "20170316")
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_the_question_whether_a_build_id_is_official(catalogue: Kinto) -> None:
+    command = f"kinto-to-records --build-id {MAR_16[0]} >/dev/null && echo official"
+    environment = {"PATH": f"{BIN}:{os.environ['PATH']}", "SERVER_URL": catalogue.url}
+    assert subprocess.check_output(["bash", "-c", command], env=environment) == b"official\n"
+
+
+def test_records_by_when_they_were_stored(kinto: Kinto) -> None:
+    """What was deleted since then doesn't count as changed."""
+    kinto.make_collection()
+    store(kinto, ndjson([make_record(1), make_record(2), make_record(3)]))
+    one = make_record(1)["data"]["id"]
+    kinto.call("DELETE", f"{RECORDS}/{make_record(3)['data']['id']}")
+    changed = kinto.call("PUT", f"{RECORDS}/{one}", json=make_record(1)).json()["data"]
+    moment = f"{changed['last_modified'] / 1000:.3f}"
+    date = subprocess.check_output(
+        ["date", "-u", "-d", f"@{moment}", "+%Y-%m-%dT%H:%M:%S.%3NZ"], text=True
+    ).strip()
+    everyone = {"AUTH": "user:pass"}
+    since = data_of(run(kinto.url, "--since", date, **everyone))
+    until = data_of(run(kinto.url, "--until", date, **everyone))
+    assert [data["id"] for data in since] == [one]
+    assert [data["id"] for data in until] == [make_record(2)["data"]["id"]]
+    assert len(data_of(run(kinto.url, "--since", "1h", **everyone))) == 2
+
+
+def test_a_record_without_build_date_is_left_out_where_dates_are_asked_for(kinto: Kinto) -> None:
+    kinto.make_collection()
+    store(kinto, ndjson([make_record(1, build={}), make_record(2)]))
+    for options in (["--newest", "9"], ["--built-since", "2000-01-01"], ["--built-until", "1d"]):
+        records = data_of(run(kinto.url, *options, AUTH="user:pass"))
+        assert [data["id"] for data in records] == [make_record(2)["data"]["id"]]
+
+
+def test_records_that_lack_every_field(kinto: Kinto) -> None:
+    """Such records are in a collection without a schema: no filter fails at them."""
+    kinto.make_collection()
+    store(kinto, ndjson([{"data": {"id": "bare"}}]))
+    for name in ("revision", "build-ids", "locales", "built since", "channel", "versions"):
+        options = FILTERS[name].options.split()
+        assert run(kinto.url, *options, AUTH="user:pass").returncode == 1
+
+
+@pytest.fixture
+def small_pages(tmp_path: Path) -> Iterator[Kinto]:
+    """A Kinto in pages of 10, with the records 100 to 149."""
+    with running_kinto(tmp_path, KINTO_SETTINGS | SMALL_PAGES) as kinto:
+        initialize(Client(kinto.url, "user:pass", "build-hub", "releases"))
+        store(kinto, ndjson(map(make_record, range(100, 150))))
+        yield kinto
+
+
+def number(data: dict[str, Any]) -> int:
+    return int(data["target"]["version"].partition(".")[0])
+
+
+def test_others_write_while_it_reads(small_pages: Kinto) -> None:
+    """Whatever there was from the beginning to the end comes once, in one state that it had."""
+    path = "/v1" + RECORDS
+
+    def put(what: int, size: int) -> None:
+        record = make_record(what)
+        record["data"]["download"]["size"] = size
+        small_pages.call("PUT", f"{RECORDS}/{record['data']['id']}", json=record)
+
+    def write(page: int) -> Callable[[ProxyResponse], ProxyResponse]:
+        def fault(answer: ProxyResponse) -> ProxyResponse:
+            for what in (100, 109, 110, 149, *range(130, 135)):  # read already, or not yet
+                put(what, page)
+            put((0, 1, 10)[page - 1], 1)  # new, before all: ids are sorted as texts
+            put(160 + page, 1)  # new, behind all
+            for what in (100 + 10 * page - 5, 145 - page):  # read already, or not yet
+                small_pages.call("DELETE", f"{RECORDS}/{make_record(what)['data']['id']}")
+            return answer
+
+        return fault
+
+    with running_proxy(small_pages.url) as proxy:
+        proxy.fault(path, *(write(page) for page in (1, 2, 3)))
+        records = [number(data) for data in data_of(run(proxy.url + "/v1"))]
+    assert len(records) == len(set(records))
+    gone = {105, 115, 125, 142, 143, 144}
+    assert set(range(100, 150)) - gone <= set(records)
+    assert set(records) - set(range(100, 150)) == {161, 162, 163}
+    assert len(proxy.fetched(path)) == 5
+
+
+def test_a_page_that_fails_twice_is_read_in_the_end(small_pages: Kinto) -> None:
+    with running_proxy(small_pages.url) as proxy:
+        proxy.fault("gt_id", unavailable, cut_at(500))
+        records = data_of(run(proxy.url + "/v1"))
+        assert [number(data) for data in records] == list(range(100, 150))
+        assert len(proxy.fetched(RECORDS)) == 5 + 2  # no other page was read again
+
+
+def test_a_page_that_never_comes(small_pages: Kinto) -> None:
+    """What was read before is printed; the status says that it isn't all."""
+    with running_proxy(small_pages.url) as proxy:
+        proxy.fault("gt_id", unavailable)
+        done = run(proxy.url + "/v1", NB_RETRY_REQUEST="0")
+        assert done.returncode == 2
+        assert len(done.stdout.splitlines()) == 10
+        assert "503" in done.stderr
+
+
+def test_a_catalogue_is_copied(small_pages: Kinto, kinto: Kinto, tmp_path: Path) -> None:
+    initialize(Client(kinto.url, "user:pass", "build-hub", "releases"))
+    command = f"set -o pipefail; kinto-to-records | to-kinto --server {kinto.url}"
+    environment = {"PATH": f"{BIN}:{os.environ['PATH']}", "SERVER_URL": small_pages.url}
+    subprocess.run(["bash", "-c", command], env=environment, cwd=tmp_path, check=True)
+    assert without_server_fields(kinto.records()) == {
+        record["data"]["id"]: record["data"] for record in map(make_record, range(100, 150))
+    }
+
+
+def test_the_reader_of_the_output_goes_away(small_pages: Kinto) -> None:
+    command = "kinto-to-records | head -n 1; exit ${PIPESTATUS[0]}"
+    environment = {"PATH": f"{BIN}:{os.environ['PATH']}", "SERVER_URL": small_pages.url}
+    with running_proxy(small_pages.url) as proxy:
+        environment["SERVER_URL"] = proxy.url + "/v1"
+        done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (141, b"")
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_server_that_shows_nothing_to_anonymous_users(strict_kinto: Kinto) -> None:
+    """Without AUTH no credentials are sent, with it they are."""
+    strict_kinto.make_collection()
+    store(strict_kinto, ndjson([make_record(1)]))
+    done = run(strict_kinto.url)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "anonymous users (401)" in done.stderr
+    assert "--auth" in done.stderr
+    assert len(data_of(run(strict_kinto.url, AUTH="user:pass"))) == 1
+    assert len(data_of(run(strict_kinto.url, "--auth", "user:pass"))) == 1
+
+
+def test_a_server_without_the_collection(kinto: Kinto) -> None:
+    done = run(kinto.url, AUTH="user:pass")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "has no collection build-hub/releases: check --server" in done.stderr
+    kinto.make_collection()
+    assert run(kinto.url, AUTH="user:pass").returncode == 1
+
+
+def test_a_wrong_address() -> None:
+    done = run(f"http://127.0.0.1:{free_port()}/v1", NB_RETRY_REQUEST="0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "check that it is running" in done.stderr
+
+
+def test_what_answers_is_not_kinto() -> None:
+    with ArchiveServer({}) as server:
+        done = run(f"{server.url}v1", NB_RETRY_REQUEST="0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert server.url in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--revision", "6872377277a"], "at least its first 12"),
+        (["--revision", "x" * 40], "not a revision"),
+        (["--since", "yesterday"], "'yesterday'"),
+        (["--newest", "0"], "0"),
+        (["--server", "ftp://example.com"], "'ftp://example.com'"),
+        (["--version"], "requires an argument"),
+        (["file"], "unexpected extra argument"),
+    ],
+)
+def test_usage(options: list[str], complaint: str) -> None:
+    done = run("http://127.0.0.1:9/v1", *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr
+
+
+def test_a_file_with_credentials_that_is_not_there() -> None:
+    """An error of the settings is no answer either: not the status 1."""
+    done = run("http://127.0.0.1:9/v1", AUTH_FILE="/nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "/nowhere" in done.stderr

@@ -1,0 +1,225 @@
+"""Which folders of the bucket are listed, what a row looks like, and how the work is shared."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus, unquote_plus
+
+import orjson
+import pytest
+
+from buildhub.inventory.bucket import Bucket, Page
+from buildhub.inventory.folders import Section, Selection, midpoint
+from buildhub.inventory.listing import Listing
+from buildhub.inventory.plan import requests
+from buildhub.inventory.rows import rows
+from tests.support import bucket_tree
+from tests.support.bucket_tree import made
+from tests.support.gcs_server import BUCKET, GcsServer, Object
+
+KEYS = Path(__file__).parents[1] / "data" / "archive-keys.tsv.gz"
+
+# ---- folders ----
+
+
+def keys_of_builds() -> Iterator[str]:
+    with gzip.open(KEYS, "rt") as lines:
+        for line in lines:
+            key, record = line.rstrip("\n").split("\t")[:2]
+            if record != "-" and not key.startswith("#"):
+                yield key
+
+
+def test_every_build_of_the_table_lies_in_a_folder_that_is_listed() -> None:
+    missed = []
+    for key in keys_of_builds():
+        _, product, name, top = key.split("/")[:4]
+        section = Section(product, name)
+        if not top[0].isdigit() or section.left_out(key, section.folder_of(key)):
+            missed.append(key)
+    assert missed == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "pub/firefox/releases/55.0/update/win64/de/firefox-54.0-55.0.partial.mar",
+        "pub/firefox/releases/1.5/contrib/firefox-1.5.tar.gz",
+        "pub/firefox/releases/readme.txt",
+        "pub/firefox/candidates/55.0-candidates/build1/partner-repacks/a/win32/de/Firefox.exe",
+        "pub/firefox/candidates/55.0-candidates/build1/update/a.mar",
+        "pub/firefox/nightly/2017/08/2017-08-05-10-03-34-mozilla-aurora/firefox-57.0a1.en-US.mac.dmg",
+        "pub/firefox/nightly/2010/07/2010-07-05-04-mozilla-1.9.2/firefox-3.6.8pre.en-US.mac.dmg",
+        "pub/firefox/nightly/2017/08/latest-mozilla-central/firefox-57.0a1.en-US.mac.dmg",
+    ],
+)
+def test_folders_without_builds_are_left_out(key: str) -> None:
+    section = Section("firefox", key.split("/")[2])
+    assert section.left_out(key, section.folder_of(key))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "pub/firefox/releases/55.0/SHA512SUMS",
+        "pub/firefox/releases/55.0/update",
+        "pub/firefox/releases/55.0/updates/a",
+        "pub/firefox/candidates/55.0-candidates/update/a",
+        "pub/firefox/nightly/2017/08/README",
+        "pub/fenix/nightly/2026/07/2026-07-01-09-27-14-fenix-154.0a1-android/fenix.apk",
+    ],
+)
+def test_everything_else_in_a_version_or_month_is_listed(key: str) -> None:
+    section = Section(*key.split("/")[1:3])
+    assert not section.left_out(key, section.folder_of(key))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "end", "point"),
+    [
+        ("f/file-0000", "f/file-0100", "f0", "f/file-06"),
+        ("f/file-0000", "f/file-0999", "f0", "f/file-5"),
+        ("f/linux/ach/a", "f/linux/mk/a", "f0", "f/linux/t"),
+        ("f/linux-aarch64/a", "f/linux-i686/z", "f0", "f/linux-r"),
+        ("f/a", "f/z", "f/z0", None),
+    ],
+)
+def test_a_guess_where_to_divide(first: str, last: str, end: str, point: str | None) -> None:
+    found = midpoint(first, last, end)
+    assert found == point
+    assert found is None or last < found < end
+
+
+# ---- rows ----
+
+
+def test_rows_are_those_of_the_standard_library() -> None:
+    """Every character that a key can have, alone and beside others."""
+    characters = [chr(code) for code in (*range(32, 127), 0xE9, 0x65E5, 0x1F98A, 0xFFFD)]
+    names = ["".join(random.Random(n).choices(characters, k=30)) for n in range(500)] + characters
+    objects = [made(name) for name in names]
+    items = [one.resource(frozenset(("size", "timeCreated", "md5Hash"))) for one in objects]
+    expected = [bucket_tree.row(one) for one in objects]
+    assert rows(BUCKET, names, items).decode().splitlines() == expected
+    assert [unquote_plus(line.split('","')[1]) for line in expected] == names
+
+
+@pytest.mark.parametrize("md5", ["", "a" * 32])
+def test_checksums_of_a_page_where_some_are_missing(md5: str) -> None:
+    one = made("a")._replace(md5=md5)
+    objects = [one, made("b")]
+    items = [each.resource(frozenset(("size", "timeCreated", "md5Hash"))) for each in objects]
+    assert rows(BUCKET, ["a", "b"], items).decode().splitlines() == [
+        bucket_tree.row(each) for each in objects
+    ]
+
+
+# ---- the work of many requests ----
+
+
+class ClockedLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time passes only while all wait: seconds cost nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self._real_select = self._selector.select  # type: ignore[attr-defined]
+        self._selector.select = self._select  # type: ignore[attr-defined]
+
+    def time(self) -> float:
+        return self.now
+
+    def _select(self, timeout: float | None = None) -> Any:
+        self.now += timeout or 0
+        return self._real_select(0)
+
+
+class Clocked(Bucket):
+    """The bucket of a server that is asked without a network; each page takes 0.1 s."""
+
+    def __init__(self, server: GcsServer) -> None:
+        super().__init__(server.bucket)
+        self._server = server
+
+    async def _page(self, parameters: Any, token: str | None) -> Page:
+        self.requests += 1
+        await asyncio.sleep(0.1)
+        request = {**parameters, **({"pageToken": token} if token else {})}
+        content = orjson.loads(self._server.page(request, self._server.start(request)))
+        return Page(
+            content.get("items", []), content.get("prefixes", []), content.get("nextPageToken")
+        )
+
+
+def clocked_run(objects: list[Object], jobs: int) -> tuple[list[str], int, float]:
+    """The rows, the requests, and the seconds that they took."""
+
+    async def run() -> tuple[list[str], int, float]:
+        bucket = Clocked(GcsServer(objects, page_size=20))
+        errors: list[str] = []
+        listing = Listing(
+            bucket, requests(Selection(["firefox"])), jobs=jobs, on_error=errors.append
+        )
+        found = b"".join([block async for block in listing.blocks()]).decode().splitlines()
+        assert errors == []
+        return found, bucket.requests, asyncio.get_running_loop().time()
+
+    loop = ClockedLoop()
+    try:
+        return loop.run_until_complete(run())
+    finally:
+        loop.close()
+
+
+def in_folders(versions: int, locales: int) -> list[Object]:
+    """Versions of three platforms: five files a locale."""
+    return [
+        made(f"pub/firefox/releases/{50 + version}.0/{platform}/l{locale:02}/Firefox {number}.exe")
+        for version in range(versions)
+        for platform in ("linux-x86_64", "mac", "win64")
+        for locale in range(locales)
+        for number in range(5)
+    ]
+
+
+def flat(days: int, files: int) -> list[Object]:
+    """Nightlies whose files lie in one folder a day."""
+    return [
+        made(
+            f"pub/firefox/nightly/2017/07/2017-07-{day:02}-10-00-00-mozilla-central/firefox.{name}"
+        )
+        for day in range(1, days + 1)
+        for name in (f"{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}.{n}" for n in range(files))
+    ]
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [in_folders(60, 45), in_folders(400, 6), flat(30, 1300), flat(20, 1000) + in_folders(30, 40)],
+    ids=["large folders", "small folders", "flat folders", "both"],
+)
+def test_the_requests_are_shared_by_all_connections(objects: list[Object]) -> None:
+    """The wall time is at most 1.2 times that of the requests divided by the connections."""
+    found, count, seconds = clocked_run(objects, jobs=32)
+    assert found == bucket_tree.rows(objects)
+    assert count <= 1.1 * len(objects) / 20 + 60
+    # The last page of each walk leaves its connection idle: two seconds of a short run.
+    assert seconds <= 1.2 * count * 0.1 / 32 + 1
+
+
+def test_one_connection_is_never_idle() -> None:
+    objects = in_folders(5, 10)
+    found, count, seconds = clocked_run(objects, jobs=1)
+    assert found == bucket_tree.rows(objects)
+    assert seconds == pytest.approx(count * 0.1)
+
+
+def test_keys_are_encoded_as_s3_does() -> None:
+    assert quote_plus("Firefox Setup 55.0 (1)+é.exe", safe="/") == (
+        "Firefox+Setup+55.0+%281%29%2B%C3%A9.exe"
+    )

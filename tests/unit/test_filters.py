@@ -1,0 +1,146 @@
+"""Conditions on records: what matches, and what Kinto is asked for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from buildhub.kinto.filters import Built, Changed, OneOf, Revision, Version
+from buildhub.kinto.reader import newest
+from tests.support.records import make_record
+
+HASH = "6872377277a618b2b9e0d2b4c2b9e51765ac199e"
+SHORT = HASH[:12]
+DAY = datetime(2017, 6, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def record(**data: Any) -> dict[str, Any]:
+    return {"last_modified": 1_500_000_000_123, **make_record(55, **data)["data"]}
+
+
+def built(date: object) -> dict[str, Any]:
+    return record(build={"date": date})
+
+
+def revision(value: object) -> dict[str, Any]:
+    return record(source={"product": "firefox", "revision": value})
+
+
+MATCH = [
+    (OneOf("build.id", ["1", "20170612224034"]), record()),
+    (OneOf("target.locale", ["fr"]), record()),
+    (Revision([HASH]), record()),
+    (Revision([SHORT]), record()),
+    (Revision(["0" * 12, HASH[:20]]), record()),
+    (Revision([HASH]), revision(SHORT)),  # as in firefox-4.0b5pre.en-US.mac.txt
+    (Version(["55.0b1"]), record()),
+    (Version(["1.*", "55.*"]), record()),
+    (Version(["[0-9]?.0b1"]), record()),
+    (Built(since=DAY), built("2017-06-12T00:00:00Z")),
+    (Built(until=DAY), built("2017-06-11T23:59:59Z")),
+    (Built(since=DAY), built("2017-06-11T22:00:00-03:00")),
+    (Built(DAY, DAY + SECOND), built("2017-06-12T02:00:00.5+02:00")),
+    (Built(since=DAY), built("2017-06-12")),
+    (Changed(since=datetime.fromtimestamp(1_500_000_000.123, UTC)), record()),
+    (Changed(until=datetime.fromtimestamp(1_500_000_000.124, UTC)), record()),
+]
+
+NO_MATCH = [
+    (OneOf("build.id", ["2017061222403"]), record()),
+    (OneOf("build.id", ["20170612224034"]), record(build={})),
+    (OneOf("build.id", ["20170612224034"]), record(build="20170612224034")),
+    (OneOf("build.id", ["20170612224034"]), record(build={"id": 20170612224034})),
+    (OneOf("target.locale", ["FR"]), record()),
+    (Revision([SHORT[:-1] + "7"]), record()),
+    (Revision([HASH[1:]]), record()),
+    (Revision([HASH]), revision("")),
+    (Revision([HASH]), revision(HASH[:11])),
+    (Revision([HASH]), revision(None)),
+    (Revision([HASH]), record(source={"product": "firefox"})),
+    (Version(["55.0"]), record()),
+    (Version(["55.0*"]), record(target={"version": "5510b1"})),
+    (Version(["*B1"]), record()),
+    (Version(["*"]), record(target={})),
+    (Built(since=DAY), built("2017-06-11T23:59:59Z")),
+    (Built(until=DAY), built("2017-06-12T00:00:00Z")),
+    (Built(since=DAY), record(build={})),
+    (Built(until=DAY), record(build={})),
+    (Built(since=DAY), built(None)),
+    (Built(until=DAY), built("yesterday")),
+    (Changed(since=datetime.fromtimestamp(1_500_000_000.124, UTC)), record()),
+    (Changed(until=datetime.fromtimestamp(1_500_000_000.123, UTC)), record()),
+]
+
+
+@pytest.mark.parametrize(("condition", "data"), MATCH)
+def test_a_record_that_matches(condition, data):
+    assert condition.matches(data)
+
+
+@pytest.mark.parametrize(("condition", "data"), NO_MATCH)
+def test_a_record_that_does_not_match(condition, data):
+    assert not condition.matches(data)
+
+
+MANY = [str(number) for number in range(51)]
+
+PARAMS = [
+    (OneOf("build.id", ["20170612224034"]), {"build.id": '"20170612224034"'}),
+    (OneOf("target.locale", ["fr", "1.0"]), {"in_target.locale": '"fr","1.0"'}),
+    (OneOf("target.locale", ["fr,de"]), {}),
+    (OneOf("target.locale", ["é"]), {}),
+    (OneOf("target.locale", MANY), {}),
+    (
+        Revision([HASH]),
+        {"min_source.revision": f'"{SHORT}"', "lt_source.revision": f'"{SHORT}g"'},
+    ),
+    (Revision([HASH, "0" * 12]), {}),
+    (Version(["53.0"]), {"target.version": '"53.0"'}),
+    (Version(["53.0", "53.0.2"]), {"in_target.version": '"53.0","53.0.2"'}),
+    (Version(["53.*"]), {"like_target.version": '"53.*"'}),
+    (Version(["53.?"]), {}),
+    (Version(["[5].*"]), {}),
+    (Version(["53.*", "54.0"]), {}),
+    (Version(["(*"]), {}),
+    (Built(since=DAY), {"min_build.date": '"2017-06-11"'}),
+    (Built(until=DAY), {"lt_build.date": '"2017-06-14"'}),
+    (Built(since=datetime.min.replace(tzinfo=UTC)), {"min_build.date": '"0001-01-01"'}),
+    (Built(until=datetime.max.replace(tzinfo=UTC)), {"lt_build.date": '"9999-12-31"'}),
+    (Changed(since=DAY), {"min_last_modified": "1497225600000"}),
+    (Changed(until=DAY + SECOND / 10_000), {"lt_last_modified": "1497225600001"}),
+    (Changed(since=datetime.min.replace(tzinfo=UTC)), {"min_last_modified": "0"}),
+]
+
+
+@pytest.mark.parametrize(("condition", "params"), PARAMS)
+def test_what_kinto_is_asked_for(condition, params):
+    assert condition.params == params
+
+
+def dated(number: int, date: str | None, platform: str = "win64") -> dict[str, Any]:
+    build = {"date": date} if date else {}
+    target = {"platform": platform, "channel": "beta"}
+    return {"id": str(number), "source": {"product": "firefox"}, "target": target, "build": build}
+
+
+NEWEST = [
+    (1, [], []),
+    (1, [dated(1, None)], []),
+    (1, [dated(1, "2017-01-01T00:00:00Z"), dated(2, "2017-01-02T00:00:00Z")], ["2"]),
+    (3, [dated(1, "2017-01-01T00:00:00Z"), dated(2, "2017-01-02T00:00:00Z")], ["2", "1"]),
+    # One date: the first wins.
+    (1, [dated(1, "2017-01-01T00:00:00Z"), dated(2, "2017-01-01T00:00:00Z")], ["1"]),
+    (2, [dated(n, "2017-01-01T00:00:00Z") for n in range(4)], ["0", "1"]),
+    # Moments are compared, not texts.
+    (1, [dated(1, "2017-01-01T23:00:00Z"), dated(2, "2017-01-02T00:30:00+02:00")], ["1"]),
+    # Each platform for itself, in their order.
+    (1, [dated(1, "2017-01-02T00:00:00Z"), dated(2, "2017-01-01T00:00:00Z", "mac")], ["2", "1"]),
+]
+
+
+@pytest.mark.parametrize(("count", "records", "ids"), NEWEST)
+def test_the_newest_of_each_group(count, records, ids):
+    assert [one["id"] for one in newest(records, count)] == ids
