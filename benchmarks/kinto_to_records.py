@@ -59,7 +59,7 @@ def bare_client(kinto: Kinto) -> float:
     start = time.perf_counter()
     with requests.Session() as session:
         session.auth = kinto.auth
-        query = "_sort=id&_limit=10000"
+        query = "_sort=id&_limit=5000"
         after = ""
         while True:
             response = session.get(f"{kinto.url}{RECORDS}?{query}{after}", timeout=300)

@@ -79,16 +79,18 @@ def _moment_option(flag: str, name: str, text: str) -> Callable[[Any], Any]:
 @_filter(
     "--revision",
     "HASH",
-    f"Records of this revision, or what begins with these {MIN_REVISION} or more digits.",
+    f"Records of this revision; its first {MIN_REVISION} or more digits are enough.",
     callback=_revisions,
 )
-@_filter("--product", "NAME", "firefox, thunderbird, devedition, fennec.")
-@_filter("--version", "GLOB", "A version, or a pattern such as '55.*' (in quotes).")
-@_filter("--channel", "NAME", "release, beta, aurora, esr, nightly.")
-@_filter("--platform", "NAME", "Such as linux-x86_64, win64, macosx.")
-@_filter("--os", "NAME", "linux, win, mac, android, maemo.")
-@_filter("--locale", "CODE", "Such as en-US, pt-BR, multi.")
-@_filter("--tree", "NAME", "Such as mozilla-central, releases/mozilla-beta.")
+@_filter("--product", "NAME", "Records of this product, such as firefox, devedition, fenix.")
+@_filter(
+    "--version", "GLOB", "Records of this version, or of a pattern such as '55.*' (in quotes)."
+)
+@_filter("--channel", "NAME", "Records of this channel: release, beta, aurora, esr, nightly.")
+@_filter("--platform", "NAME", "Records of this platform, such as linux-x86_64, win64, macosx.")
+@_filter("--os", "NAME", "Records of this system: linux, win, mac, android, maemo.")
+@_filter("--locale", "CODE", "Records of this locale, such as en-US, pt-BR, multi.")
+@_filter("--tree", "NAME", "Records of this tree, such as mozilla-central, releases/mozilla-beta.")
 @_moment_option("--since", "changed_since", "Stored on the server then or later: 2026-11-01, 7d.")
 @_moment_option("--until", "changed_until", "Stored on the server before then.")
 @_moment_option("--built-since", "built_since", "Built then or later.")

@@ -14,8 +14,8 @@ from .client import Client
 from .errors import RequestRejected
 from .filters import Condition, build_date, quoted, value_of
 
-#: Records in one page: some 40 MB for a moment. Smaller pages are slower.
-PAGE_SIZE = 10_000
+#: Records in one page: some 20 MB for a moment.
+PAGE_SIZE = 5_000
 
 #: What distinguishes the builds of which only the newest are wanted.
 GROUP = ("source.product", "target.channel", "target.platform")
@@ -36,7 +36,7 @@ def read_records(
     An id never changes, unlike ``last_modified``: a record that exists from the beginning to
     the end of the reading comes exactly once, whatever is written meanwhile. One that is
     created or deleted meanwhile comes once or not at all. A page that fails is asked for again,
-    the others are not. Only one page is in memory.
+    the others are not. Only one page is in memory: a list is emptied before the next is read.
 
     Raises :class:`Fatal` where the collection cannot be read, :class:`Unreachable` where the
     server does not answer properly.
@@ -50,8 +50,10 @@ def read_records(
         page, more = _read_page(client, params, anonymous)
         if page:
             params["gt_id"] = quoted(page[-1]["id"])
-        yield [one for one in page if _is_wanted(one, conditions)]
+        wanted = [one for one in page if _is_wanted(one, conditions)]
         del page
+        yield wanted
+        wanted.clear()
 
 
 def newest(records: Iterable[Record], count: int) -> list[Record]:

@@ -159,19 +159,23 @@ def test_what_is_shown_elsewhere(page: Path, site: Site, tmp_path: Path) -> None
 
 @pytest.mark.xdist_group("site")
 @pytest.mark.parametrize(
-    ("page", "block"),
-    [(page, block) for page in PAGES for block in blocks(page, "python")],
+    "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.stem
 )
-def test_the_python_that_is_shown(page: Path, block: str, site: Site) -> None:
-    program = block.replace("8888", str(site.port))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+def test_the_python_that_is_shown(page: Path, site: Site) -> None:
+    """The blocks of a page are one program: each builds on those above."""
+    program = "\n".join(blocks(page, "python")).replace("8888", str(site.port))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "_nightly_" in done.stdout
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="there is no Node.js to parse JavaScript")
-@pytest.mark.parametrize("block", [block for page in PAGES for block in blocks(page, "javascript")])
-def test_the_javascript_that_is_shown_can_be_parsed(block: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "javascript")], ids=lambda page: page.stem
+)
+def test_the_javascript_that_is_shown_can_be_parsed(page: Path, tmp_path: Path) -> None:
     program = tmp_path / "example.mjs"
-    program.write_text(block)
+    program.write_text("\n".join(blocks(page, "javascript")))
     subprocess.run(["node", "--check", program], check=True)
