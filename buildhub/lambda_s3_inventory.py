@@ -74,7 +74,8 @@ def _cancelled_before_timeout(context: Any) -> Iterator[CancellationToken]:
     if context is not None:
         left = context.get_remaining_time_in_millis() / 1000
         reserve = min(left * RESERVE, MAX_RESERVE_SECONDS)
-        cancellation.grace = min(cancellation.grace, reserve / 2)  # the other half is for Kinto
+        # The rest is for the result. A page of records is always read, or nothing would advance.
+        cancellation.grace = max(reserve * 0.8, 1.0)
         timer = threading.Timer(left - reserve, cancellation.cancel)
         timer.daemon = True
         timer.start()

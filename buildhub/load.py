@@ -144,7 +144,7 @@ def load_inventories(
     """
     results = [InventoryResult(task.inventory, remaining=task) for task in tasks]
     with _single_run(settings.cache_folder):
-        client = kinto_client(settings)
+        client = kinto_client(settings, cancellation)
         with RecordIndex(settings.cache_folder, client.target) as index:
             server = _Server(client, index, dry_run, on_difference)
             loader = _Loader(settings, server, cancellation, progress)
@@ -202,7 +202,9 @@ class _Loader:
         self._cancellation = cancellation
         self._progress = progress
         self._s3 = Inventories(
-            timeout_seconds=settings.timeout_seconds, retries=settings.nb_retry_request
+            timeout_seconds=settings.timeout_seconds,
+            retries=settings.nb_retry_request,
+            cancellation=cancellation,
         )
 
     def prepare_server(self) -> None:

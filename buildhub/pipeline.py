@@ -144,7 +144,8 @@ class Pipeline:
                     yield ready
                     cancellation.raise_if_cancelled()
         except Interrupted:
-            await self._complete_requests(cancellation.grace)
+            # The other half is for whatever stores the records.
+            await self._complete_requests((cancellation.remaining() or 0) / 2)
             yield self._ready()
             raise
 

@@ -120,7 +120,7 @@ def _readable_errors(path: Path) -> Iterator[None]:
 def _advice(path: Path, problem: str) -> str:
     return (
         f"Cannot use {path} ({problem}): free space or give rights there, or set CACHE_FOLDER to"
-        " another folder. The file was left as it is."
+        " a folder that can be written. The file was left as it is."
     )
 
 

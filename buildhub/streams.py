@@ -14,7 +14,7 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from isal import isal_zlib
@@ -24,6 +24,12 @@ from .signals import CancellationToken
 
 #: Bytes asked for at once: the largest pipe that Linux gives to a user.
 CHUNK = 1 << 20
+
+#: Bytes of the longest line: a row of an inventory or a record.
+MAX_LINE = 16 << 20
+
+#: Ends what is given out of a line that is longer: not UTF-8, so neither a row nor JSON.
+_CUT = b"\xff"
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists on Linux only
@@ -165,18 +171,35 @@ def _widen_pipe(fd: int) -> None:
 def blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes cut at ends of lines: each block is whole lines.
 
-    Only the last may lack its newline. A line that is longer than a piece is put together.
+    Only the last may lack its newline. A line that is longer than a piece is put together. Of a
+    line longer than ``MAX_LINE`` only the beginning is given out, and a byte that is valid
+    nowhere: whoever reads lines reports it as bad.
     """
     rest: list[bytes] = []
+    size = 0
     for piece in pieces:
+        first = piece.find(b"\n") + 1
+        if rest and size + (first - 1 if first else len(piece)) > MAX_LINE:
+            rest, size = [_beginning(rest)], MAX_LINE
+            if not first:
+                continue
+            piece = piece[first - 1 :]
         end = piece.rfind(b"\n") + 1
         if not end:
             rest.append(piece)
+            size += len(piece)
             continue
         yield b"".join((*rest, piece[:end])) if rest else piece[:end]
         rest = [piece[end:]] if end < len(piece) else []
+        size = len(piece) - end
     if rest:
         yield b"".join(rest)
+
+
+def _beginning(line: Sequence[bytes]) -> bytes:
+    """What is given out of a line that is too long."""
+    beginning = line[0]
+    return beginning if beginning.endswith(_CUT) else beginning[:1000] + _CUT
 
 
 async def write_lines(data: bytes, written: Callable[[bytes], None]) -> None:
@@ -225,11 +248,28 @@ async def _writable(fd: int) -> None:
         loop.remove_writer(fd)
 
 
-def write(data: bytes) -> None:
-    """Write to standard output, and through to the reader: a record is seen when it is made.
+def write(data: bytes, cancellation: CancellationToken | None = None) -> None:
+    """Write whole lines to standard output, and through to the reader: nothing is held back.
 
-    Raises BrokenPipeError when the reader has gone.
+    Raises BrokenPipeError when the reader has gone, and :class:`Interrupted` if it does not read
+    in the time that a stop leaves; the output then ends with a line, unless that is very long.
     """
-    view: Any = memoryview(data)
-    while view:
-        view = view[os.write(sys.stdout.fileno(), view) :]
+    fd = sys.stdout.fileno()
+    if cancellation is None or not _may_be_full(fd):
+        view: Any = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        return
+    for lines in _pieces(data, select.PIPE_BUF):
+        for start in range(0, len(lines), select.PIPE_BUF):
+            _wait_until_writable(fd, cancellation)
+            os.write(fd, lines[start : start + select.PIPE_BUF])
+
+
+def _wait_until_writable(fd: int, cancellation: CancellationToken) -> None:
+    """A pipe that is writable takes ``PIPE_BUF`` bytes without blocking."""
+    while not select.select([], [fd], [], 0)[1]:
+        cancellation.raise_if_overdue()
+        remaining = cancellation.remaining()
+        stop = [cancellation.fileno()] if remaining is None else []
+        select.select(stop, [fd], [], remaining)

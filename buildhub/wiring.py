@@ -29,8 +29,11 @@ from .signals import CancellationToken
 logger = logging.getLogger(__name__)
 
 
-def kinto_client(settings: Settings) -> Client:
-    """The client of the collection that the settings name. Raises :class:`Fatal`."""
+def kinto_client(settings: Settings, cancellation: CancellationToken | None = None) -> Client:
+    """The client of the collection that the settings name. Raises :class:`Fatal`.
+
+    A stop of ``cancellation`` ends its requests and pauses.
+    """
     return Client(
         settings.server_url,
         settings.auth,
@@ -39,6 +42,7 @@ def kinto_client(settings: Settings) -> Client:
         retries=settings.nb_retry_request,
         timeout=settings.timeout_seconds,
         batch_size=settings.batch_max_requests,
+        cancellation=cancellation,
     )
 
 

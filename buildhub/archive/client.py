@@ -10,10 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from .. import USER_AGENT
 from ..errors import Fatal, Unreachable
 from ..retries import Retry, RetryableError, retry_after
-from .connections import connector
+from .connections import open_session
 from .responses import (
     File,
     IncompleteListing,
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Archive", "File", "InvalidContent", "Listing", "Unreadable"]
 
 logger = logging.getLogger(__name__)
-
-#: Seconds to get a connection; TIMEOUT_SECONDS is for the whole request.
-CONNECT_SECONDS = 30
 
 #: After so many requests in a row that failed for good, the archive counts as down.
 GIVE_UP_AFTER = 12
@@ -191,50 +187,15 @@ class Archive:
                 allow_redirects=False,
             ) as response:
                 if response.status in _REDIRECTS:
-                    url = self._redirected(url, response)
+                    url = _redirected(url, response)
                     continue
-                return await read(response) if self._is_there(path, response) else None
+                return await read(response) if _is_there(f"{self.url}{path}", response) else None
         raise Unreachable(f"{self.url}{path}: more than {MAX_REDIRECTS} redirects.")
 
-    def _redirected(self, url: URL, response: aiohttp.ClientResponse) -> URL:
-        """Where a redirect leads. Only the archive itself is trusted with what it says."""
-        from yarl import URL
-
-        try:
-            target = url.join(URL(response.headers.get("Location", "")))
-        except ValueError:
-            raise RetryableError("a redirect to an invalid URL") from None
-        if target.origin() != url.origin():
-            raise Unreachable(
-                f"{url}: redirects to {target.origin()}, which is not followed: set ARCHIVE_URL"
-                " to the address where the archive is."
-            )
-        return target
-
-    def _is_there(self, path: str, response: aiohttp.ClientResponse) -> bool:
-        """False for 404; raises unless the response is the file or folder itself."""
-        status = response.status
-        if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-            return False
-        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
-            raise RetryableError(f"HTTP {status}", retry_after(response.headers), status)
-        if status != HTTPStatus.OK:
-            raise Unreachable(f"{self.url}{path}: HTTP {status}.")
-        return True
-
     def _connected(self) -> aiohttp.ClientSession:
-        """The session. A run that finds everything in its cache never imports aiohttp: 0.1 s."""
-        import aiohttp
-
+        """The session, opened with the first request."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=connector(self._parallel),
-                timeout=aiohttp.ClientTimeout(
-                    total=self._timeout, sock_connect=min(CONNECT_SECONDS, self._timeout)
-                ),
-                headers={"User-Agent": USER_AGENT},
-                trust_env=True,
-            )
+            self._session = open_session(self._parallel, self._timeout)
         return self._session
 
 
@@ -250,3 +211,31 @@ _HEADERS = {
 
 def _times(attempts: int) -> str:
     return "1 attempt" if attempts == 1 else f"{attempts} attempts"
+
+
+def _redirected(url: URL, response: aiohttp.ClientResponse) -> URL:
+    """Where a redirect leads. Only the archive itself is trusted with what it says."""
+    from yarl import URL
+
+    try:
+        target = url.join(URL(response.headers.get("Location", "")))
+    except ValueError:
+        raise RetryableError("a redirect to an invalid URL") from None
+    if target.origin() != url.origin():
+        raise Unreachable(
+            f"{url}: redirects to {target.origin()}, which is not followed: set ARCHIVE_URL"
+            " to the address where the archive is."
+        )
+    return target
+
+
+def _is_there(url: str, response: aiohttp.ClientResponse) -> bool:
+    """False for 404; raises unless the response is the file or folder itself."""
+    status = response.status
+    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+        return False
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
+        raise RetryableError(f"HTTP {status}", retry_after(response.headers), status)
+    if status != HTTPStatus.OK:
+        raise Unreachable(f"{url}: HTTP {status}.")
+    return True

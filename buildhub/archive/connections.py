@@ -4,11 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .. import USER_AGENT
+
 if TYPE_CHECKING:
     import aiohttp
 
 
-def connector(limit: int) -> aiohttp.TCPConnector:
+#: Seconds to get a connection; TIMEOUT_SECONDS is for the whole request.
+CONNECT_SECONDS = 30
+
+
+def open_session(limit: int, timeout: float) -> aiohttp.ClientSession:
+    """A session of at most ``limit`` connections, with the proxies of the environment.
+
+    aiohttp is imported here: a run that finds everything in its cache never needs it (0.1 s).
+    """
+    import aiohttp
+
+    return aiohttp.ClientSession(
+        connector=_connector(limit),
+        timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(CONNECT_SECONDS, timeout)),
+        headers={"User-Agent": USER_AGENT},
+        trust_env=True,
+    )
+
+
+def _connector(limit: int) -> aiohttp.TCPConnector:
     """A pool of at most ``limit`` connections.
 
     aiohttp looks for unread bytes when it puts a connection into the pool, but not when it takes

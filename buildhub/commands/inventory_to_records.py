@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -99,7 +100,7 @@ async def _process(
         processor = InventoryProcessor(settings, lookup, cancellation, schema=schema)
         try:
             with _display(processor.counts, verbosity):
-                await processor.process(inputs, _write)
+                await processor.process(inputs, functools.partial(_write, cancellation))
         finally:
             cancellation.cancel()  # ends a read that an error left in its thread
             runner.echo_summary(f"inventory-to-records: {processor.counts}.", verbosity)
@@ -114,10 +115,9 @@ def _display(counts: PipelineCounts, verbosity: int) -> contextlib.AbstractConte
     )
 
 
-def _write(records: Sequence[Record]) -> None:
-    streams.write(
-        b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records)
-    )
+def _write(cancellation: CancellationToken, records: Sequence[Record]) -> None:
+    lines = (orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records)
+    streams.write(b"".join(lines), cancellation)
 
 
 if __name__ == "__main__":

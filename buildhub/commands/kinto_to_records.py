@@ -127,7 +127,7 @@ def main(verbosity: int, newest_count: int | None, with_metadata: bool, **option
 
     def work(settings: Settings, cancellation: CancellationToken) -> bool:
         pages = read_records(
-            kinto_client(settings),
+            kinto_client(settings, cancellation),
             conditions,
             anonymous=not _has_credentials(options),
             raise_if_cancelled=cancellation.raise_if_cancelled,

@@ -72,7 +72,7 @@ def run(
     """Run ``main`` with the settings, and exit with the status of its result.
 
     ``given`` are the values of the options, ``defaults`` replace those of the settings. ``main``
-    returns whether all went well, or the exit status; SIGINT and SIGTERM cancel the
+    returns whether all went well, or the exit status; SIGINT, SIGTERM and SIGHUP cancel the
     :class:`CancellationToken`. An error ends the program with the status ``on_error``.
     """
     try:

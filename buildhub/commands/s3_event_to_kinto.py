@@ -59,7 +59,7 @@ def main(context: click.Context, /, files: Sequence[str], verbosity: int, **give
     def work(settings: Settings, cancellation: CancellationToken) -> bool:
         run = _Run(cancellation)
         with contextlib.ExitStack() as stack:
-            service = stack.enter_context(EventService(settings))
+            service = stack.enter_context(EventService(settings, cancellation=cancellation))
             stack.callback(
                 lambda: runner.echo_summary(f"s3-event-to-kinto: {run.result}.", verbosity)
             )

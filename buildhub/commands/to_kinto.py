@@ -74,7 +74,7 @@ def main(
     def work(settings: Settings, cancellation: CancellationToken) -> bool | int:
         differences = Differences()
         with contextlib.ExitStack() as stack:
-            client = kinto_client(settings)
+            client = kinto_client(settings, cancellation)
             index = None
             # A collection that does not exist has no records: all of ours would be created.
             if exists(client) if sends_nothing else skip:

@@ -34,13 +34,20 @@ _Published = Mapping[str, Sequence[FilePublished]]
 class EventService:
     """Handles events, one after the other. A context manager around what it keeps open.
 
-    ``pause`` is how many seconds pass before what lags behind its event is asked for again.
+    ``pause`` is how many seconds pass before what lags behind its event is asked for again. A
+    stop of ``cancellation`` ends the requests to Kinto that are in flight.
     """
 
-    def __init__(self, settings: Settings, *, pause: float = FIRST_PAUSE) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        pause: float = FIRST_PAUSE,
+        cancellation: CancellationToken | None = None,
+    ) -> None:
         self.settings = settings
         self._pause = pause
-        self._client = kinto_client(settings)
+        self._client = kinto_client(settings, cancellation)
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:

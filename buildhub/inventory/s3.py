@@ -136,7 +136,7 @@ class Inventories:
         except ClientError as error:
             if start and _status(error.response) == 416:
                 raise RangeNotSupported(f"{self.url(key)} is shorter than {start} bytes.") from None
-            raise self._rejection(key, error) from None
+            raise _rejection(self.url(key), error) from None
         body = answer["Body"]
         if start and _status(answer) != 206:
             body.close()
@@ -167,7 +167,7 @@ class Inventories:
         try:
             return call(functools.partial(self._client.list_objects_v2, **wanted))
         except ClientError as error:
-            raise self._rejection(prefix, error) from None
+            raise _rejection(self.url(prefix), error) from None
 
     def _small(self, key: str) -> bytes:
         """The whole of a small object."""
@@ -204,18 +204,19 @@ class Inventories:
 
         return call
 
-    def _rejection(self, key: str, error: ClientError) -> Exception:
-        status, code = _status(error.response), error.response["Error"].get("Code")
-        if code == "NoSuchKey":
-            return ObjectNotFound(f"{self.url(key)} is not there: run again later.")
-        if status >= 500 or status == 429:
-            headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
-            wait = retry_after({"Retry-After": headers.get("retry-after", "")})
-            return ConnectionBroken(f"{self.url(key)} answers {status} {code}", wait, status)
-        return Fatal(
-            f"{self.url(key)} answers {status} {code}: check AWS_ENDPOINT_URL and that the bucket"
-            " is public."
-        )
+
+def _rejection(url: str, error: ClientError) -> Exception:
+    """What an answer of 4xx or 5xx means."""
+    status, code = _status(error.response), error.response["Error"].get("Code")
+    if code == "NoSuchKey":
+        return ObjectNotFound(f"{url} is not there: run again later.")
+    if status >= 500 or status == 429:
+        headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
+        wait = retry_after({"Retry-After": headers.get("retry-after", "")})
+        return ConnectionBroken(f"{url} answers {status} {code}", wait, status)
+    return Fatal(
+        f"{url} answers {status} {code}: check AWS_ENDPOINT_URL and that the bucket is public."
+    )
 
 
 def _botocore_client(timeout_seconds: float) -> Any:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import socket
+import struct
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +16,7 @@ from buildhub.errors import BadInput, Fatal, Unreachable
 from buildhub.inventory.s3 import BUCKET, PREFIX, Inventories, ObjectNotFound
 from tests.support import s3_bucket
 from tests.support.faulty_proxy import FaultyProxy, cut_at, running_proxy, unavailable
+from tests.support.hostile_server import Answer, response, serving
 from tests.support.s3_bucket import Bucket
 
 pytestmark = pytest.mark.functional
@@ -184,3 +191,98 @@ def test_aws_settings_that_cannot_be_used_are_a_sentence(
 
     with pytest.raises(Fatal, match="AWS's own settings"):
         Inventories(timeout_seconds=1, retries=0)
+
+
+# Servers that behave badly on purpose
+
+
+def cut(connection: socket.socket, request: bytes) -> bool:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n<?xml version='1.0'?><List")
+    return False
+
+
+def cut_error(connection: socket.socket, request: bytes) -> bool:
+    connection.sendall(
+        b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 5000\r\n\r\n<Error><Code>Acc"
+    )
+    return False
+
+
+def half_a_chunk(connection: socket.socket, request: bytes) -> bool:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n<List")
+    return False
+
+
+def reset(connection: socket.socket, request: bytes) -> bool:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return False
+
+
+def nonsense(connection: socket.socket, request: bytes) -> bool:
+    connection.sendall(response(b"<html>\0<b>not XML"))
+    return True
+
+
+def not_http(connection: socket.socket, request: bytes) -> bool:
+    connection.sendall(b"220 mail.example.org ESMTP\r\n\r\n")
+    return False
+
+
+def trickling(connection: socket.socket, request: bytes) -> bool:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
+    with contextlib.suppress(OSError):
+        while True:
+            connection.sendall(b" ")
+            time.sleep(0.1)
+    return False
+
+
+@pytest.mark.parametrize(
+    "answer", [cut, cut_error, half_a_chunk, reset, nonsense, not_http, trickling]
+)
+def test_a_listing_that_breaks_is_tried_again_and_then_a_sentence(
+    answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(answer) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url.rstrip("/"))
+        with pytest.raises(Unreachable, match=rf"{server.url}.*check the network and AWS_ENDPOINT"):
+            Inventories(timeout_seconds=0.5, retries=1).newest_manifest("firefox")
+        assert len(server.requests) == 2
+
+
+def test_a_refusal_that_is_cut_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(connection: socket.socket, request: bytes) -> bool:
+        connection.sendall(
+            b"HTTP/1.1 403 Forbidden\r\nContent-Length: 5000\r\n\r\n<Error><Code>Acc"
+        )
+        return False
+
+    with serving(refused) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url.rstrip("/"))
+        with pytest.raises(Fatal, match=r"answers 403 .*the bucket is public"):
+            Inventories(timeout_seconds=5, retries=1).newest_manifest("firefox")
+
+
+@pytest.mark.parametrize("answer", [cut, cut_error, half_a_chunk, reset, not_http, trickling])
+def test_a_listing_may_break_once(
+    bucket: Bucket, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.add_inventory("firefox", "2017-08-01T00-12Z", FILES)
+    host, port = bucket.url.removeprefix("http://").split(":")
+    broken = threading.Event()
+
+    def once(connection: socket.socket, request: bytes) -> bool:
+        if not broken.is_set():
+            broken.set()
+            return answer(connection, request)
+        with socket.create_connection((host, int(port))) as server:
+            head = re.sub(rb"(?i)\r\nconnection: [^\r]*", b"", request)
+            server.sendall(head + b"\r\nConnection: close\r\n\r\n")
+            while data := server.recv(1 << 16):
+                connection.sendall(data)
+        return False
+
+    with serving(once) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url.rstrip("/"))
+        manifest = Inventories(timeout_seconds=5, retries=2).newest_manifest("firefox")
+    assert manifest.date == "2017-08-01T00-12Z"
