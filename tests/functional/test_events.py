@@ -633,3 +633,26 @@ def test_a_record_made_from_an_older_archive_does_not_replace_a_newer_one(
     (data,) = system.records().values()
     assert data == pipeline_records(system.archive)[data["id"]]
     assert data["download"]["size"] == 77
+
+
+def test_an_expired_json_and_another_date_leave_the_record_as_it_was(system: EventSystem) -> None:
+    """The .json of a candidate is deleted after a year; the buildhub.json beside it says less."""
+    system.archive.files |= {
+        EXE: File(size=1000, date="2017-06-09T10:20:30Z"),
+        JSON: File(body=b'{"buildid": "20170608105825", "cc": "cl", "ld": "link"}'),
+    }
+    assert not system.deliver(EXE).failures
+    before = system.kinto.records()
+    assert len(before) == 1
+    del system.archive.files[JSON]
+    buildhub = JSON.replace("firefox-54.0.json", "buildhub.json")
+    system.archive.files |= {
+        EXE: File(size=1000, date="2023-05-06T07:08:09Z"),
+        buildhub: File(body=b'{"build": {"id": "20170608105825", "cc": "cl"}}'),
+    }
+    assert not system.deliver(EXE, buildhub).failures
+    assert system.kinto.records() == before
+    system.archive.files[EXE] = File(size=1001, date="2023-05-06T07:08:09Z")
+    assert not system.deliver(EXE).failures
+    (record,) = system.kinto.records().values()
+    assert record["download"]["size"] == 1001

@@ -363,9 +363,11 @@ def test_an_apps_nightly_is_looked_up_again_when_the_absence_expires(
     assert found
     assert not found.build
     server.files[f"{PUSH}.linux-x86_64.json"] = push()
+    server.reset()
     (found,) = Run(server, tmp_path, modified + 86_400 + 3_000).find(FENIX, date=date)
     assert found
     assert not found.build
+    assert server.total == 0
     assert Run(server, tmp_path, modified + 2 * 86_400).build_id(FENIX, date) == "20260701092714"
 
 
