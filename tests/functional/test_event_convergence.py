@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from buildhub.builds.recognise import recognise
@@ -103,6 +103,7 @@ TREES: dict[str, Callable[[], Tree]] = {
 
 @settings(
     max_examples=EXAMPLES,
+    phases=set(Phase) - {Phase.shrink},  # a smaller random order explains no more, in minutes
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
