@@ -143,7 +143,11 @@ def _entry(row: tuple[Any, Any, Any]) -> CacheEntry | None:
 
 def _metadata(parts: list[Any]) -> Metadata | NotCached:
     build, source = parts[:2] if len(parts) in (3, 4) else (None, None)
-    if isinstance(build, dict) and isinstance(source, dict) and ("id" in build or parts[3:] == [True]):
+    if (
+        isinstance(build, dict)
+        and isinstance(source, dict)
+        and ("id" in build or parts[3:] == [True])
+    ):
         return Metadata(*parts)
     return NOT_CACHED
 

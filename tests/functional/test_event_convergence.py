@@ -53,6 +53,7 @@ def live_through(system: EventSystem, steps: Iterator[tuple[Tree, list[str]]]) -
         assert not account.failures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", range(ORDERS))
 def test_a_whole_release_in_any_order(system: EventSystem, order: int) -> None:
     """900 builds: candidates and release, 5 platforms, 90 locales; metadata; some twice."""
