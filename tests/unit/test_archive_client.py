@@ -123,9 +123,12 @@ def test_a_response_too_many_is_not_that_to_the_next_request(pause: float) -> No
 
     def twice(connection: socket.socket, request: bytes) -> bool:
         answer = response(path_of(request).encode())
-        connection.sendall(answer)
-        time.sleep(pause)
-        connection.sendall(answer)
+        if pause:
+            connection.sendall(answer)
+            time.sleep(pause)
+            connection.sendall(answer)
+        else:
+            connection.sendall(answer + answer)
         return True
 
     async def one_after_the_other(archive: Archive) -> list[bytes | None]:
