@@ -307,6 +307,7 @@ def test_start_after_is_exclusive(server: GcsServer, start_after: str) -> None:
     assert listed(server, "--start-after", key) == wanted(lambda other: other > key)
 
 
+@pytest.mark.slow
 def test_killed_and_continued_ten_times_no_row_is_missing_and_none_twice(tmp_path: Path) -> None:
     chance = random.Random(11)
     arguments: list[str] = []

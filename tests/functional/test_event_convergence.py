@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from buildhub.builds.recognise import recognise
@@ -53,6 +53,7 @@ def live_through(system: EventSystem, steps: Iterator[tuple[Tree, list[str]]]) -
         assert not account.failures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", range(ORDERS))
 def test_a_whole_release_in_any_order(system: EventSystem, order: int) -> None:
     """900 builds: candidates and release, 5 platforms, 90 locales; metadata; some twice."""
@@ -103,6 +104,7 @@ TREES: dict[str, Callable[[], Tree]] = {
 
 @settings(
     max_examples=EXAMPLES,
+    phases=set(Phase) - {Phase.shrink},  # a smaller random order explains no more, in minutes
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

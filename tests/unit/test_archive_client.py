@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 import logging
+import re
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -64,7 +65,8 @@ def test_retry_after_is_waited_for(
     for retry_after in ("2", formatdate(time.time() + 3600, usegmt=True)):
         archive.fail("f1", 503, retry_after=retry_after)
         assert document(archive, "f1", retries=1, timeout=2) == b"content 1"
-        assert "HTTP 503; trying again in 2.0 s." in caplog.text
+        # Less than two seconds only where the deadline of the whole request is near.
+        assert re.search(r"HTTP 503; trying again in (2\.0|1\.\d) s\.", caplog.text)
         caplog.clear()
 
 

@@ -1,4 +1,4 @@
-"""The archive's client on a real server that is busy, silent or broken."""
+"""When the archive's client asks again, and when it gives up, on a real server that is busy."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from buildhub.archive.client import Archive
+from buildhub.archive.client import GIVE_UP_AFTER, Archive
 from buildhub.errors import Fatal, Unreachable
-from tests.support.archive_server import ArchiveServer, File, Misbehaviour
+from tests.support.archive_server import ArchiveServer, File
 
 pytestmark = pytest.mark.functional
 
 KEY = "pub/firefox/candidates/54.0-candidates/build1/mac/en-US/firefox-54.0.json"
 OTHER = KEY.replace("mac", "win64")
-#: So many requests in a row that fail mean that the archive is down.
-DOWN = 12
 
 
 @pytest.fixture
@@ -57,13 +55,6 @@ def test_a_retry_after_that_cannot_be_used_is_ignored(
     assert fetch(server, KEY, retries=1) == [b"{}"]
 
 
-@pytest.mark.parametrize("failure", [429, 500, 502, 503, 504, "reset", "cut"])
-def test_a_temporary_failure_is_tried_again(server: ArchiveServer, failure: Misbehaviour) -> None:
-    server.fail(KEY, failure, failure)
-    assert fetch(server, KEY, retries=2) == [b"{}"]
-    assert server.requests["GET", KEY] == 3
-
-
 def test_a_request_ends_after_the_retries(server: ArchiveServer) -> None:
     server.fail(KEY, 503, 503, 503)
     assert fetch(server, KEY, retries=1) == ["Unreachable"]
@@ -77,16 +68,10 @@ def test_a_refusal_is_not_tried_again(server: ArchiveServer, status: int) -> Non
     assert server.requests["GET", KEY] == 1
 
 
-def test_an_archive_that_is_down_is_given_up(server: ArchiveServer) -> None:
-    """The run ends after twelve failures in a row, not after as many as there are builds."""
-    server.fail(KEY, *[503] * DOWN)
-    assert fetch(server, *[KEY] * DOWN, retries=0) == ["Unreachable"] * (DOWN - 1) + ["Fatal"]
-
-
 @pytest.mark.parametrize("answered", [OTHER, "absent.json"], ids=["found", "not found"])
 def test_an_answer_in_between_shows_that_the_archive_is_not_down(
     server: ArchiveServer, answered: str
 ) -> None:
-    failing = [KEY] * (DOWN - 1)
+    failing = [KEY] * (GIVE_UP_AFTER - 1)
     server.fail(KEY, *[503] * len(failing) * 2)
     assert "Fatal" not in fetch(server, *failing, answered, *failing, retries=0)

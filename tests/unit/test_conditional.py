@@ -1,0 +1,79 @@
+"""Conditional writes to a Kinto that misbehaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from buildhub.errors import Fatal
+from buildhub.kinto import (
+    Client,
+    RequestRejected,
+    fetch_stored,
+    put_if_unchanged,
+)
+from tests.support.records import make_record
+from tests.support.stub_kinto import RECORDS, client, each
+
+
+def store(client: Client, records: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Fetch, and write if that is still so: status and reason of each record."""
+    stored = fetch_stored(client, [record["data"]["id"] for record in records])
+    results = put_if_unchanged(client, records, stored)
+    return [(result.status.value, result.reason) for result in results.values()]
+
+
+def look(*found: dict[str, Any]) -> dict[str, Any]:
+    return {"data": [{"last_modified": 5, **one} for one in found]}
+
+
+def test_a_write_has_the_condition_that_nothing_has_changed(server):
+    records = [make_record(n, id=f"r{n}") for n in (1, 2)]
+    server.mock.add("GET", RECORDS, json=look({**records[1]["data"], "build": {}}))
+    server.answers = [each(412, 412)]
+    assert store(client(), records) == [("conflict", "")] * 2
+    assert [request["headers"] for request in server.batches[0]] == [
+        {"If-None-Match": "*"},
+        {"If-Match": '"5"'},
+    ]
+
+
+def test_each_record_has_its_outcome(server):
+    records = [make_record(n, id=f"r{n}") for n in range(6)]
+    changed = {**records[1]["data"], "build": {}}
+    server.mock.add("GET", RECORDS, json=look(records[0]["data"], changed))
+    server.limit = 25
+    server.answers = [each(200, 201, 400, 201, 201)]
+    assert [status for status, _ in store(client(), records)] == [
+        "unchanged", "updated", "created", "refused", "created", "created",
+    ]  # fmt: skip
+
+
+def test_a_server_that_goes_away_fails_what_is_not_settled(server):
+    server.mock.add("GET", RECORDS, json=look())
+    server.answers = [each(), (503, {}, {})]
+    records = [make_record(n, id=f"r{n}") for n in range(5)]
+    results = store(client(retries=0), records)
+    assert [status for status, _ in results] == ["created"] * 3 + ["failed"] * 2
+    assert "it answered 503" in results[-1][1]
+
+
+def test_wrong_credentials_are_fatal(server):
+    server.mock.add("GET", RECORDS, json={"message": "no"}, status=401)
+    with pytest.raises(Fatal, match="--auth or AUTH"):
+        store(client(), [make_record(1)])
+
+
+def test_nothing_to_store_asks_nothing(server):
+    assert store(client(), []) == []
+    assert not server.mock.calls
+
+
+def test_a_refusal_can_be_asked_for_its_status(server):
+    server.answers = [(404, {}, {"message": "gone"})]
+    with pytest.raises(
+        RequestRejected, match=r"Kinto answered 404 to POST /batch: gone\."
+    ) as caught:
+        client().request("POST", "/batch", body={"requests": []})
+    assert caught.value.status == 404

@@ -1,0 +1,90 @@
+"""Requests to Kinto: what is sent and shown, and the pauses that the server asks for."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from buildhub import USER_AGENT
+from buildhub.errors import Fatal, Unreachable
+from buildhub.kinto import (
+    Client,
+)
+from buildhub.kinto.errors import reason_in
+from tests.support.stub_kinto import RECORDS, URL, client, each, publish
+
+
+def test_a_backoff_header_holds_back_the_next_request(server, caplog):
+    caplog.set_level(logging.INFO)
+    body = each()(json.loads('[{"body": {"data": {"id": "r0"}}}]'))[2]
+    server.answers = [(200, {"Backoff": "1"}, body)]
+    one = client()
+    for _ in range(2):
+        one.request("POST", "/batch", body={"requests": []})
+    assert "Kinto asks for a pause" in caplog.text
+
+
+def test_a_backoff_longer_than_the_time_limit_ends_the_run(server):
+    server.answers = [(200, {"Backoff": "3600"}, {})]
+    one = client(timeout=60)
+    one.request("POST", "/batch", body={"requests": []})
+    with pytest.raises(Unreachable, match=r"asks for a pause of 3[56]\d\d s"):
+        one.request("POST", "/batch", body={"requests": []})
+
+
+def test_requests_say_who_we_are_and_carry_the_credentials(server):
+    server.answers = [each()]
+    publish(1)
+    for call in server.mock.calls:
+        assert call.request.headers["User-Agent"] == USER_AGENT
+        assert call.request.headers["Authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("auth", ["user:pä€ss", "user:with:colons", "user:", "Bearer t0ken"])
+def test_credentials_of_any_letters_can_be_sent(server, auth):
+    assert Client(URL, auth, "b", "c").batch_size == 3
+    assert server.mock.calls[0].request.headers["Authorization"]
+
+
+def test_credentials_in_the_address_are_not_shown():
+    one = Client("http://name:secret-word@kinto.test/v1", "u:p", "b", "c")
+    assert one.url == URL
+    assert "secret-word" not in one.target
+
+
+def test_what_is_no_kinto_is_said(server):
+    server.mock.replace("GET", f"{URL}/", body="<html>hello</html>")
+    with pytest.raises(Unreachable, match=r"its response is not JSON.*--server or SERVER_URL"):
+        assert client(retries=0).batch_size
+
+
+def test_an_address_that_can_not_be_one_is_said():
+    with pytest.raises(Fatal, match="check --server"):
+        assert Client("http://", "u:p", "b", "c", retries=0).batch_size
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"message": "os in body: 'x' is\n not  one of"}, "os in body: 'x' is not one of"),
+        ({"error": "Bad Request"}, "Bad Request"),
+        ({}, "no reason given"),
+        (None, "no reason given"),
+        ({"message": "x" * 1000}, "x" * 297 + "…"),
+    ],
+)
+def test_the_servers_reason_is_one_line(body, words):
+    assert reason_in(body) == words
+
+
+def test_the_next_page_is_asked_of_the_server_that_was_given(server):
+    """A proxy may hide that the server calls itself otherwise."""
+    following = "https://inner.example/v1/buckets/b/collections/c/records?_token=abc"
+    record = {"id": "1", "last_modified": 5}
+    pages = [({"data": [record]}, {"Next-Page": following}), ({"data": []}, {})]
+    for body, headers in pages:
+        server.mock.add("GET", RECORDS, json=body, headers=headers)
+    assert list(client().pages("/buckets/b/collections/c/records", {})) == [[record], []]
+    assert server.mock.calls[-1].request.url == f"{RECORDS}?_token=abc"

@@ -1,0 +1,123 @@
+"""The index of what is on the server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import responses
+
+from buildhub.errors import Interrupted
+from buildhub.kinto import (
+    PublishCounts,
+    Publisher,
+    RecordIndex,
+)
+from tests.support.records import make_record
+from tests.support.stub_kinto import RECORDS, Answer, StubKinto, client, each
+
+
+def test_what_may_be_stored_is_not_taken_for_unchanged(server, tmp_path):
+    """Known: version 1. Version 2 fails, nobody knows how. Version 1 has to be sent again."""
+    server.answers = [each(), (503, {}, {}), each(200)]
+    with RecordIndex(tmp_path, "http://kinto.test") as known:
+        with Publisher(client(retries=0), known=known, on_error=lambda sentence: None) as publisher:
+            for number in (1, 2, 1):
+                publisher.add(make_record(1, build={"number": number}), "")
+                publisher.flush()
+    assert publisher.counts == PublishCounts(created=1, updated=1, failed=1)
+
+
+def test_what_was_noted_is_there_after_a_kill(tmp_path):
+    first = RecordIndex(tmp_path, "http://kinto.test")
+    first.mark_stored([("a", b"1" * 16)])
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in tmp_path.glob("buildhub*"):
+        (copy / file.name).write_bytes(file.read_bytes())
+    with RecordIndex(copy, "http://kinto.test") as second:
+        assert (len(second), second.digest("a"), second.digest("b")) == (1, b"1" * 16, None)
+    first.close()
+
+
+class Collection:
+    """A list of records that can be read in pages of two, and counted."""
+
+    def __init__(self, mock: responses.RequestsMock) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.asked: list[dict[str, str]] = []
+        self.changed = 0
+        mock.add_callback("GET", RECORDS, self._list)
+        mock.add_callback("HEAD", RECORDS, self._count)
+
+    def hold(self, *ids: str, since: int = 100) -> None:
+        """Have these records, each a millisecond younger than the one before."""
+        self.records = [{"id": id, "last_modified": since + place} for place, id in enumerate(ids)]
+        self.changed = max(self.changed, since + len(ids))
+
+    def _list(self, request: Any) -> Answer:
+        self.asked.append(request.params)
+        after = int(request.params.get("_token") or request.params.get("_since") or 0)
+        rest = [one for one in self.records if one["last_modified"] > after]
+        headers = {}
+        if len(rest) > 2:
+            headers = {"Next-Page": f"{RECORDS}?_token={rest[1]['last_modified']}"}
+        return 200, headers, json.dumps({"data": rest[:2]})
+
+    def _count(self, request: Any) -> Answer:
+        headers = {"Total-Records": str(len(self.records)), "ETag": f'"{self.changed}"'}
+        return 200, headers, ""
+
+
+@pytest.fixture
+def collection(server: StubKinto) -> Collection:
+    return Collection(server.mock)
+
+
+def test_a_refresh_that_is_stopped_goes_on_where_it_was(collection, tmp_path):
+    collection.hold(*"abcdefg", since=1_000_000)
+    with RecordIndex(tmp_path, "http://kinto.test") as known:
+        with pytest.raises(Interrupted):
+            known.refresh(client(), raise_if_cancelled=_interrupt)
+        assert len(known) == 2
+        known.refresh(client())
+        assert len(known) == 7
+    assert int(collection.asked[1]["_since"]) > 0
+
+
+def _interrupt() -> None:
+    raise Interrupted(2)
+
+
+def test_a_backup_that_came_back_is_noticed_though_it_has_as_many_records(collection, tmp_path):
+    collection.hold("a", "b", since=50_000)
+    with RecordIndex(tmp_path, "http://kinto.test") as known:
+        known.refresh(client())
+        newer = known.digest("a")
+        collection.changed = 0
+        collection.hold("a", "b", since=40_000)
+        collection.records[0]["note"] = "as it was"
+        known.refresh(client())
+        assert known.digest("a") not in (None, newer)
+
+
+def test_what_is_read_anew_each_time_is_what_may_have_been_overtaken(collection, tmp_path):
+    """A slow transaction shows a record later than one that is dated after it."""
+    collection.hold("a", "c", since=1_000_000)
+    with RecordIndex(tmp_path, "http://kinto.test") as known:
+        known.refresh(client())
+        collection.records.insert(0, {"id": "b", "last_modified": 999_000})
+        known.refresh(client())
+        assert known.digest("b")
+    first, second = (asked for asked in collection.asked if "_token" not in asked)
+    assert "_since" not in first
+    assert int(second["_since"]) < 999_000
+
+
+def test_a_record_that_nobody_can_have_made_equals_nothing(collection, tmp_path):
+    collection.hold("a")
+    collection.records[0]["note"] = 2**70
+    with RecordIndex(tmp_path, "http://kinto.test") as known:
+        known.refresh(client())
+        assert known.digest("a") == b""
