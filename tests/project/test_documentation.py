@@ -138,7 +138,21 @@ def test_each_module_has_its_place_in_the_architecture():
     listed = re.findall(r"^   (buildhub\.[\w.]+)$", (DOCS / "architecture.rst").read_text(), re.M)
     paths = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "buildhub").rglob("*.py")]
     modules = {".".join(path.parts).removesuffix(".__init__") for path in paths}
-    assert sorted(listed) == sorted(modules - {"buildhub"})
+    missing = modules - {"buildhub", *listed}
+    assert not missing, f"docs/architecture.rst lists no {', '.join(sorted(missing))}"
+    gone = set(listed) - modules
+    assert not gone, f"docs/architecture.rst lists {', '.join(sorted(gone))}, which do not exist"
+    assert len(listed) == len(set(listed)), "docs/architecture.rst lists a module twice"
+
+
+def test_the_drawing_of_the_packages_has_all_of_them():
+    text = (DOCS / "architecture.txt").read_text()
+    drawn = set(re.findall(r"^box .*? \| (\w+) \|", text, re.MULTILINE))
+    packages = {
+        path.stem for path in (ROOT / "buildhub").glob("[!_]*") if path.suffix in ("", ".py")
+    }
+    base = "errors locks logs retries sentry signals sqlite_store streams"
+    assert drawn == packages - set(base.split())
 
 
 def texts_of_the_code() -> str:
