@@ -1,6 +1,7 @@
-"""Draws ``overview.txt``: boxes in a grid and arrows between them, as SVG.
+"""Draws ``overview.txt`` and ``architecture.txt``: boxes in a grid and arrows between them, as SVG.
 
-A line of the text is ``box NAME COLUMN ROW KIND | line | line`` or ``arrow FROM TO | label``.
+A line of the text is ``box NAME COLUMN ROW KIND | line | line``, ``arrow FROM TO | label``, or
+``down FROM TO``, an arrow from the bottom of a box to the top of one below.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def svg(text: str) -> str:
     """The drawing of ``text``; ValueError with the line that can't be understood."""
     boxes: dict[str, Box] = {}
     arrows: list[tuple[str, str, str]] = []
+    downs: list[tuple[str, str]] = []
     for line in text.splitlines():
         words, *labels = (part.strip() for part in line.partition("#")[0].split("|"))
         match words.split():
@@ -71,6 +73,8 @@ def svg(text: str) -> str:
                 boxes[name] = Box(int(column), int(row), kind, tuple(labels))
             case ["arrow", start, end]:
                 arrows.append((start, end, "".join(labels)))
+            case ["down", start, end]:
+                downs.append((start, end))
             case []:
                 pass
             case _:
@@ -82,7 +86,18 @@ def svg(text: str) -> str:
     parts += [
         part for start, end, label in arrows for part in _arrow(boxes[start], boxes[end], label)
     ]
+    parts += [_down(boxes[start], boxes[end]) for start, end in downs]
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _line(x1: int, y1: int, x2: int, y2: int) -> str:
+    return f'<path d="M{x1} {y1} L{x2} {y2}" stroke="#445" marker-end="url(#head)"/>'
+
+
+def _down(start: Box, end: Box) -> str:
+    """From the bottom to the top of a box below; arrows to one box end apart from each other."""
+    shift = WIDTH // 5 * (end.column - start.column)
+    return _line(start.middle[0] + shift, start.top + HEIGHT, end.middle[0] - shift, end.top)
 
 
 def _arrow(start: Box, end: Box, label: str) -> Iterator[str]:
@@ -95,7 +110,7 @@ def _arrow(start: Box, end: Box, label: str) -> Iterator[str]:
         down = end.row > start.row
         y1, y2 = (start.top + HEIGHT, end.top) if down else (start.top, end.top + HEIGHT)
         at, anchor = (x1 + 6, (y1 + y2) // 2 + 4), "start"
-    yield f'<path d="M{x1} {y1} L{x2} {y2}" stroke="#445" marker-end="url(#head)"/>'
+    yield _line(x1, y1, x2, y2)
     yield (
         f'<text x="{at[0]}" y="{at[1]}" font-size="11" text-anchor="{anchor}">'
         f"{escape(label)}</text>"

@@ -162,7 +162,8 @@ def everything() -> dict[Path, str]:
     files[GENERATED / "fields.rst"] = fields_table()
     files[GENERATED / "container.txt"] = output(".docker/entrypoint.sh", "help")
     files[GENERATED / "make.txt"] = output("make", "--no-print-directory", "help")
-    files[DOCS / "overview.svg"] = drawing.svg((DOCS / "overview.txt").read_text())
+    for name in ("overview", "architecture"):
+        files[DOCS / f"{name}.svg"] = drawing.svg((DOCS / f"{name}.txt").read_text())
     return files
 
 
