@@ -19,11 +19,11 @@ from .inventory.manifest import Manifest
 from .inventory.s3 import Inventories
 from .kinto import Client, PublishCounts, Publisher, RecordIndex
 from .kinto.schema import exists, initialize
-from .locks import LockHeld, locked
 from .pipeline import PipelineCounts
 from .records import Record
 from .settings import Settings
 from .signals import CancellationToken
+from .storage.locks import LockHeld, locked
 from .wiring import InventoryProcessor, kinto_client, open_lookup
 
 logger = logging.getLogger(__name__)

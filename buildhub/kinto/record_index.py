@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..errors import Fatal
-from ..locks import LockHeld, locked
 from ..records import digest
-from ..sqlite_store import open_database
+from ..storage.locks import LockHeld, locked
+from ..storage.sqlite_store import open_database
 from .client import Client
 from .errors import RequestRejected
 

@@ -151,7 +151,7 @@ def test_the_drawing_of_the_packages_has_all_of_them():
     packages = {
         path.stem for path in (ROOT / "buildhub").glob("[!_]*") if path.suffix in ("", ".py")
     }
-    base = "errors locks logs retries sentry signals sqlite_store streams"
+    base = "errors logs retries sentry signals storage streams"
     assert drawn == packages - set(base.split())
 
 

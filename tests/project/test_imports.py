@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TOP = "buildhub"
 
-BASE = {"", "errors", "locks", "logs", "retries", "sentry", "signals", "sqlite_store", "streams"}
+BASE = {"", "errors", "logs", "retries", "sentry", "signals", "storage", "streams"}
 #: Each package and top-level module (``""`` is ``buildhub/__init__.py``), and which it may import.
 #: A new one needs an entry. Nobody may import commands or the Lambda handlers.
 MAY_IMPORT = {

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from buildhub.errors import Fatal
-from buildhub.locks import LockHeld, locked
+from buildhub.storage.locks import LockHeld, locked
 
 
 def test_the_second_holder_is_refused_and_told_the_process_of_the_first(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from buildhub.locks import locked\n"
+        "import sys; from pathlib import Path; from buildhub.storage.locks import locked\n"
         "with locked(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

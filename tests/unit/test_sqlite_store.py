@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from buildhub.errors import Fatal
-from buildhub.sqlite_store import open_database
+from buildhub.storage.sqlite_store import open_database
 
 TABLES = "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT)"
 
@@ -95,7 +95,7 @@ PROGRAM = """
 import os, resource, signal, sys
 from pathlib import Path
 from buildhub.errors import Fatal
-from buildhub.sqlite_store import open_database
+from buildhub.storage.sqlite_store import open_database
 exec(sys.argv[2])
 try:
     open_database(Path(sys.argv[1]), version=int(sys.argv[3]), tables="CREATE TABLE facts (x)")

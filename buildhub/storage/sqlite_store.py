@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import Fatal
+from ..errors import Fatal
 
 logger = logging.getLogger(__name__)
 

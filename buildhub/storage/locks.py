@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .errors import BuildhubError, Fatal
+from ..errors import BuildhubError, Fatal
 
 
 class LockHeld(BuildhubError):
