@@ -1,4 +1,4 @@
-"""AWS Lambda: loads the newest inventories into Kinto, like ``latest-inventory-to-kinto``.
+"""AWS Lambda: loads the newest builds into Kinto, like ``latest-inventory-to-kinto``.
 
 Entry point: ``buildhub.lambda_s3_inventory.lambda_handler``.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from . import logs
 from .errors import BuildhubError
-from .load import InventoryResult, LoadTask, load_inventories
+from .load import LoadResult, load_tasks, parse_tasks, tasks_of
 from .settings import Settings
 from .signals import CancellationToken
 
@@ -27,26 +27,24 @@ MAX_RESERVE_SECONDS = 30.0
 
 
 def lambda_handler(event: Any = None, context: Any = None) -> dict[str, Any]:
-    """Load the newest inventories, or those that ``{"remaining": …}`` names.
+    """Load what SOURCE says, or what ``{"remaining": …}`` names.
 
-    Returns the counts of each inventory under ``inventories`` and, if the time of the invocation
-    was too short, what is left under ``remaining``: the result can be sent as the event of the
-    next invocation, which continues where this one stopped. Raises :class:`BuildhubError` if
-    anything failed.
+    Returns the counts of each inventory (or section of the bucket) under ``inventories`` and, if
+    the time of the invocation was too short, what is left under ``remaining``: the result can be
+    sent as the event of the next invocation, which continues where this one stopped. Raises
+    :class:`BuildhubError` if anything failed.
     """
     settings = Settings.from_environment(os.environ, defaults=DEFAULTS)
     logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=[settings.auth], in_lambda=True)
     with logs.unhandled_errors_logged():
         remaining = event.get("remaining") if isinstance(event, Mapping) else None
-        tasks = (
-            LoadTask.parse(remaining) if remaining else [LoadTask(i) for i in settings.inventories]
-        )
+        tasks = parse_tasks(remaining) if remaining else tasks_of(settings)
         with _cancelled_before_timeout(context) as cancellation:
-            results = load_inventories(settings, tasks, cancellation, keep_absent=False)
+            results = load_tasks(settings, tasks, cancellation, keep_absent=False)
         return _answer(results)
 
 
-def _answer(results: list[InventoryResult]) -> dict[str, Any]:
+def _answer(results: list[LoadResult]) -> dict[str, Any]:
     answer: dict[str, Any] = {"inventories": [result.as_dict() for result in results]}
     left = [result.remaining for result in results if result.remaining and not result.error]
     if left:
@@ -56,11 +54,11 @@ def _answer(results: list[InventoryResult]) -> dict[str, Any]:
     return answer
 
 
-def _problem(result: InventoryResult) -> str:
+def _problem(result: LoadResult) -> str:
     if result.error:
-        return f"Inventory {result.inventory}: {result.error}"
+        return f"{result.title}: {result.error}"
     return (
-        f"Inventory {result.inventory}: {result.failed} builds failed,"
+        f"{result.title}: {result.failed} builds failed,"
         f" {result.published.refused} records were refused, {result.pipeline.bad_rows} rows were"
         " bad; the log names them."
     )

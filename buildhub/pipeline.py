@@ -24,6 +24,9 @@ from .inventory.formats import InventoryRow
 from .records import Record, invalid_field, make_record
 from .signals import CancellationToken
 
+#: The rows of one block; None at the end.
+Rows = list[InventoryRow] | None
+
 #: Maximum number of rows in the window. Some 90 of them share one metadata file.
 WINDOW = 10_000
 
@@ -129,13 +132,28 @@ class Pipeline:
         """
         return not self._window
 
-    async def records(
-        self, read: Callable[[], list[InventoryRow] | None], cancellation: CancellationToken
-    ) -> AsyncIterator[list[Record]]:
-        """The records of the rows that ``read`` returns, until it returns None.
+    def blocking(self, read: Callable[[], Rows]) -> Callable[[], asyncio.Future[Rows]]:
+        """For :meth:`records`: a function that blocks, such as one that reads a file.
 
-        ``read`` may block: it runs in a thread while requests are in flight. On a signal, these
-        requests get a few seconds to complete, the records that are ready then are given out, and
+        It runs in a thread while requests are in flight, and is called at once otherwise.
+        """
+
+        def start() -> asyncio.Future[Rows]:
+            if not self.idle:
+                return asyncio.ensure_future(asyncio.to_thread(read))
+            future = asyncio.get_running_loop().create_future()
+            future.set_result(read())
+            return future
+
+        return start
+
+    async def records(
+        self, read: Callable[[], asyncio.Future[Rows]], cancellation: CancellationToken
+    ) -> AsyncIterator[list[Record]]:
+        """The records of the rows that ``read`` begins to read, until these are None.
+
+        When it is called, all rows before are in the window or done. On a signal, the requests in
+        flight get a few seconds to complete, the records that are ready then are given out, and
         :class:`Interrupted` is raised.
         """
         try:
@@ -150,19 +168,16 @@ class Pipeline:
             raise
 
     async def _run(
-        self, read: Callable[[], list[InventoryRow] | None], stopped: asyncio.Future[None]
+        self, read: Callable[[], asyncio.Future[Rows]], stopped: asyncio.Future[None]
     ) -> AsyncIterator[list[Record]]:
         while True:
-            if self.idle:
-                rows = read()
-            else:
-                reading = asyncio.ensure_future(asyncio.to_thread(read))
-                reading.add_done_callback(_retrieve_exception)
-                while not reading.done():
-                    await self._wait(stopped, reading)
-                    if not reading.done():
-                        yield self._ready()
-                rows = reading.result()
+            reading = read()
+            reading.add_done_callback(_retrieve_exception)
+            while not reading.done():
+                await self._wait(stopped, reading)
+                if not reading.done():
+                    yield self._ready()
+            rows = reading.result()
             if rows is None:
                 break
             for start in range(0, len(rows), WINDOW):

@@ -22,6 +22,9 @@ from .errors import Fatal
 #: The archive's folders that are read by default.
 PRODUCT_FOLDERS = product_folders(default=True)
 
+#: What the whole run can read.
+SOURCES = ("inventory", "bucket")
+
 _AGE_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 _BOOLEANS = {
@@ -75,6 +78,14 @@ def since(value: str) -> datetime:
         raise ValueError(
             f"{value!r} is not a valid date (2026-11-01), time (2026-11-01T12:00Z) or age (36h, 7d)"
         ) from None
+
+
+def source(value: str) -> str:
+    """``inventory`` or ``bucket``, in any case."""
+    word = value.strip().lower()
+    if word not in SOURCES:
+        raise ValueError(f"{value!r} is not a known source: use {' or '.join(SOURCES)}")
+    return word
 
 
 def boolean(value: str) -> bool:
@@ -264,6 +275,11 @@ VARIABLES: dict[str, Variable] = {
             flags=("--product",), repeatable=True,
         ),
         Variable(
+            "source", source, "inventory/bucket", "inventory",
+            "Whether the newest S3 inventories are read or the archive's own bucket. S3 has listed"
+            " no installers since 30 April 2024.",
+        ),
+        Variable(
             "inventories", words, "list", "firefox archive",
             "The inventories to load, in this order.",
             flags=("--inventory",), repeatable=True,
@@ -298,6 +314,7 @@ class Settings:
     storage_emulator_host: str
     nb_parallel_requests: int
     products: tuple[str, ...]
+    source: str
     inventories: tuple[str, ...]
     csv_download_directory: Path | None
 

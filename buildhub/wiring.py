@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 
 from . import streams
 from .archive.cache import LookupCache
@@ -18,10 +19,12 @@ from .archive.client import Archive
 from .archive.lookup import MetadataLookup
 from .builds.recognise import candidate_pattern
 from .errors import BadInput
+from .inventory.bucket import Bucket
 from .inventory.formats import InventoryRow, Schema
 from .inventory.reader import InventoryReader
+from .inventory.rows import last_key
 from .kinto import Client
-from .pipeline import Pipeline, PipelineCounts
+from .pipeline import Pipeline, PipelineCounts, Rows
 from .records import Record
 from .settings import Settings
 from .signals import CancellationToken
@@ -56,6 +59,17 @@ def archive_client(settings: Settings) -> Archive:
     )
 
 
+def archive_bucket(settings: Settings) -> Bucket:
+    """The client of the archive's own bucket, not connected yet."""
+    return Bucket(
+        settings.archive_bucket,
+        host=settings.storage_emulator_host,
+        parallel=settings.nb_parallel_requests,
+        retries=settings.nb_retry_request,
+        timeout=settings.timeout_seconds,
+    )
+
+
 @contextlib.asynccontextmanager
 async def open_lookup(
     settings: Settings, *, keep_absent: bool = True
@@ -72,7 +86,7 @@ async def open_lookup(
 
 
 class InventoryProcessor:
-    """Inventory files → rows → records → a sink, and the counts of what became of each row.
+    """Inventory files or a listing → rows → records → a sink, and the counts of all rows.
 
     While requests to the archive are in flight, reading the files and writing to the sink run in
     threads. Errors and skipped builds are logged.
@@ -86,6 +100,9 @@ class InventoryProcessor:
         *,
         schema: Schema | None = None,
     ) -> None:
+        self.position = ""  #: the key up to which a listing is done
+        self._last_key = ""  # of the listing's block that was read last
+        self._archive_url = settings.archive_url
         self._cancellation = cancellation
         self._reader = InventoryReader(candidate_pattern(), schema, logger.error)
         self._pipeline = Pipeline(
@@ -114,23 +131,73 @@ class InventoryProcessor:
         Raises :class:`Interrupted` on a signal, after what was ready was passed on.
         """
         batches = self._rows(files)
-        async for records in self._pipeline.records(
-            lambda: next(batches, None), self._cancellation
-        ):
+        read = self._pipeline.blocking(lambda: next(batches, None))
+        await self._process(read, sink, on_progress)
+
+    async def process_listing(
+        self,
+        blocks: AsyncGenerator[bytes, None],
+        sink: Callable[[Sequence[Record]], None],
+        on_progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Pass the records of a listing's blocks of rows to ``sink``; raises as :meth:`process`.
+
+        The rows come in the order of their keys: all up to :attr:`position` are done.
+        """
+        reading: asyncio.Future[Rows] | None = None
+
+        def read() -> asyncio.Future[Rows]:
+            nonlocal reading
+            if self._pipeline.idle:
+                self.position = self._last_key
+            reading = asyncio.ensure_future(self._next_rows(blocks))
+            return reading
+
+        def pass_on(records: Sequence[Record]) -> None:
+            sink(records)
+            url = records[-1]["data"]["download"]["url"]
+            self.position = url.removeprefix(self._archive_url)
+
+        try:
+            await self._process(read, pass_on, on_progress)
+        finally:
+            if reading:
+                reading.cancel()
+                await asyncio.wait([reading])
+
+    async def _process(
+        self,
+        read: Callable[[], asyncio.Future[Rows]],
+        sink: Callable[[Sequence[Record]], None],
+        on_progress: Callable[[], None],
+    ) -> None:
+        async for records in self._pipeline.records(read, self._cancellation):
             if records and self._pipeline.idle:
                 sink(records)
             elif records:
                 await asyncio.to_thread(sink, records)
             on_progress()
 
+    async def _next_rows(self, blocks: AsyncGenerator[bytes, None]) -> Rows:
+        """The rows of the next block that may be builds."""
+        block = await anext(blocks, None)
+        if block is None:
+            return None
+        rows = list(chain.from_iterable(self._read([block], "the listing")))
+        self._last_key = last_key(block)
+        return rows
+
     def _rows(self, files: Iterable[tuple[str, str]]) -> Iterator[list[InventoryRow]]:
         for path, name in files:
             blocks = streams.blocks(streams.chunks(path, self._cancellation))
             try:
-                for rows in self._reader.entries(blocks, name):
-                    self.counts.rows = self._reader.rows
-                    self.counts.bad_rows = self._reader.bad_rows
-                    yield rows
+                yield from self._read(blocks, name)
             except BadInput as error:
                 self.counts.unreadable_files += 1
                 logger.error("%s", error)
+
+    def _read(self, blocks: Iterable[bytes], name: str) -> Iterator[list[InventoryRow]]:
+        for rows in self._reader.entries(blocks, name):
+            self.counts.rows = self._reader.rows
+            self.counts.bad_rows = self._reader.bad_rows
+            yield rows

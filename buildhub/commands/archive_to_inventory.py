@@ -10,18 +10,18 @@ import shlex
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import unquote_plus
 
 import click
 
 from .. import __version__, logs, streams
 from ..errors import Fatal, Interrupted
-from ..inventory.bucket import Bucket
 from ..inventory.folders import SECTIONS, Selection
 from ..inventory.listing import Listing
 from ..inventory.plan import requests
+from ..inventory.rows import last_key
 from ..settings import Settings, since
 from ..signals import CancellationToken
+from ..wiring import archive_bucket
 from . import progress, runner
 from .options import option
 
@@ -161,13 +161,7 @@ class _Run:
 
     def __init__(self, selection: Selection, settings: Settings) -> None:
         self._selection = selection
-        self._bucket = Bucket(
-            settings.archive_bucket,
-            host=settings.storage_emulator_host,
-            parallel=settings.nb_parallel_requests,
-            retries=settings.nb_retry_request,
-            timeout=settings.timeout_seconds,
-        )
+        self._bucket = archive_bucket(settings)
         self._listing = Listing(
             self._bucket,
             requests(selection),
@@ -204,7 +198,7 @@ class _Run:
         """Which ``--start-after`` lists what is missing."""
         key = self._selection.start_after
         if self._last:
-            key = unquote_plus(self._last.splitlines()[-1].split(b'","')[1].decode())
+            key = last_key(self._last)
         if not key:
             return "Ended before the first row."
         return f"Not complete. To continue, add: --start-after {shlex.quote(key)}"

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .. import logs
-from ..load import LoadTask, load_inventories
+from ..load import load_tasks, tasks_of
 from ..settings import Settings
 from ..signals import CancellationToken
 from . import progress, runner
@@ -20,11 +20,18 @@ from .options import option
 @option("bucket")
 @option("collection")
 @option("auth")
+@option("source")
 @option("inventories")
 @option("products")
-@option("since")
+@option(
+    "since",
+    help="Skip files that were last modified before this date (2026-11-01), time or age (36h, 7d);"
+    " with --source bucket, list only folders since then, as archive-to-inventory does.",
+)
 @option("min_age_last_modified_hours")
 @option("archive_url")
+@option("archive_bucket")
+@option("storage_emulator_host")
 @option("cache_folder")
 @option("csv_download_directory")
 @option("initialize_server")
@@ -39,23 +46,22 @@ from .options import option
 @check_option
 @runner.common_options
 def main(dry_run: bool, check: bool, verbosity: int, **given: Any) -> None:
-    """Load the newest S3 inventories of the archive into Kinto.
+    """Load the newest S3 inventories of the archive, or its own bucket, into Kinto.
 
     \b
         SERVER_URL=https://kinto/v1 AUTH_FILE=/run/secrets/kinto latest-inventory-to-kinto
 
-    Initializes the server, downloads the newest inventories, recognises the builds, looks up
-    their metadata, and stores the records that are new or changed. Run it on an empty server, or
-    daily to store what is missing.
+    Initializes the server, downloads the newest inventories (or lists the bucket), recognises the
+    builds, looks up their metadata, and stores the records that are new or changed. Run it on an
+    empty server, or daily to store what is missing.
     """
 
     def work(settings: Settings, cancellation: CancellationToken) -> bool | int:
         differences = Differences()
-        tasks = [LoadTask(inventory) for inventory in settings.inventories]
         with progress.load_display(verbosity > logs.QUIET) as show:
-            results = load_inventories(
+            results = load_tasks(
                 settings,
-                tasks,
+                tasks_of(settings),
                 cancellation,
                 dry_run=dry_run or check,
                 on_difference=differences.add,

@@ -16,7 +16,7 @@ import click
 
 if TYPE_CHECKING:  # each command imports only the parts that it uses
     from ..kinto import PublishCounts
-    from ..load import InventoryResult
+    from ..load import LoadResult
     from ..pipeline import PipelineCounts
 
 STDERR = 2
@@ -41,7 +41,7 @@ def pipe_display(show: bool, status: Callable[[float], str]) -> Iterator[None]:
 
 
 @contextmanager
-def load_display(show: bool) -> Iterator[Callable[[InventoryResult], None]]:
+def load_display(show: bool) -> Iterator[Callable[[LoadResult], None]]:
     """A function to call with a result after each step.
 
     On a terminal a bar is shown while the block runs, elsewhere a line is printed once a minute.
@@ -51,15 +51,15 @@ def load_display(show: bool) -> Iterator[Callable[[InventoryResult], None]]:
     elif os.isatty(STDERR):
         from . import terminal
 
-        latest: list[InventoryResult] = []
+        latest: list[LoadResult] = []
         with terminal.live(lambda: _bar(latest[-1]) if latest else ("", None)):
             yield lambda result: latest.__setitem__(slice(None), [result])
     else:
         yield _Lines().show
 
 
-def _bar(result: InventoryResult) -> tuple[str, float | None]:
-    return load_status(result), result.files_done / max(result.files, 1)
+def _bar(result: LoadResult) -> tuple[str, float | None]:
+    return load_status(result), result.fraction
 
 
 def records_status(counts: PipelineCounts, seconds: float) -> str:
@@ -74,11 +74,10 @@ def publish_status(counts: PublishCounts, seconds: float) -> str:
     return f"{counts.records:,} records, {rate:,.0f} records/s"
 
 
-def load_status(result: InventoryResult) -> str:
+def load_status(result: LoadResult) -> str:
     """``firefox: file 2 of 14 (0f…9c.csv.gz), 1,204,332 rows, 40,127 records, 52,000 rows/s``"""
-    number = min(result.files_done + 1, result.files)
     status = records_status(result.pipeline, result.seconds)
-    return f"{result.inventory}: file {number} of {result.files} ({result.file}), {status}"
+    return f"{result.name}: {result.step}, {status}"
 
 
 class _Lines:
@@ -87,15 +86,15 @@ class _Lines:
     def __init__(self) -> None:
         self._next = time.monotonic() + LINE_INTERVAL
 
-    def show(self, result: InventoryResult) -> None:
+    def show(self, result: LoadResult) -> None:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + LINE_INTERVAL
             click.echo(load_status(result), err=True)
 
 
-_COLUMNS: dict[str, Callable[[InventoryResult], str]] = {
-    "inventory": lambda r: r.inventory,
+#: The columns after the name.
+_FIGURES: dict[str, Callable[[LoadResult], str]] = {
     "rows": lambda r: f"{r.pipeline.rows:,}",
     "builds": lambda r: f"{r.pipeline.builds:,}",
     "created": lambda r: f"{r.published.created:,}",
@@ -108,21 +107,23 @@ _COLUMNS: dict[str, Callable[[InventoryResult], str]] = {
 }
 
 #: The columns of text; all others are numbers.
-_TEXT_COLUMNS = ("inventory", "skipped")
+_TEXT_COLUMNS = ("inventory", "section", "skipped")
 
 
-def print_results(results: Sequence[InventoryResult]) -> None:
-    """Print the counts of each inventory as a table, and which ones are not complete."""
-    rows = [[column(r) for column in _COLUMNS.values()] for r in results]
+def print_results(results: Sequence[LoadResult]) -> None:
+    """Print the counts of each inventory, or section, as a table, and which are not complete."""
+    kind = results[0].task.kind if results else "inventory"
+    names = [kind, *_FIGURES]
+    rows = [[r.name, *(figure(r) for figure in _FIGURES.values())] for r in results]
     if os.isatty(STDERR):
         from . import terminal
 
-        terminal.print_table(list(_COLUMNS), rows, left_aligned=_TEXT_COLUMNS)
+        terminal.print_table(names, rows, left_aligned=_TEXT_COLUMNS)
     else:
-        click.echo(_plain_table([list(_COLUMNS), *rows]), err=True)
+        click.echo(_plain_table([names, *rows]), err=True)
     for result in results:
         if result.error:
-            click.echo(f"{result.inventory} is not complete: {result.error}", err=True)
+            click.echo(f"{result.name} is not complete: {result.error}", err=True)
 
 
 def _plain_table(rows: Sequence[Sequence[str]]) -> str:

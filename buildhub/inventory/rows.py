@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, unquote_plus
+
+from .formats import Schema
+
+#: The columns of a row.
+SCHEMA = Schema.parse("Bucket, Key, Size, LastModifiedDate, ETag")
 
 #: The bytes that ``quote_plus(key, safe="/")`` leaves alone.
 _SAFE = bytes(byte for byte in range(128) if quote_plus(chr(byte), safe="/") == chr(byte))
@@ -36,6 +41,16 @@ def rows(bucket: str, names: Sequence[str], items: Sequence[Item]) -> bytes:
             for key, item, md5 in zip(_encoded(names), items, _md5s(items), strict=True)
         ]
     ).encode()
+
+
+def last_key(lines: bytes) -> str:
+    """The raw key of the last of some rows.
+
+    >>> last_key(b'"b","pub/a","1","",""\\n"b","pub/b+c","1","",""\\n')
+    'pub/b c'
+    """
+    last = lines[lines.rfind(b"\n", 0, -1) + 1 :]
+    return unquote_plus(last.split(b'","', 2)[1].decode())
 
 
 def _encoded(names: Sequence[str]) -> list[str]:

@@ -39,7 +39,8 @@ async def _pipeline_records(server: ArchiveServer, products: Sequence[str]) -> R
             on_skip=lambda _: None,
         )
         batches = iter([entries])
-        async for records in pipeline.records(lambda: next(batches, None), cancellation):
+        read = pipeline.blocking(lambda: next(batches, None))
+        async for records in pipeline.records(read, cancellation):
             made |= {record["data"]["id"]: record["data"] for record in records}
     cancellation.close()
     return made

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from buildhub.commands.progress import load_status, print_results
-from buildhub.load import InventoryResult
+from buildhub.load import InventoryTask, LoadResult
 from buildhub.pipeline import PipelineCounts
 
 
 def test_the_rate_is_known_while_the_run_is_in_progress() -> None:
     counts = PipelineCounts(rows=50_000)
-    result = InventoryResult("firefox", pipeline=counts, files=4, files_done=1, file="0f.csv.gz")
+    task = InventoryTask("firefox")
+    result = LoadResult(task, pipeline=counts, step="file 2 of 4 (0f.csv.gz)", fraction=0.25)
     result.began -= 10
     assert result.ended is None
     status = load_status(result)
@@ -22,9 +23,11 @@ def test_the_rate_is_known_while_the_run_is_in_progress() -> None:
 def test_the_table_has_a_line_per_inventory_and_says_what_is_not_complete(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    firefox = InventoryResult("firefox", pipeline=PipelineCounts(rows=1_234_567, builds=7))
+    firefox = LoadResult(
+        InventoryTask("firefox"), pipeline=PipelineCounts(rows=1_234_567, builds=7)
+    )
     firefox.pipeline.skipped["no metadata"] = 3
-    archive = InventoryResult("archive", error="S3 does not answer.")
+    archive = LoadResult(InventoryTask("archive"), error="S3 does not answer.")
     print_results([firefox, archive])
     head, first, second, sentence = capfd.readouterr().err.splitlines()
     assert head.split()[:3] == ["inventory", "rows", "builds"]

@@ -65,6 +65,7 @@ VALID: list[tuple[str, str, Any]] = [
     ("products", "Firefox, fennec thunderbird", ("firefox", "mobile", "thunderbird")),
     ("products", "mobile fennec", ("mobile",)),
     ("products", " , ", PRODUCT_FOLDERS),
+    ("source", " Bucket", "bucket"),
     ("inventories", "firefox,archive", ("firefox", "archive")),
     ("csv_download_directory", "/var/tmp", Path("/var/tmp")),
 ]
@@ -107,6 +108,7 @@ INVALID: list[tuple[str, str, str]] = [
     ("storage_emulator_host", "http://[::1", "is not a valid URL"),
     ("nb_parallel_requests", "0", "0 is less than 1"),
     ("products", "firefox netscape", "'netscape' is not a known product: choose from firefox, "),
+    ("source", "s3", "'s3' is not a known source: use inventory or bucket"),
     ("inventories", NOT_UTF8, "the value is not valid UTF-8"),
 ]
 

@@ -1,0 +1,15 @@
+"""The whole run: the newest inventories, or the archive's own bucket → records → Kinto."""
+
+from .result import LoadResult
+from .run import load_tasks
+from .tasks import InventoryTask, LoadTask, SectionTask, parse_tasks, tasks_of
+
+__all__ = [
+    "InventoryTask",
+    "LoadResult",
+    "LoadTask",
+    "SectionTask",
+    "load_tasks",
+    "parse_tasks",
+    "tasks_of",
+]

@@ -1,0 +1,409 @@
+"""Where rows come from makes no difference: the bucket, inventories of S3 and Google, ``ls``."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_plus
+
+import pytest
+import requests
+
+from tests.support import s3_bucket
+from tests.support.archive_files import File
+from tests.support.archive_server import ArchiveServer
+from tests.support.archive_tree import nightly_tree, release_tree
+from tests.support.bucket_tree import made
+from tests.support.gcs_server import BUCKET, GcsServer
+from tests.support.kinto_server import Kinto
+from tests.support.lambda_runtime import LambdaRuntime
+
+pytestmark = pytest.mark.functional
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+LOCALES = ("en-US", "fr", "ja")
+
+NIGHTLIES = nightly_tree("firefox", locales=LOCALES) | nightly_tree(
+    "mobile", platforms=("android-api-15",), locales=("multi", "en-US")
+)
+RELEASES = release_tree("firefox", "54.0", locales=LOCALES) | release_tree(
+    "thunderbird", "52.2.0", (1,), platforms=("mac", "win64"), locales=LOCALES
+)
+#: No build, and a key that each format writes in another way.
+OTHER = {
+    'pub/firefox/releases/54.0/contrib "1", ü+%20.txt': File(body=b"?", date="2017-06-13T12:00:00Z")
+}
+FILES = NIGHTLIES | RELEASES | OTHER
+KEYS = sorted(key for key, file in FILES.items() if file.body is None)
+SECTIONS = [
+    f"{product}/{section}"
+    for product in ("devedition", "firefox", "mobile", "thunderbird")
+    for section in ("candidates", "nightly", "releases")
+]
+
+PIPE = "archive-to-inventory | inventory-to-records | to-kinto --skip"
+RUN = "latest-inventory-to-kinto --source bucket"
+
+
+class Sources:
+    """An archive, its bucket, an inventory bucket and a Kinto; commands see them all."""
+
+    def __init__(
+        self,
+        archive: ArchiveServer,
+        gcs: GcsServer,
+        s3: s3_bucket.Bucket,
+        kinto: Kinto,
+        folder: Path,
+    ) -> None:
+        self.archive, self.gcs, self.s3, self.kinto, self.folder = archive, gcs, s3, kinto, folder
+        self.variables = {
+            "ARCHIVE_URL": archive.url,
+            "ARCHIVE_BUCKET": BUCKET,
+            "STORAGE_EMULATOR_HOST": gcs.url,
+            "AWS_ENDPOINT_URL": s3.url,
+            "SERVER_URL": kinto.url,
+            "CACHE_FOLDER": str(folder / "cache"),
+            "CSV_DOWNLOAD_DIRECTORY": str(folder / "csv"),
+            "NB_RETRY_REQUEST": "1",
+        }
+        self.environ = {"PATH": f"{BIN}:{os.environ['PATH']}", **self.variables}
+
+    def __call__(self, command: str, stdin: str = "", status: int = 0) -> Any:
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=self.environ,
+            timeout=120,
+        )
+        assert done.returncode == status, done.stderr
+        return done
+
+    def records(self, inventory: str) -> list[dict[str, Any]]:
+        """The records of an inventory, in the order of their ids."""
+        lines = self("inventory-to-records", inventory).stdout.splitlines()
+        return sorted((json.loads(line)["data"] for line in lines), key=lambda data: data["id"])
+
+    def moments(self) -> dict[str, int]:
+        """When each record was last written, by the key of its file."""
+        return {
+            data["download"]["url"].removeprefix(self.archive.url): data["last_modified"]
+            for data in self.kinto.records().values()
+        }
+
+    @contextlib.contextmanager
+    def started(self, command: str) -> Iterator[subprocess.Popen[bytes]]:
+        process = subprocess.Popen(
+            command.split(), env=self.environ, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def _s3() -> Iterator[s3_bucket.Bucket]:
+    with s3_bucket.running() as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def sources(_s3: s3_bucket.Bucket, kinto: Kinto, tmp_path: Path) -> Iterator[Sources]:
+    _s3.empty()
+    objects = [made(key, file.date)._replace(size=file.size) for key, file in FILES.items()]
+    with ArchiveServer(FILES) as archive, GcsServer(objects, page_size=20) as gcs:
+        yield Sources(archive, gcs, _s3, kinto, tmp_path)
+
+
+# ---- the formats ----
+
+
+def s3_csv(*, later: timedelta = timedelta(0)) -> str:
+    """S3's inventory, not sorted; its dates may be those of another copy of the files."""
+    objects = [
+        (key, file.size, f"{datetime.fromisoformat(file.date) + later:%Y-%m-%dT%H:%M:%S}.000Z")
+        for key, file in reversed(FILES.items())
+    ]
+    return s3_bucket.rows(objects, "net-mozaws-prod-delivery-firefox").decode()
+
+
+def google_report() -> str:
+    """Google's report: a header, raw keys, the columns in the order of whoever asked for it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    header = ["project", "updated", "name", "timeCreated", "size"]
+    for number, (key, file) in enumerate(FILES.items()):
+        if number % 50 == 0:
+            writer.writerow(header)  # of the next file, after zcat
+        writer.writerow(["1", "2024-01-01T00:00:00Z", key, file.date, file.size])
+    return text.getvalue()
+
+
+def aws_ls() -> str:
+    return "".join(
+        f"{file.date[:10]} {file.date[11:19]} {file.size:>10} {key}\n"
+        for key, file in FILES.items()
+    )
+
+
+def gcloud_ls() -> str:
+    rows = [f"{file.size:>11}  {file.date}  gs://{BUCKET}/{key}\n" for key, file in FILES.items()]
+    return "".join(rows) + f"TOTAL: {len(rows)} objects, 1234 bytes (1.2kiB)\n"
+
+
+def test_all_formats_of_one_tree_give_the_same_records(sources: Sources) -> None:
+    """The bucket lists no folder in which no builds lie; all else is the same, dates too."""
+    listed = sources("archive-to-inventory").stdout
+    assert sorted(unquote_plus(line.split('","')[1]) for line in listed.splitlines()) == sorted(
+        FILES
+    )
+    records = sources.records(listed)
+    assert (
+        sorted(data["download"]["url"].removeprefix(sources.archive.url) for data in records)
+        == KEYS
+    )
+    for data in records:
+        file = FILES[data["download"]["url"].removeprefix(sources.archive.url)]
+        assert (data["download"]["size"], data["download"]["date"]) == (file.size, file.date)
+    for inventory in (s3_csv(), google_report(), aws_ls(), gcloud_ls()):
+        assert sources.records(inventory) == records
+
+
+def test_sizes_for_people_are_refused_and_not_guessed(sources: Sources) -> None:
+    """``aws s3 ls --human-readable`` says 28.6 MiB: that is not a number of bytes."""
+    line = aws_ls().splitlines()[0].replace(str(next(iter(FILES.values())).size), "28.6 MiB")
+    done = sources("inventory-to-records", f"{line}\n", status=1)
+    assert "the size '28.6 MiB' is not a number of bytes" in done.stderr
+    assert done.stdout == ""
+
+
+# ---- the second run ----
+
+
+def test_the_second_run_of_the_pipe_writes_nothing(sources: Sources) -> None:
+    sources.kinto.make_collection()
+    assert f"{len(KEYS)} created, 0 updated" in sources(PIPE).stderr
+    moments = sources.moments()
+    assert sorted(moments) == KEYS
+    assert f"0 created, 0 updated, {len(KEYS)} unchanged" in sources(PIPE).stderr
+    assert sources.moments() == moments
+
+
+def table(stderr: str, heading: str) -> dict[str, dict[str, str]]:
+    """The table's figures, by its first column."""
+    lines = stderr.splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith(f"{heading} "))
+    names = lines[start].split()
+    rows = [line.split(maxsplit=len(names) - 1) for line in lines[start + 1 :]]
+    return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
+
+
+def total(rows: dict[str, dict[str, str]], column: str) -> int:
+    return sum(int(row[column].replace(",", "")) for row in rows.values())
+
+
+def test_a_run_over_the_bucket_has_a_line_for_each_section_and_the_second_writes_nothing(
+    sources: Sources,
+) -> None:
+    first = table(sources(RUN).stderr, "section")
+    assert list(first) == SECTIONS
+    assert total(first, "rows") == len(FILES)
+    assert total(first, "created") == total(first, "builds") == len(KEYS)
+    for name, row in first.items():
+        product, section = name.split("/")
+        prefix = f"pub/{product}/{section}/"
+        assert int(row["created"]) == sum(key.startswith(prefix) for key in KEYS)
+    moments = sources.moments()
+    assert sorted(moments) == KEYS
+    second = table(sources(RUN).stderr, "section")
+    assert (total(second, "created"), total(second, "updated")) == (0, 0)
+    assert total(second, "unchanged") == len(KEYS)
+    assert sources.moments() == moments
+
+
+def test_dates_that_differ_between_bucket_and_s3_are_no_change(sources: Sources) -> None:
+    """Today's bucket was filled from another one: S3 has older dates of the same files."""
+    sources(RUN)
+    moments = sources.moments()
+    inventory = s3_bucket.packed(s3_csv(later=timedelta(days=-900)).encode())
+    sources.s3.add_inventory("firefox", "2024-04-30T00-11Z", [inventory])
+    done = sources("latest-inventory-to-kinto --inventory firefox")
+    (row,) = table(done.stderr, "inventory").values()
+    assert (row["created"], row["updated"], row["unchanged"]) == ("0", "0", str(len(KEYS)))
+    done = sources("inventory-to-records | to-kinto --skip", s3_csv(later=timedelta(days=9)))
+    assert f"0 created, 0 updated, {len(KEYS)} unchanged" in done.stderr
+    assert sources.moments() == moments
+
+
+# ---- the whole run over the bucket ----
+
+
+def test_products_and_since_choose_what_is_listed(sources: Sources) -> None:
+    command = f"{RUN} --product fennec --product firefox --since 2017-06-12"
+    rows = table(sources(command).stderr, "section")
+    assert list(rows) == [name for name in SECTIONS if name.startswith(("firefox", "mobile"))]
+    # Candidates of 9 June are within the three days before, as with archive-to-inventory.
+    assert sorted(sources.moments()) == [key for key in KEYS if "thunderbird" not in key]
+    rows = table(sources(f"{RUN} --since 2017-08-01").stderr, "section")
+    assert {name for name, row in rows.items() if row["rows"] != "0"} == {
+        "firefox/nightly",
+        "mobile/nightly",
+    }
+
+
+def test_a_file_that_is_too_old_is_skipped_with_min_age(sources: Sources) -> None:
+    done = sources(f"MIN_AGE_LAST_MODIFIED_HOURS=24 {RUN}")
+    rows = table(done.stderr, "section")
+    assert total(rows, "created") == 0
+    assert rows["firefox/releases"]["skipped"].endswith(" too old")
+
+
+def test_a_dry_run_and_check_over_the_bucket_write_nothing(sources: Sources) -> None:
+    rows = table(sources("SOURCE=bucket latest-inventory-to-kinto --dry-run").stderr, "section")
+    assert total(rows, "created") == len(KEYS)
+    assert sources.kinto.call("GET", "/buckets").json()["data"] == []
+    assert len(sources(f"{RUN} --check", status=1).stdout.splitlines()) == min(100, len(KEYS))
+    sources(RUN)
+    assert sources(f"{RUN} --check").stdout == ""
+
+
+def test_a_page_that_stays_unreadable_fails_its_section_alone(sources: Sources) -> None:
+    sources.gcs.unreadable.add("pub/firefox/releases/0")
+    done = sources(f"NB_RETRY_REQUEST=0 {RUN}", status=1)
+    assert "firefox/releases is not complete: 1 of its pages could not be listed" in done.stderr
+    assert sorted(sources.moments()) == [key for key in KEYS if "firefox/releases" not in key]
+
+
+def test_a_bucket_that_is_not_there_fails_every_section(sources: Sources) -> None:
+    done = sources(f"ARCHIVE_BUCKET=nothing {RUN} --product firefox", status=1)
+    assert done.stderr.count("is not complete: ") == 3
+    assert "Check ARCHIVE_BUCKET" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_over_the_bucket_that_was_killed_is_completed_by_the_next(sources: Sources) -> None:
+    sources.gcs.delay = 0.05
+    with sources.started(RUN) as process:
+        deadline = time.monotonic() + 60
+        some: dict[str, int] = {}
+        while not some and time.monotonic() < deadline:
+            time.sleep(0.02)
+            with contextlib.suppress(requests.HTTPError):  # no collection yet
+                some = sources.moments()
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(timeout=30) == -signal.SIGKILL
+    some = sources.moments()
+    assert 0 < len(some) < len(KEYS)
+    sources(RUN)
+    moments = sources.moments()
+    assert sorted(moments) == KEYS
+    assert {key: moments[key] for key in some} == some
+
+
+def test_a_signal_ends_a_run_over_a_bucket_that_is_silent(sources: Sources) -> None:
+    sources.gcs.delay = 60
+    with sources.started(RUN) as process:
+        while not sources.gcs.requests:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+
+
+# ---- the Lambda ----
+
+
+@pytest.fixture
+def container(sources: Sources, tmp_path: Path) -> Iterator[LambdaRuntime]:
+    """The inventory Lambda with SOURCE=bucket; what it needs is what is installed here."""
+    packages = f"{ROOT}:{sysconfig.get_path('purelib')}"
+    variables = sources.variables | {"PYTHONPATH": packages, "SOURCE": "bucket"}
+    handler = "buildhub.lambda_s3_inventory.lambda_handler"
+    with LambdaRuntime(handler, tmp_path, variables) as container:
+        yield container
+
+
+def test_the_lambda_lists_the_bucket_if_source_says_so(
+    sources: Sources, container: LambdaRuntime
+) -> None:
+    answer = container.invoke({})
+    assert list(answer) == ["inventories"]
+    assert [one["section"] for one in answer["inventories"]] == SECTIONS
+    assert sum(one["created"] for one in answer["inventories"]) == len(KEYS)
+    assert sorted(sources.moments()) == KEYS
+
+
+def test_invocations_that_run_out_of_time_are_taken_up_until_nothing_remains(
+    sources: Sources, container: LambdaRuntime
+) -> None:
+    """What is stored is not listed again, and no record is missing in the end."""
+    sources.gcs.delay, sources.gcs.page_size = 0.4, 10
+    answer: dict[str, Any] = {}
+    continued = []
+    for _ in range(50):
+        sources.gcs.reset()
+        answer = container.invoke(answer, seconds=5)
+        if continued and (start_after := continued[-1][1]):
+            walks = [one for one in sources.gcs.listings(False) if one["prefix"] in start_after]
+            assert all(one["startOffset"] >= start_after for one in walks)
+        if "remaining" not in answer:
+            break
+        first = answer["remaining"][0]
+        continued.append((f"{first['product']}/{first['section']}", first["start_after"]))
+    assert "remaining" not in answer
+    assert any(start_after for _, start_after in continued)
+    assert continued == sorted(continued)
+    assert sorted(sources.moments()) == KEYS
+
+
+def test_a_build_whose_metadata_did_not_come_in_time_remains(
+    sources: Sources, container: LambdaRuntime
+) -> None:
+    """Though the listing was ahead of it."""
+    sources.archive.latency = 30
+    answer = container.invoke({}, seconds=6)
+    remaining = {f"{one['product']}/{one['section']}": one for one in answer["remaining"]}
+    assert remaining["firefox/candidates"]["start_after"] < KEYS[0]
+    assert answer["inventories"][SECTIONS.index("firefox/candidates")]["rows"] > 0
+    sources.archive.latency = 0
+    answer = container.invoke(answer)
+    assert "remaining" not in answer
+    assert sorted(sources.moments()) == KEYS
+
+
+def test_remaining_that_no_invocation_returned_is_refused(container: LambdaRuntime) -> None:
+    with pytest.raises(Exception, match="'remaining' is not what an earlier run returned"):
+        container.invoke({"remaining": [{"product": "firefox", "section": "beta"}]})
+
+
+# ---- the age of inventories ----
+
+
+@pytest.mark.parametrize(("days", "is_stale"), [(4, True), (1, False)])
+def test_an_inventory_older_than_three_days_is_a_warning_that_names_the_bucket(
+    sources: Sources, days: int, is_stale: bool
+) -> None:
+    date = f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H-%MZ}"
+    sources.s3.add_inventory("firefox", date, [s3_bucket.packed(s3_csv().encode())])
+    done = sources("latest-inventory-to-kinto --inventory firefox")
+    warnings = [line for line in done.stderr.splitlines() if "--source bucket" in line]
+    assert len(warnings) == is_stale
+    assert all(f"inventory of firefox is {days} days old ({date})" in line for line in warnings)
+    assert sorted(sources.moments()) == KEYS
