@@ -97,12 +97,14 @@ class _Lines:
 _COLUMNS: dict[str, Callable[[InventoryResult], str]] = {
     "inventory": lambda r: r.inventory,
     "rows": lambda r: f"{r.pipeline.rows:,}",
+    "bad": lambda r: f"{r.pipeline.bad_rows:,}",
     "builds": lambda r: f"{r.pipeline.builds:,}",
     "created": lambda r: f"{r.published.created:,}",
     "updated": lambda r: f"{r.published.updated:,}",
     "unchanged": lambda r: f"{r.published.unchanged:,}",
     "refused": lambda r: f"{r.published.refused:,}",
     "failed": lambda r: f"{r.failed:,}",
+    "unfinished": lambda r: f"{r.not_finished:,}",
     "seconds": lambda r: f"{r.seconds:,.1f}",
     "skipped": lambda r: r.pipeline.skipped_by_reason() or "none",
 }
