@@ -5,6 +5,7 @@ CHAOS_RUNS is their number, CHAOS_SEED the first seed, CHAOS_FOLDER keeps what t
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections import Counter
@@ -35,6 +36,7 @@ def main() -> int:
 def _work(share: tuple[Iterable[int], str | None]) -> list[Outcome]:
     seeds, folder = share
     outcomes = []
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto's server
     with running_servers() as servers:
         for seed in seeds:
             outcome = chaotic_run(seed, servers, Path(folder, f"{seed}") if folder else None)

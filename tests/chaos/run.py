@@ -32,7 +32,7 @@ MAX_ATTEMPTS = 12
 MAX_KILLS = 3
 
 #: Seconds within which a command ends on its own, and after SIGTERM.
-ATTEMPT_SECONDS = 240
+ATTEMPT_SECONDS = 120
 STOP_SECONDS = 12
 
 #: The last undisturbed attempt may be followed by so many without faults.
@@ -101,7 +101,6 @@ class ChaosRun:
             outcome.injected = servers.injected()
             outcome.exchanges = sum(proxy.exchanges for proxy in servers.proxies.values())
             self._compare(servers, truth)
-            (self.folder / "faults.log").write_text("\n".join(servers.log()) + "\n")
         outcome.records = len(self._servers.stored())
         self._check_leftovers()
         outcome.seconds = time.monotonic() - began
@@ -157,8 +156,8 @@ class ChaosRun:
         attempt = self._supervise(_start(self.outcome.way, self.folder, folder, servers), kill)
         attempt.stderr = {name: (folder / name).read_text() for name in attempt.status}
         self._check(attempt)
-        statuses = f"{attempt.status}\n"
-        (folder / "status").write_text(statuses)
+        (folder / "status").write_text(f"{attempt.status}\n")
+        (self.folder / "faults.log").write_text("\n".join(servers.log()) + "\n")
         return attempt
 
     def _supervise(self, processes: Mapping[str, subprocess.Popen[bytes]], kill: bool) -> Attempt:

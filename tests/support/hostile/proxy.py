@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -204,7 +205,7 @@ class HostileProxy:
             usable = [f for f in self.faults if self.injected[f.name] < f.limit]
             fault = exchange.random.choice([f for f in usable if f.applies(exchange)])
             self.injected[fault.name] += 1
-            self.log.append(f"{exchange.method} {exchange.path}: {fault.name}")
+            self.log.append(f"{datetime.now():%H:%M:%S} {exchange.method} {exchange.path}: {fault.name}")
             return fault
 
     def _random(self, *parts: object) -> random.Random:
