@@ -7,6 +7,7 @@ import io
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,6 +22,7 @@ from ..signals import CancellationToken
 from ..wiring import kinto_client
 from . import progress, runner
 from .check import Differences, check_option
+from .failed_records import failed_option, failed_records
 from .options import option
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ logger = logging.getLogger(__name__)
 )
 @click.option("--dry-run", is_flag=True, help="Store nothing; print what would be stored.")
 @check_option
+@failed_option
 @option("batch_max_requests")
 @option("cache_folder")
 @option("nb_retry_request")
@@ -54,6 +57,7 @@ def main(
     skip: bool,
     dry_run: bool,
     check: bool,
+    failed: Path | None,
     verbosity: int,
     **given: Any,
 ) -> None:
@@ -87,6 +91,7 @@ def main(
                 dry_run=sends_nothing,
                 on_difference=differences.add,
                 on_error=logger.error,
+                on_not_stored=stack.enter_context(failed_records(failed)),
             )
             label = "to-kinto (check)" if check else "to-kinto (dry run)" if dry_run else "to-kinto"
             stack.callback(lambda: runner.echo_summary(f"{label}: {publisher.counts}.", verbosity))

@@ -61,6 +61,11 @@ def of_events(stderr: str) -> Figures | None:
     return _figures(_EVENTS.search(stderr))
 
 
+def handled(stderr: str) -> set[str]:
+    """The keys that ``s3-event-to-kinto`` reports as handled or ignored."""
+    return set(re.findall(r"^\S+ INFO (pub/.+): [^:]+ \(\d+ ms\)\.$", stderr, re.M))
+
+
 def of_load(stderr: str) -> dict[str, Figures]:
     """The figures of ``latest-inventory-to-kinto``'s table, by inventory."""
     lines = stderr.splitlines()

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import requests
+
 from buildhub.kinto import Client
 from buildhub.kinto.schema import initialize
 from tests.support import s3_bucket
@@ -19,6 +21,7 @@ from tests.support.hostile.faults import archive_faults, s3_faults
 from tests.support.hostile.kinto_faults import kinto_faults
 from tests.support.hostile.proxy import HostileProxy
 from tests.support.kinto_server import Kinto, running_kinto
+from tests.support.pipeline_records import without_server_fields
 from tests.support.s3_bucket import Bucket
 
 from .trees import Tree
@@ -43,11 +46,12 @@ class Servers:
         initialize(Client(self.kinto.url, "user:pass", "build-hub", "releases"))
 
     def stored(self) -> dict[str, dict[str, object]]:
-        """The records on the server, less what the server adds."""
-        return {
-            name: {k: v for k, v in data.items() if k not in ("last_modified", "schema")}
-            for name, data in self.kinto.records().items()
-        }
+        """The records on the server, less what the server adds; none if it was flushed."""
+        try:
+            records = self.kinto.records()
+        except requests.HTTPError:  # 404: the collection is gone
+            return {}
+        return without_server_fields(records)
 
 
 @contextlib.contextmanager

@@ -205,7 +205,9 @@ class HostileProxy:
             usable = [f for f in self.faults if self.injected[f.name] < f.limit]
             fault = exchange.random.choice([f for f in usable if f.applies(exchange)])
             self.injected[fault.name] += 1
-            self.log.append(f"{datetime.now():%H:%M:%S} {exchange.method} {exchange.path}: {fault.name}")
+            self.log.append(
+                f"{datetime.now():%H:%M:%S} {exchange.method} {exchange.path}: {fault.name}"
+            )
             return fault
 
     def _random(self, *parts: object) -> random.Random:
