@@ -64,4 +64,6 @@ def _sentence(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Fatal(f"Cannot write {path}: {error.strerror}: choose another file with --failed.")
+        raise Fatal(
+            f"Cannot write {path}: {error.strerror}: choose another file with --failed."
+        ) from None

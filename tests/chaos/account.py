@@ -63,7 +63,7 @@ def of_events(stderr: str) -> Figures | None:
 
 def handled(stderr: str) -> set[str]:
     """The keys that ``s3-event-to-kinto`` reports as handled or ignored."""
-    return set(re.findall(r"^\S+ INFO (pub/.+): [^:]+ \(\d+ ms\)\.$", stderr, re.M))
+    return set(re.findall(r"^\S+ INFO (pub/\S.*?): .+ \(\d+ ms\)\.$", stderr, re.M))
 
 
 def of_load(stderr: str) -> dict[str, Figures]:
@@ -98,7 +98,7 @@ def problems(stderr: Mapping[str, str]) -> Iterator[str]:
             yield from _unbalanced("events", figures, "handled", "ignored", "malformed", "failed")
         for figures in of_load(text).values():
             yield from _unbalanced("builds", figures, "created", "updated", "unchanged", "refused",
-                                   "failed", "skipped", "not finished")  # fmt: skip
+                                   "failed", "skipped", "unfinished")  # fmt: skip
 
 
 def _unbalanced(total: str, figures: Figures, *parts: str) -> Iterator[str]:
