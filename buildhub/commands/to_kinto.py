@@ -94,8 +94,12 @@ def main(
                 on_not_stored=stack.enter_context(failed_records(failed)),
             )
             label = "to-kinto (check)" if check else "to-kinto (dry run)" if dry_run else "to-kinto"
-            stack.callback(lambda: runner.echo_summary(f"{label}: {publisher.counts}.", verbosity))
             source = _Source(files, cancellation)
+            stack.callback(
+                lambda: runner.echo_summary(
+                    f"{label}: {publisher.counts}{source.bad_lines_counted()}.", verbosity
+                )
+            )
             with _display(publisher, verbosity), publisher:
                 source.read_into(publisher)
         complete = publisher.counts.ok and not source.bad_input
@@ -118,6 +122,11 @@ class _Source:
         self._files = files
         self._cancellation = cancellation
         self.bad_input = False
+        self._bad_lines = 0
+
+    def bad_lines_counted(self) -> str:
+        """For the summary: ``, 3 bad lines``; empty if there were none."""
+        return f", {self._bad_lines} bad lines" if self._bad_lines else ""
 
     def read_into(self, publisher: Publisher) -> None:
         """Add every record to ``publisher``; bad lines and unreadable files are logged."""
@@ -141,6 +150,7 @@ class _Source:
         try:
             record = orjson.loads(line)
         except orjson.JSONDecodeError as error:
+            self._bad_lines += 1
             self._report(f"{where}: not valid JSON ({error.msg}).")
         else:
             publisher.add(record, where)
