@@ -286,7 +286,7 @@ def _start(
         "CSV_DOWNLOAD_DIRECTORY": str(folder / "csv"),
         "TIMEOUT_SECONDS": "2",
         "NB_RETRY_REQUEST": "3",
-        "BATCH_MAX_REQUESTS": "10",
+        "BATCH_MAX_REQUESTS": "6",
     }
     for name in ("cache", "csv"):
         (folder / name).mkdir(exist_ok=True)

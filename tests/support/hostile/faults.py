@@ -206,8 +206,8 @@ def archive_faults(elsewhere: str) -> list[Fault]:
     """The faults of the archive."""
     return [
         *http_faults(elsewhere),
-        Fault("half a listing", _altered_listing(_half), _is_listing, credible=True),
-        Fault("garbage for a listing", _altered_listing(_garbage), _is_listing),
+        Fault("half a listing", _altered_listing(_half), _is_listing, special=True, credible=True),
+        Fault("garbage for a listing", _altered_listing(_garbage), _is_listing, special=True),
     ]
 
 
@@ -240,6 +240,6 @@ def s3_faults(elsewhere: str) -> list[Fault]:
     """The faults of S3."""
     return [
         *http_faults(elsewhere),
-        Fault("half a listing", _half_s3_listing, _is_s3_listing, credible=True),
+        Fault("half a listing", _half_s3_listing, _is_s3_listing, special=True, credible=True),
         Fault("SlowDown", _slow_down),
     ]

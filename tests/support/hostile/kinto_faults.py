@@ -146,17 +146,38 @@ def kinto_faults(elsewhere: str) -> list[Fault]:
     return [
         *http_faults(elsewhere),
         Fault("Backoff", backoff),
-        Fault("response lost after the write", lost_response, _is_write),
-        Fault("409 in a batch, applied", status_in_batch(409, applied=True), _is_batch),
-        Fault("409 in a batch, not applied", status_in_batch(409, applied=False), _is_batch),
-        Fault("409 in a batch, all rolled back", rolled_back, _is_batch),
-        Fault("412 in a batch, applied", status_in_batch(412, applied=True), _is_batch),
-        Fault("412 in a batch, not applied", status_in_batch(412, applied=False), _is_batch),
-        Fault("503 in a batch, applied", status_in_batch(503, applied=True), _is_batch),
-        Fault("503 in a batch, not applied", status_in_batch(503, applied=False), _is_batch),
-        Fault("413", too_large, _is_large_batch),
-        Fault("limit of batches shrinks", shrunk_limit, _is_large_batch),
-        Fault("half a page of records", half_a_page, _is_list),
+        Fault("response lost after the write", lost_response, _is_write, special=True),
+        Fault(
+            "409 in a batch, applied", status_in_batch(409, applied=True), _is_batch, special=True
+        ),
+        Fault(
+            "409 in a batch, not applied",
+            status_in_batch(409, applied=False),
+            _is_batch,
+            special=True,
+        ),
+        Fault("409 in a batch, all rolled back", rolled_back, _is_batch, special=True),
+        Fault(
+            "412 in a batch, applied", status_in_batch(412, applied=True), _is_batch, special=True
+        ),
+        Fault(
+            "412 in a batch, not applied",
+            status_in_batch(412, applied=False),
+            _is_batch,
+            special=True,
+        ),
+        Fault(
+            "503 in a batch, applied", status_in_batch(503, applied=True), _is_batch, special=True
+        ),
+        Fault(
+            "503 in a batch, not applied",
+            status_in_batch(503, applied=False),
+            _is_batch,
+            special=True,
+        ),
+        Fault("413", too_large, _is_large_batch, special=True),
+        Fault("limit of batches shrinks", shrunk_limit, _is_large_batch, special=True),
+        Fault("half a page of records", half_a_page, _is_list, special=True),
         Fault("restart", restart, limit=3),
         Fault("flush", flush, limit=1, credible=True),
     ]

@@ -116,6 +116,7 @@ class Fault(NamedTuple):
     behaviour: Behaviour
     applies: Callable[[Exchange], bool] = lambda exchange: True
     limit: int = 1_000_000  #: how often in the life of a proxy
+    special: bool = False  #: whether only some kinds of exchanges can suffer it
     #: Whether clients can't tell what they get from the truth.
     credible: bool = False
 
@@ -202,13 +203,19 @@ class HostileProxy:
             exchange.random = self._random(*request, self._occurrences[request])
             if exchange.random.random() >= self.rate:
                 return None
-            usable = [f for f in self.faults if self.injected[f.name] < f.limit]
-            fault = exchange.random.choice([f for f in usable if f.applies(exchange)])
+            fault = self._draw(exchange)
             self.injected[fault.name] += 1
             self.log.append(
                 f"{datetime.now():%H:%M:%S} {exchange.method} {exchange.path}: {fault.name}"
             )
             return fault
+
+    def _draw(self, exchange: Exchange) -> Fault:
+        """A fault for this exchange: half of the time one of its own kind, if there is one."""
+        usable = [f for f in self.faults if self.injected[f.name] < f.limit and f.applies(exchange)]
+        special = [fault for fault in usable if fault.special]
+        draw_special = exchange.random.random() < 0.5
+        return exchange.random.choice(special if special and draw_special else usable)
 
     def _random(self, *parts: object) -> random.Random:
         text = "|".join(map(str, (self.seed, *parts)))
