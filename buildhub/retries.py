@@ -18,12 +18,12 @@ import backoff
 
 T = TypeVar("T")
 
-#: Seconds of the longest pause that nobody asked for.
+#: Seconds of the longest pause that no server asked for.
 LONGEST_OWN_PAUSE = 30.0
 
 
 class RetryableError(Exception):
-    """An attempt that failed, after which another one is worth it.
+    """An attempt that failed and may be retried.
 
     ``str()`` says why it failed, ``retry_after`` how many seconds the server asked to wait, and
     ``status`` is the HTTP status of its response, if there was one.

@@ -1,4 +1,4 @@
-"""Signals: a request to stop, and the five seconds within which everything that waits gives way."""
+"""Signals: a request to stop, and the five seconds within which everything that waits ends."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ T = TypeVar("T")
 #: Seconds after a stop in which work in progress may still complete.
 GRACE = 5.0
 
-#: Seconds between two looks at the token, where there is no file descriptor to wait for.
+#: Seconds between two checks of the token, where there is no file descriptor to wait for.
 _POLL_SECONDS = 0.1
 
 
 class CancellationToken:
-    """Knows whether the program was asked to stop, since when, and wakes whoever waits.
+    """Knows whether the program was asked to stop, since when, and ends what waits for it.
 
     ``grace`` is how many seconds the work in progress gets after a stop.
     """
@@ -151,7 +151,7 @@ class AbandonableCalls:
 
 
 class _Worker:
-    """A thread that makes one call after the other, until nobody refers to this object."""
+    """A thread that makes one call after the other, until no reference to this object is left."""
 
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()

@@ -160,7 +160,7 @@ def _member() -> Any:
 
 
 def _widen_pipe(fd: int) -> None:
-    """Fewer, larger reads; what is no pipe, or may not be widened, stays as it is."""
+    """Fewer, larger reads; what is not a pipe, or may not be enlarged, stays as it is."""
     if sys.platform == "linux":
         import fcntl
 
@@ -173,7 +173,7 @@ def blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
     Only the last may lack its newline. A line that is longer than a piece is put together. Of a
     line longer than ``MAX_LINE`` only the beginning is given out, and a byte that is valid
-    nowhere: whoever reads lines reports it as bad.
+    nowhere: the reader of the lines reports it as bad.
     """
     rest: list[bytes] = []
     size = 0
@@ -236,7 +236,7 @@ def _may_be_full(fd: int) -> bool:
 
 
 async def _writable(fd: int) -> None:
-    """Until there is room for ``PIPE_BUF`` bytes, or nobody reads any more."""
+    """Until there is room for ``PIPE_BUF`` bytes, or the reader is gone."""
     if select.select([], [fd], [], 0)[1]:
         return
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What was learned about the archive: in memory, and in a SQLite file in ``CACHE_FOLDER``."""
+"""Answers of the archive: in memory, and in a SQLite file in ``CACHE_FOLDER``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ABSENT_YOUNG = HOUR
 ABSENT_OLD = 30 * DAY
 VERSION_SETTLED = 90 * DAY
 
-#: Seconds by which a clock may be wrong. What was learned in the future is unknown.
+#: Seconds by which a clock may be wrong. An answer from the future does not count.
 CLOCK_ERROR = 60.0
 
 _TABLES = """
@@ -44,7 +44,7 @@ CREATE TABLE answers (
 
 
 class CacheEntry(NamedTuple):
-    """What was learned about a location, and when."""
+    """The answer for a location, and when it was given."""
 
     value: Any  #: Metadata; or the number of the highest build; None: there is none
     newest: str  #: date of the newest file that was seen there or asked for
@@ -113,7 +113,7 @@ class LookupCache:
         return _entry(row) if row else None
 
     def _give_up(self, error: sqlite3.Error) -> None:
-        """The run goes on without the file, which stays as it is."""
+        """The run continues without the file, which stays as it is."""
         logger.warning(
             "The cache of the archive in CACHE_FOLDER can't be used any more (%s): free space"
             " there, or delete %s.",

@@ -89,7 +89,7 @@ class Archive:
             await self._session.close()
 
     async def abandon(self) -> None:
-        """Cancel the requests that nobody waits for any more, so that nobody joins them later."""
+        """Cancel the requests that are not awaited any more, so that no later call joins them."""
         requests = list(self._requests.values())
         for request in requests:
             request.cancel()
@@ -124,7 +124,7 @@ class Archive:
         return await self._shared("HEAD", key, read_file)
 
     async def _shared(self, method: str, path: str, read: _Read[T]) -> T | None:
-        """One request per URL: whoever asks for it while it runs gets the same response."""
+        """One request per URL: calls that ask for it while it runs share the response."""
         name = (method, path)
         request = self._requests.get(name)
         if request is None:

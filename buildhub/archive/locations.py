@@ -1,4 +1,4 @@
-"""Build → where its metadata lies. Never a guess; nothing here is fetched.
+"""Build → where its metadata is. Never a guess; nothing is fetched here.
 
 All locales of a platform share one location: the files that describe the en-US build.
 """
@@ -148,7 +148,7 @@ MetadataLocation = FileLocation | ReleaseLocation | NoLocation
 
 
 def location_of(build: Build) -> MetadataLocation:
-    """Where the metadata of a build lies, by the rules of the archive."""
+    """Where the metadata of a build is, by the rules of the archive."""
     folder, _, name = build.key.rpartition("/")
     if PRODUCTS[build.product].same_push:
         return same_push_location(build) or NoLocation(build.product, build.number)
@@ -179,7 +179,7 @@ def same_push_location(build: Build) -> SamePushLocation | None:
 
 def _nightly_location(build: Build, folder: str, name: str) -> NightlyLocation:
     locale = PRODUCTS[build.product].nightly_locale
-    # What lies in en-US/ has its own .json, and so have Macs: fennec-4.0b1pre.en-US.mac64.dmg
+    # A file in en-US/ has its own .json, and so have Macs: fennec-4.0b1pre.en-US.mac64.dmg
     if folder.endswith("/en-US") or build.os == "mac":
         locale = "en-US"
     stem = _EXTENSION.sub("", name)

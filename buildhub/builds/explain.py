@@ -32,12 +32,12 @@ _RULES = (
         f"of {{place}} only {', '.join(f'{section}/' for section in SECTIONS)} are catalogued",
     ),
     # Folders.
-    (r"/(?P<folder>latest(?:-[\w.-]+)?)/", "what lies under {folder}/ is a copy of a build"),
+    (r"/(?P<folder>latest(?:-[\w.-]+)?)/", "files under {folder}/ are copies of builds"),
     (r"/nightly/(?P<folder>[\w.-]+-candidates)/", "nightly/{folder}/ is an alias of candidates/"),
     (
         r"/(?P<folder>experimental|contrib(?:-localized)?|namoroka|sha1-installers|archived"
         r"|stylo-bindings|dominspector|test|tinderbox-builds|try-builds)/",
-        "what lies under {folder}/ was not published as a build",
+        "files under {folder}/ were not published as builds",
     ),
     (r"/(?P<folder>partner-repacks|partners)/", "{folder}/ holds repacks for partners"),
     (r"/(?:releases|candidates)/(?P<old>0\.[\w.-]+)/", "{old} is older than 1.0"),

@@ -18,7 +18,7 @@ _DESKTOP_EXAMPLES = "{0}-55.0.tar.bz2 (.xz, .gz), {1} 55.0.dmg or {1} Setup 55.0
 
 
 class Product(NamedTuple):
-    """A product: where it lies in the archive, and how its files are named."""
+    """A product: where it is in the archive, and how its files are named."""
 
     name: str  #: ``source.product`` of its records
     folder: str  #: of the archive: ``pub/<folder>/``
@@ -29,7 +29,7 @@ class Product(NamedTuple):
     beta: str = "beta"  #: the channel of a version with a ``b``
     #: The name of the metadata file in the en-US folder of a candidate.
     metadata_name: str = "{app}-{version}.json"
-    #: The locale of the nightly that the metadata lies beside.
+    #: The locale of the nightly that the metadata is beside.
     nightly_locale: str = "en-US"
     #: The repository of a nightly before 2011 whose metadata contains a revision alone.
     old_repository: str | None = None
@@ -117,7 +117,7 @@ def product_folders(*, default: bool = False) -> tuple[str, ...]:
 
 
 def products_in(folder: str) -> list[Product]:
-    """The products whose builds lie in ``pub/<folder>/``."""
+    """The products whose builds are in ``pub/<folder>/``."""
     return [product for product in PRODUCTS.values() if product.folder == folder]
 
 

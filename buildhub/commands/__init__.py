@@ -1,1 +1,1 @@
-"""The commands: each parses its options, wires the rooms together and reports."""
+"""The commands: each parses its options, runs, and reports the result."""

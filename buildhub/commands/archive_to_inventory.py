@@ -32,7 +32,7 @@ STDOUT = 1
 #: A page of the bucket takes a tenth of a second, nearly all of which is waiting.
 DEFAULTS = {"nb_parallel_requests": "16"}
 
-#: What ``--version`` without a value stands for.
+#: What ``--version`` without a value means.
 _OWN_VERSION = "\0"
 
 
@@ -127,7 +127,7 @@ def main(
         archive-to-inventory --since 2d | inventory-to-records | to-kinto --skip
 
     A row is written for each object in the folders that are listed, in the order of the keys.
-    Folders in which no builds lie are left out. No account is needed.
+    Folders without builds are not listed. No account is needed.
     """
     if versions and not sections:
         sections = [section for section in SECTIONS if section != "nightly"]

@@ -64,7 +64,7 @@ class FolderWalk(NamedTuple):
 
 
 class Dependents(NamedTuple):
-    """The builds that depend on a metadata file: where they may lie, and how to tell them."""
+    """The builds that depend on a metadata file: where they may be, and how to recognise them."""
 
     key: str  #: of the metadata file
     walks: tuple[FolderWalk, ...]
@@ -201,7 +201,7 @@ def _dependents_of_info(key: str) -> Dependents | None:
 def _walks_of_release(
     product: str, version: str, is_platform: Callable[[str], bool]
 ) -> Iterator[FolderWalk]:
-    """A release's platform and its repacks; a flat release (before 3.5) lies in the root itself.
+    """A release's platform and its repacks; a flat release (before 3.5) is in the root itself.
 
     Funnelcakes may have one more folder: ``56.0.1-funnelcake131/v1/win64/en-US/``.
     """

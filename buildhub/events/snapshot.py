@@ -19,10 +19,10 @@ _UNREAD: Mapping[str, bytes] = MappingProxyType({})
 
 
 class ArchiveSnapshot:
-    """The archive as it is from this moment on: nothing that was learned before counts.
+    """The archive as it is from this moment on: nothing that was known before counts.
 
     A snapshot does not change: the same question always has the same answer, and is sent to the
-    archive once. What was learned since makes another snapshot (:meth:`with_metadata`,
+    archive once. What is found out since makes another snapshot (:meth:`with_metadata`,
     :meth:`with_build`, :meth:`renewed`).
 
     ``arrived`` are files that exist although a listing may not show them yet, with their dates;

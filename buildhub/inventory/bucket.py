@@ -32,10 +32,10 @@ CONNECT_SECONDS = 30
 #: So many pages in a row that stay unreadable: the service is down.
 GIVE_UP_AFTER = 12
 
-#: What is wanted of a page.
+#: The fields of a page that are requested.
 _FIELDS = "nextPageToken,prefixes,items(name,size,timeCreated,md5Hash)"
 
-#: Statuses after which another attempt is worth it, besides 5xx.
+#: Statuses after which a request is retried, besides 5xx.
 _PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 

@@ -45,7 +45,7 @@ def download(
 ) -> Generator[Path]:
     """The manifest's files, in its order, each as the path of a verified gzip file.
 
-    They lie in ``buildhub/`` below ``directory`` (default: the system's temporary folder),
+    They are in ``buildhub/`` below ``directory`` (default: the system's temporary folder),
     named by their MD5: a file that is there and right is not fetched again. While the caller
     works on one, a thread fetches the next; it ends when the iterator does or is closed.
     ``raise_if_cancelled`` is called several times a second while a file is awaited.
@@ -229,7 +229,7 @@ def _md5() -> hashlib._Hash:
 
 
 def _remove_old(folder: Path, keep: Collection[str]) -> None:
-    """Remove files of ours that nobody used for two days, and parts that nobody writes."""
+    """Remove files of ours that were not used for two days, and parts that no process writes."""
     oldest = time.time() - _KEPT_SECONDS
     for entry in folder.iterdir():
         name = _OURS.fullmatch(entry.name)
@@ -261,6 +261,6 @@ def _readable_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise Fatal(
-            f"Cannot write {path}: {error.strerror or error}; make room or give rights there,"
+            f"Cannot write {path}: {error.strerror or error}; free space or give rights there,"
             " or set CSV_DOWNLOAD_DIRECTORY to another folder."
         ) from None

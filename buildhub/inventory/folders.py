@@ -19,7 +19,7 @@ SECTIONS = ("candidates", "nightly", "releases")
 #: A version is uploaded for hours, and its first file is not the first that is uploaded.
 MARGIN = timedelta(days=3)
 
-#: Folders of a release, or of a candidate's build, in which no build lies.
+#: Folders of a release, or of a candidate's build, that contain no builds.
 _WITHOUT_BUILDS = re.compile(
     r"update|partner-repacks|partners|contrib|experimental|tinderbox-builds|try-builds|latest(-.*)?"
 )
@@ -56,7 +56,7 @@ class Section(NamedTuple):
         return f"pub/{self.product}/{self.name}/"
 
     def folder_of(self, name: str) -> str | None:
-        """The folder of ``name`` that is read or left out as a whole; None if it lies above.
+        """The folder of ``name`` that is read or skipped as a whole; None if it is above.
 
         >>> Section("firefox", "releases").folder_of("pub/firefox/releases/55.0/update/win32/a")
         'pub/firefox/releases/55.0/update/'
@@ -73,7 +73,7 @@ class Section(NamedTuple):
         return _WITHOUT_BUILDS.fullmatch(name) is not None
 
     def left_out(self, name: str, folder: str | None) -> bool:
-        """Whether ``name``, in ``folder``, gives no row: also what lies in no folder at all."""
+        """Whether ``name``, in ``folder``, gives no row: also what is in no folder at all."""
         if folder:
             return self.without_builds(folder)
         return "/" not in name[len(self.prefix) :]
@@ -81,7 +81,7 @@ class Section(NamedTuple):
 
 @dataclass(frozen=True)
 class Selection:
-    """What is wanted of the archive."""
+    """What is to be listed of the archive."""
 
     products: Sequence[str]  #: folders
     sections: Sequence[str] = SECTIONS
@@ -138,7 +138,7 @@ def days(month: str) -> list[str]:
 
 
 def midpoint(first: str, last: str, end: str) -> str | None:
-    """A name between ``last`` and ``end`` that may divide what lies there; None if there is none.
+    """A name between ``last`` and ``end`` that may divide what is there; None if there is none.
 
     ``first`` and ``last`` are names that were listed: where they differ, more are likely to.
 

@@ -62,7 +62,7 @@ class Manifest:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             problem = f"{type(error).__name__}: {error}"
             raise BadInput(
-                f"{where} is no inventory manifest ({problem}): look at it, and try tomorrow's."
+                f"{where} is not an inventory manifest ({problem}): look at it, and try tomorrow's."
             ) from None
         raise Fatal(
             f"{where}: the files are {file_format}, but only CSV can be read:"

@@ -1,4 +1,4 @@
-"""Objects of a bucket as rows of an S3 inventory: a thousand at a time, as fast as it goes.
+"""Objects of a bucket as rows of an S3 inventory: a thousand at a time, as fast as possible.
 
 What can be done to all keys of a page at once is done so, in C: a key at a time, the encoding
 and the checksum alone would take longer than all else.

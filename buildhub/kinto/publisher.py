@@ -177,7 +177,7 @@ class Publisher:
     """Stores records; a context manager that sends the rest at the end.
 
     With ``known``, records that are equal on the server are not sent, unless ``rewrite`` is set.
-    With ``dry_run`` nothing is sent: the counts tell what would be stored, and ``on_difference``
+    With ``dry_run`` nothing is sent: the counts say what would be stored, and ``on_difference``
     gets the id of each such record (``""`` if it has none) and ``"created"`` or ``"updated"``.
     ``on_error`` gets a sentence for each record that was not stored. To be used by one thread at
     a time.

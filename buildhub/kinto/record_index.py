@@ -42,7 +42,7 @@ _PAGE = 10_000
 class RecordIndex:
     """The ids and digests of one collection of one server, as far as they are known.
 
-    A second run on the same file works on a private one, and says so. To be used by one thread
+    A second run on the same file uses a private one, and logs a warning. To be used by one thread
     at a time.
     """
 
@@ -85,7 +85,7 @@ class RecordIndex:
             database.executemany(_LEARN, stored)
 
     def invalidate(self, ids: Iterable[str]) -> None:
-        """Nobody knows what the server has under these ids: it equals nothing from now on."""
+        """What the server has under these ids is not known any more: no record equals it."""
         with self._changing() as database:
             database.executemany(
                 "UPDATE known SET digest = x'' WHERE id = ?", ((one,) for one in ids)
@@ -188,7 +188,7 @@ class RecordIndex:
             raise self._broken(error) from None
 
     def _broken(self, error: sqlite3.Error) -> Fatal:
-        return Fatal(f"Cannot use {self.path} ({error}): make room for it, or delete it.")
+        return Fatal(f"Cannot use {self.path} ({error}): free space for it, or delete it.")
 
 
 def _digest(data: Mapping[str, Any]) -> bytes:

@@ -135,7 +135,7 @@ def test_a_malformed_manifest_is_a_sentence_with_its_address(
     key = f"{PREFIX.format('firefox')}2017-08-01T00-12Z/manifest.json"
     bucket.put(key, b"<html>")
 
-    with pytest.raises(BadInput, match=rf"{BUCKET}/{key} is no inventory manifest"):
+    with pytest.raises(BadInput, match=rf"{BUCKET}/{key} is not an inventory manifest"):
         inventories.newest_manifest("firefox")
 
 

@@ -115,11 +115,13 @@ def test_other_formats_are_refused_in_a_sentence(file_format: str | None) -> Non
     ],
 )
 def test_a_malformed_manifest_is_a_sentence_with_its_address(content: Any) -> None:
-    with pytest.raises(BadInput, match=rf"^{WHERE} is no inventory manifest \(.*\): look at it"):
+    with pytest.raises(
+        BadInput, match=rf"^{WHERE} is not an inventory manifest \(.*\): look at it"
+    ):
         parse(content)
 
 
 @pytest.mark.parametrize("data", [b"", b"<Error/>", b'{"files": [', b"\xff\xfe"])
 def test_what_is_no_json_is_malformed_too(data: bytes) -> None:
-    with pytest.raises(BadInput, match="is no inventory manifest"):
+    with pytest.raises(BadInput, match="is not an inventory manifest"):
         Manifest.parse(data, "firefox", "2017-08-01T00-12Z", where=WHERE)
