@@ -53,17 +53,17 @@ def help_text(name: str) -> str:
         return main.get_help(context) + "\n"
 
 
-def heeds(name: str, variable: Variable) -> bool:
-    """Whether a command heeds a variable, in other words has an option for it."""
+def uses(name: str, variable: Variable) -> bool:
+    """Whether a command uses a variable: has an option for it."""
     return variable.name in {param.name for param in command(name).params}
 
 
 def users(variable: Variable) -> list[str]:
-    """Who heeds a variable: commands, as references, and the Lambdas."""
-    found = [f":doc:`/commands/{name}`" for name in COMMANDS if heeds(name, variable)]
-    if heeds(INVENTORY_COMMAND, variable):
+    """What uses a variable: commands, as references, and the Lambdas."""
+    found = [f":doc:`/commands/{name}`" for name in COMMANDS if uses(name, variable)]
+    if uses(INVENTORY_COMMAND, variable):
         found.append("inventory Lambda")
-    if heeds(EVENT_COMMAND, variable):
+    if uses(EVENT_COMMAND, variable):
         found.append(":doc:`event Lambda </commands/lambda_s3_event>`")
     return found
 
@@ -106,7 +106,7 @@ def _variable(variable: Variable) -> Iterator[str]:
     if variable.secret:
         yield f"   :From a file: ``{variable.env}_FILE``"
     yield f"   :Option: {', '.join(f'``{name}``' for name in options(variable)) or 'none'}"
-    yield f"   :Heeded by: {', '.join(users(variable))}"
+    yield f"   :Used by: {', '.join(users(variable))}"
     yield ""
 
 
