@@ -22,7 +22,7 @@ BUILDFLAGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run stop test test-all format lint types \
-	functional fuzz bench docs pictures lock docker lambda.zip
+	functional fuzz chaos bench docs pictures lock docker lambda.zip
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench: $(INSTALLED)  ## Measure what the documentation claims of speed and memor
 
 fuzz: $(INSTALLED)  ## Fuzz everything that reads what others write (FUZZ_SECONDS=600 each)
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(BIN)/pytest -n auto tests/fuzz
+
+chaos: $(INSTALLED)  ## Run against hostile servers, with kills (CHAOS_RUNS=40 CHAOS_SEED=1)
+	$(BIN)/python -m tests.chaos
 
 format: $(INSTALLED)  ## Format the code
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -44,6 +44,11 @@ class PipelineCounts:
     skipped: Counter[str] = field(default_factory=Counter)  #: builds, by reason
 
     @property
+    def not_finished(self) -> int:
+        """Builds whose metadata was still awaited when the run was stopped."""
+        return self.builds - self.records - self.failed - self.skipped.total()
+
+    @property
     def ok(self) -> bool:
         """Whether every row was read and no build failed."""
         return not (self.bad_rows or self.unreadable_files or self.failed)
@@ -61,6 +66,7 @@ class PipelineCounts:
             f"skipped: {skipped}" if skipped else "none skipped",
             f"{self.bad_rows:,} bad rows" if self.bad_rows else "",
             f"{self.failed:,} failed" if self.failed else "",
+            f"{self.not_finished:,} not finished" if self.not_finished else "",
         ]
         return ", ".join(filter(None, parts))
 

@@ -96,12 +96,14 @@ class _Lines:
 #: The columns after the name.
 _FIGURES: dict[str, Callable[[LoadResult], str]] = {
     "rows": lambda r: f"{r.pipeline.rows:,}",
+    "bad": lambda r: f"{r.pipeline.bad_rows:,}",
     "builds": lambda r: f"{r.pipeline.builds:,}",
     "created": lambda r: f"{r.published.created:,}",
     "updated": lambda r: f"{r.published.updated:,}",
     "unchanged": lambda r: f"{r.published.unchanged:,}",
     "refused": lambda r: f"{r.published.refused:,}",
     "failed": lambda r: f"{r.failed:,}",
+    "unfinished": lambda r: f"{r.not_finished:,}",
     "seconds": lambda r: f"{r.seconds:,.1f}",
     "skipped": lambda r: r.pipeline.skipped_by_reason() or "none",
 }

@@ -7,6 +7,7 @@ import io
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,6 +22,7 @@ from ..signals import CancellationToken
 from ..wiring import kinto_client
 from . import progress, runner
 from .check import Differences, check_option
+from .failed_records import failed_option, failed_records
 from .options import option
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ logger = logging.getLogger(__name__)
 )
 @click.option("--dry-run", is_flag=True, help="Store nothing; print what would be stored.")
 @check_option
+@failed_option
 @option("batch_max_requests")
 @option("cache_folder")
 @option("nb_retry_request")
@@ -54,6 +57,7 @@ def main(
     skip: bool,
     dry_run: bool,
     check: bool,
+    failed: Path | None,
     verbosity: int,
     **given: Any,
 ) -> None:
@@ -87,10 +91,15 @@ def main(
                 dry_run=sends_nothing,
                 on_difference=differences.add,
                 on_error=logger.error,
+                on_not_stored=stack.enter_context(failed_records(failed)),
             )
             label = "to-kinto (check)" if check else "to-kinto (dry run)" if dry_run else "to-kinto"
-            stack.callback(lambda: runner.echo_summary(f"{label}: {publisher.counts}.", verbosity))
             source = _Source(files, cancellation)
+            stack.callback(
+                lambda: runner.echo_summary(
+                    f"{label}: {publisher.counts}{source.bad_lines_counted()}.", verbosity
+                )
+            )
             with _display(publisher, verbosity), publisher:
                 source.read_into(publisher)
         complete = publisher.counts.ok and not source.bad_input
@@ -113,6 +122,11 @@ class _Source:
         self._files = files
         self._cancellation = cancellation
         self.bad_input = False
+        self._bad_lines = 0
+
+    def bad_lines_counted(self) -> str:
+        """For the summary: ``, 3 bad lines``; empty if there were none."""
+        return f", {self._bad_lines} bad lines" if self._bad_lines else ""
 
     def read_into(self, publisher: Publisher) -> None:
         """Add every record to ``publisher``; bad lines and unreadable files are logged."""
@@ -136,6 +150,7 @@ class _Source:
         try:
             record = orjson.loads(line)
         except orjson.JSONDecodeError as error:
+            self._bad_lines += 1
             self._report(f"{where}: not valid JSON ({error.msg}).")
         else:
             publisher.add(record, where)

@@ -5,6 +5,7 @@
 ``batch``         many requests in one, and the response to each
 ``record_index``  ids and digests of the records on the server, kept between runs
 ``publisher``     a stream of records → the server → counts
+``settlement``    what becomes of each record, counted and reported
 ``conditional``   a few records that others may be writing at the same moment
 ``filters``       conditions on records, for the server and for us
 ``reader``        the records that fulfil them
@@ -15,8 +16,9 @@ from .batch import BatchResponse, record_data
 from .client import Client
 from .conditional import PutResult, PutStatus, StoredRecord, fetch_stored, put_if_unchanged
 from .errors import RequestRejected
-from .publisher import PublishCounts, Publisher
+from .publisher import Publisher
 from .record_index import RecordIndex
+from .settlement import PublishCounts
 
 __all__ = [
     "BatchResponse",

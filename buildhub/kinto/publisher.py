@@ -15,19 +15,19 @@ as failed.
 from __future__ import annotations
 
 import contextlib
-import enum
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from ..errors import BadInput, BuildhubError, Interrupted, Unreachable
 from ..records import differs, digest
-from .batch import BatchResponse, Request, record_data, send, store_request
+from .batch import BatchResponse, record_data, send, store_request
 from .client import Client
-from .errors import RequestRejected, reason_in
+from .errors import RequestRejected
 from .record_index import RecordIndex
+from .settlement import Effect, Item, Settlement
 
 #: Maximum number of batches in flight: while one is sent, the next is made.
 _MAX_IN_FLIGHT = 2
@@ -37,140 +37,16 @@ _MAX_FAILED_BATCHES = 3
 
 
 @dataclass
-class PublishCounts:
-    """What became of the records of a run."""
-
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    refused: int = 0  #: rejected by the server (its schema), or not valid records
-    failed: int = 0  #: may not be stored
-
-    @property
-    def records(self) -> int:
-        """All records that are settled."""
-        return self.created + self.updated + self.unchanged + self.refused + self.failed
-
-    @property
-    def ok(self) -> bool:
-        """Whether every record is on the server."""
-        return not (self.refused or self.failed)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.created} created, {self.updated} updated, {self.unchanged} unchanged,"
-            f" {self.refused} refused, {self.failed} failed"
-        )
-
-
-class _Effect(enum.Enum):
-    """What storing a record does to the server."""
-
-    CREATED = enum.auto()
-    UPDATED = enum.auto()
-    UNCHANGED = enum.auto()
-
-
-class _Item(NamedTuple):
-    """A record on its way."""
-
-    where: str
-    request: Request
-
-    @property
-    def data(self) -> Mapping[str, Any]:
-        """As it is sent: always with an id."""
-        data: Mapping[str, Any] = self.request["body"]["data"]
-        return data
-
-    @property
-    def came_without_id(self) -> bool:
-        """Whether its id was generated here."""
-        return bool(self.request["method"] == "POST")
-
-    @property
-    def name(self) -> str:
-        """For messages: a generated id would mean nothing to the reader."""
-        return "a record without id" if self.came_without_id else str(self.data["id"])
-
-
-@dataclass
 class _Batch:
     """Records that are sent together."""
 
-    items: list[_Item] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)  #: those that came with the records
 
-    def append(self, item: _Item) -> None:
+    def append(self, item: Item) -> None:
         self.items.append(item)
         if not item.came_without_id:
             self.ids.add(item.data["id"])
-
-
-class _Settlement:
-    """Counts records once it is known what became of them, and updates the index."""
-
-    def __init__(self, index: RecordIndex | None, on_error: Callable[[str], None]) -> None:
-        self.counts = PublishCounts()
-        self._index = index
-        self._on_error = on_error
-
-    def not_sent(self, effect: _Effect) -> None:
-        """A record that is not sent: what sending it would have done."""
-        match effect:
-            case _Effect.CREATED:
-                self.counts.created += 1
-            case _Effect.UPDATED:
-                self.counts.updated += 1
-            case _Effect.UNCHANGED:
-                self.counts.unchanged += 1
-
-    def invalid(self, where: str, error: BadInput) -> None:
-        """Input that is not a record."""
-        self.counts.refused += 1
-        self._on_error(f"{where}: {error}.")
-
-    def responses(
-        self, items: Sequence[_Item], responses: Sequence[BatchResponse]
-    ) -> RequestRejected | None:
-        """Settle each record; returns the rejection that concerns all records, if any."""
-        rejection = None
-        stored = []
-        for item, response in zip(items, responses, strict=True):
-            if response.stored:
-                self._stored(item, response)
-                stored.append((item.data["id"], digest(item.data)))
-            elif response.failed:
-                self.failed([item], response.reason)
-            elif response.status in (401, 403, 404):
-                rejection = RequestRejected(item.where, response.status, response.body)
-                self.failed([item], "")
-            else:
-                self.counts.refused += 1
-                reason = reason_in(response.body)
-                self._on_error(f"{item.where}: Kinto refuses {item.name}: {reason}.")
-        if self._index is not None:
-            self._index.mark_stored(stored)
-        return rejection
-
-    def _stored(self, item: _Item, response: BatchResponse) -> None:
-        # A POST that is answered with 200 was stored by an earlier attempt.
-        if response.status == 201 or item.came_without_id:
-            self.counts.created += 1
-        else:
-            self.counts.updated += 1
-
-    def failed(self, items: Sequence[_Item], reason: str) -> None:
-        """Records that may or may not be stored; reported unless ``reason`` is empty."""
-        if not items:
-            return
-        self.counts.failed += len(items)
-        if self._index is not None:
-            self._index.invalidate(item.data["id"] for item in items)
-        if reason:
-            first, last = items[0], items[-1]
-            what = f"this and the records up to {last.where}" if last is not first else first.name
-            self._on_error(f"{first.where}: {what} may not be stored: {reason.rstrip('.')}.")
 
 
 class Publisher:
@@ -179,8 +55,8 @@ class Publisher:
     With ``known``, records that are equal on the server are not sent, unless ``rewrite`` is set.
     With ``dry_run`` nothing is sent: the counts say what would be stored, and ``on_difference``
     gets the id of each such record (``""`` if it has none) and ``"created"`` or ``"updated"``.
-    ``on_error`` gets a sentence for each record that was not stored. To be used by one thread at
-    a time.
+    ``on_error`` gets a sentence for each record that was not stored, ``on_not_stored`` the record
+    itself, with the id under which it was sent. To be used by one thread at a time.
     """
 
     def __init__(
@@ -192,13 +68,14 @@ class Publisher:
         dry_run: bool = False,
         on_difference: Callable[[str, str], None] = lambda record_id, effect: None,
         on_error: Callable[[str], None],
+        on_not_stored: Callable[[Any], None] = lambda record: None,
     ) -> None:
         self._client = client
         self._known = known
         self._rewrite = rewrite
         self._dry_run = dry_run
         self._on_difference = on_difference
-        self._settlement = _Settlement(known, on_error)
+        self._settlement = Settlement(known, on_error, on_not_stored)
         self.counts = self._settlement.counts
         self._size = client.batch_size
         self._open = _Batch()
@@ -227,15 +104,15 @@ class Publisher:
         try:
             data = record_data(record)
         except BadInput as error:
-            self._settlement.invalid(where, error)
+            self._settlement.invalid(where, record, error)
             return
         effect = self._effect(data)
-        if self._dry_run or effect is _Effect.UNCHANGED:
+        if self._dry_run or effect is Effect.UNCHANGED:
             self._settlement.not_sent(effect)
-            if effect is not _Effect.UNCHANGED:
+            if effect is not Effect.UNCHANGED:
                 self._on_difference(data.get("id", ""), effect.name.lower())
             return
-        self._open.append(_Item(where, store_request(self._client, data)))
+        self._open.append(Item(where, store_request(self._client, data)))
         if len(self._open.items) >= self._size:
             self._send()
 
@@ -245,17 +122,17 @@ class Publisher:
         while self._in_flight:
             self._settle_oldest()
 
-    def _effect(self, data: Mapping[str, Any]) -> _Effect:
+    def _effect(self, data: Mapping[str, Any]) -> Effect:
         """What storing this record does, as far as is known."""
         record_id = data.get("id")
         if self._known is None or record_id is None:
-            return _Effect.CREATED
+            return Effect.CREATED
         on_server = self._known.digest(record_id)
         if on_server is None:
-            return _Effect.CREATED
+            return Effect.CREATED
         if self._rewrite or differs(on_server, digest(data)) or self._is_on_its_way(record_id):
-            return _Effect.UPDATED
-        return _Effect.UNCHANGED
+            return Effect.UPDATED
+        return Effect.UNCHANGED
 
     def _is_on_its_way(self, record_id: str) -> bool:
         """Whether another version of the record is open or in flight: it may yet be stored."""

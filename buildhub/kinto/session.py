@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import kinto_http.exceptions
 import kinto_http.session
@@ -128,7 +129,7 @@ def _send(
 
 
 class _BoundedAdapter(requests.adapters.HTTPAdapter):
-    """Reads a response whole, but neither for ever nor without end."""
+    """Reads a response whole, but neither for ever nor without end, and stays on the server."""
 
     def __init__(self, timeout: float) -> None:
         super().__init__()
@@ -139,11 +140,23 @@ class _BoundedAdapter(requests.adapters.HTTPAdapter):
         more["stream"] = True
         response = super().send(request, *args, **more)
         try:
+            _check_redirect(request, response)
             response._content = _body(response, deadline)
         except BaseException:
             response.close()  # its connection is not used again
             raise
         return response
+
+
+def _check_redirect(request: requests.PreparedRequest, response: requests.Response) -> None:
+    """Only the server itself is trusted with records, and with what it says about them."""
+    if response.is_redirect:
+        here = urlsplit(request.url or "")
+        target = urlsplit(urljoin(here.geturl(), response.headers["Location"]))
+        if (here.scheme, here.netloc) != (target.scheme, target.netloc):
+            raise RetryableError(
+                f"it redirects to {target.scheme}://{target.netloc}, which is not followed"
+            )
 
 
 def _body(response: requests.Response, deadline: float) -> bytes:

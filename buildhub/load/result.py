@@ -51,6 +51,11 @@ class LoadResult:
         return self.pipeline.failed + self.published.failed
 
     @property
+    def not_finished(self) -> int:
+        """Builds that were not settled when the run was stopped."""
+        return self.pipeline.not_finished + self.pipeline.records - self.published.records
+
+    @property
     def seconds(self) -> float:
         """How long it took, or has taken so far."""
         return (self.ended or time.monotonic()) - self.began
@@ -74,6 +79,7 @@ class LoadResult:
             "unchanged": self.published.unchanged,
             "refused": self.published.refused,
             "failed": self.failed,
+            "not_finished": self.not_finished,
             "skipped": dict(self.pipeline.skipped),
             "seconds": round(self.seconds, 1),
             "error": self.error or None,

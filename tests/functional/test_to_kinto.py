@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import signal
 import subprocess
@@ -338,7 +339,10 @@ def test_bad_lines_are_named_each_and_the_others_are_stored(to_kinto, bad_lines,
     done = to_kinto(b"", "some.ndjson", "--skip")
     *messages, last = done.stderr.decode().splitlines(keepends=True)
     assert done.returncode == 1
-    assert last.encode() == summary(created=len(good), refused=refused)
+    counted = summary(created=len(good), refused=refused)
+    if not refused:  # lines that are not JSON are not records
+        counted = counted.replace(b" failed.", f" failed, {len(bad_lines)} bad lines.".encode())
+    assert last.encode() == counted
     for number, message in enumerate(messages, 1):
         assert f"ERROR some.ndjson, line {2 * number}: " in message
         assert sentence in message
@@ -612,3 +616,51 @@ def test_check_does_not_know_what_it_cannot_read(to_kinto):
 def test_check_with_wrong_credentials_is_not_an_answer(accounts_kinto, tmp_path):
     done = Command(accounts_kinto, tmp_path)(ndjson([make_record(1)]), "--check", AUTH="user:no")
     assert checked(done) == (2, [])
+
+
+# --failed
+
+
+def test_what_could_not_be_stored_is_kept_for_a_second_try(to_kinto, tmp_path):
+    """Of a server without collection everything; the second try reads and rewrites the file."""
+    records = [make_record(n) for n in range(30)]
+    to_kinto.kinto.call("DELETE", COLLECTION)
+    file = tmp_path / "failed.ndjson"
+    assert to_kinto(ndjson(records), "--failed", file).returncode == 1
+    kept = [json.loads(line) for line in file.read_text().splitlines()]
+    assert data_of(*kept) == data_of(*records)
+    to_kinto.kinto.make_collection(schema=SCHEMA)
+    done = to_kinto(b"", "--failed", file, file)
+    assert (done.returncode, done.stderr) == (0, summary(created=30))
+    assert stored(to_kinto.kinto) == data_of(*records)
+    assert file.read_bytes() == b""
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_refused_records_are_kept_and_stored_ones_are_not(to_kinto, tmp_path):
+    file = tmp_path / "failed.ndjson"
+    bad = make_record(1, target={"os": "atari"})
+    odd = {"data": {"id": "not an id"}}
+    done = to_kinto(ndjson([make_record(0), bad, odd, make_record(2)]), "--failed", file)
+    assert done.stderr.endswith(summary(created=2, refused=2))
+    assert [json.loads(line) for line in file.read_text().splitlines()] == [odd, bad]
+
+
+def test_a_record_without_id_is_kept_with_the_id_under_which_it_was_sent(to_kinto, tmp_path):
+    """It may have been stored: the second try must not store it twice."""
+    file = tmp_path / "failed.ndjson"
+    record = make_record(1)
+    del record["data"]["id"]
+    to_kinto.kinto.call("DELETE", COLLECTION)
+    to_kinto(ndjson([record]), "--failed", file)
+    (kept,) = map(json.loads, file.read_text().splitlines())
+    assert kept["data"].pop("id")
+    assert kept == record
+
+
+def test_a_file_that_cannot_be_written_is_named_before_anything_is_stored(to_kinto, tmp_path):
+    file = tmp_path / "absent" / "failed.ndjson"
+    done = to_kinto(ndjson([make_record(1)]), "--failed", file)
+    assert done.returncode == 1
+    assert f"Cannot write {file}".encode() in done.stderr
+    assert stored(to_kinto.kinto) == []

@@ -24,14 +24,17 @@ def test_the_table_has_a_line_per_inventory_and_says_what_is_not_complete(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     firefox = LoadResult(
-        InventoryTask("firefox"), pipeline=PipelineCounts(rows=1_234_567, builds=7)
+        InventoryTask("firefox"),
+        pipeline=PipelineCounts(rows=1_234_567, bad_rows=2, builds=7),
     )
     firefox.pipeline.skipped["no metadata"] = 3
     archive = LoadResult(InventoryTask("archive"), error="S3 does not answer.")
     print_results([firefox, archive])
     head, first, second, sentence = capfd.readouterr().err.splitlines()
-    assert head.split()[:3] == ["inventory", "rows", "builds"]
-    assert first.split()[:3] == ["firefox", "1,234,567", "7"]
+    assert head.split()[:4] == ["inventory", "rows", "bad", "builds"]
+    assert first.split()[:4] == ["firefox", "1,234,567", "2", "7"]
+    figures = dict(zip(head.split(), first.split(), strict=False))
+    assert figures["unfinished"] == "4", "7 builds, of which 3 are skipped"
     assert first.endswith("3 no metadata")
     assert second.endswith("none")
     assert sentence == "archive is not complete: S3 does not answer."

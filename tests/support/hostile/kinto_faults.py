@@ -1,0 +1,183 @@
+"""Faults of Kinto: those of any server, and those that its batches and its storage may show."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from .faults import RESTART, SMALL_WAIT, http_faults
+from .proxy import Behaviour, Exchange, Fault, Response
+
+#: Requests in a batch that a server takes whose limit has shrunk.
+SHRUNK = 4
+
+_FLUSHER = "Basic " + base64.b64encode(b"chaos:chaos").decode()
+
+
+def _is_batch(exchange: Exchange) -> bool:
+    return exchange.method == "POST" and exchange.path.endswith("/batch")
+
+
+def _is_large_batch(exchange: Exchange) -> bool:
+    return _is_batch(exchange) and len(_requests(exchange)) > SHRUNK
+
+
+def _is_write(exchange: Exchange) -> bool:
+    return exchange.method in ("POST", "PUT", "PATCH", "DELETE")
+
+
+def _is_list(exchange: Exchange) -> bool:
+    return exchange.method == "GET" and "/records?" in exchange.path
+
+
+def _requests(exchange: Exchange) -> list[Any]:
+    requests: list[Any] = json.loads(exchange.body)["requests"]
+    return requests
+
+
+def _json(status: int, body: object, *headers: tuple[str, str]) -> Response:
+    content_type = ("Content-Type", "application/json")
+    return Response(status, [content_type, *headers], json.dumps(body).encode())
+
+
+def _error(status: int, message: str) -> dict[str, object]:
+    return {"code": status, "errno": 999, "error": message, "message": message}
+
+
+def backoff(exchange: Exchange) -> bool:
+    """The request is answered, but the next one should come later."""
+    exchange.send(exchange.forward().with_header("Backoff", str(SMALL_WAIT)))
+    return True
+
+
+def lost_response(exchange: Exchange) -> bool:
+    """The request was carried out; the client does not learn of it."""
+    exchange.forward()
+    return exchange.reset()
+
+
+def status_in_batch(status: int, *, applied: bool) -> Behaviour:
+    """One request of a batch is answered with ``status``, though it was carried out or not."""
+
+    def behaviour(exchange: Exchange) -> bool:
+        requests = _requests(exchange)
+        chosen = exchange.random.randrange(len(requests))
+        rest = requests if applied else requests[:chosen] + requests[chosen + 1 :]
+        response = _forward_batch(exchange, rest)
+        if response.status == 200:
+            answers = json.loads(response.body)["responses"]
+            answer = _in_batch(status, requests[chosen])
+            answers[chosen : chosen + applied] = [answer]
+            response = response._replace(body=json.dumps({"responses": answers}).encode())
+        exchange.send(response)
+        return True
+
+    return behaviour
+
+
+def _forward_batch(exchange: Exchange, requests: list[Any]) -> Response:
+    if not requests:
+        return _json(200, {"responses": []})
+    return exchange.forward(json.dumps({"requests": requests}).encode())
+
+
+def _in_batch(status: int, request: Any) -> dict[str, object]:
+    return {
+        "status": status,
+        "path": request["path"],
+        "headers": {"Content-Type": "application/json"},
+        "body": _error(status, "chaos"),
+    }
+
+
+def rolled_back(exchange: Exchange) -> bool:
+    """As on PostgreSQL: the last request conflicts, which undoes those that were answered 201."""
+    *others, last = _requests(exchange)
+    answers = [_in_batch(201, one) | {"body": one.get("body", {})} for one in others]
+    exchange.send(_json(200, {"responses": [*answers, _in_batch(409, last)]}))
+    return True
+
+
+def too_large(exchange: Exchange) -> bool:
+    exchange.send(_json(413, _error(413, "Request Entity Too Large")))
+    return True
+
+
+def shrunk_limit(exchange: Exchange) -> bool:
+    """What Kinto says to a batch that exceeds ``batch_max_requests``."""
+    exchange.send(_json(400, _error(400, f"Number of requests is limited to {SHRUNK}")))
+    return True
+
+
+def restart(exchange: Exchange) -> bool:
+    """The server goes away while it answers, and comes back with all that it had."""
+    exchange.forward()
+    exchange.proxy.out_of_service(RESTART)
+    return exchange.reset()
+
+
+def flush(exchange: Exchange) -> bool:
+    """Everything on the server is deleted, then the request is answered."""
+    connection = http.client.HTTPConnection(exchange.proxy.server, timeout=60)
+    path = urlsplit(exchange.proxy.url).path + "/__flush__"
+    connection.request("POST", path, headers={"Authorization": _FLUSHER})
+    connection.getresponse().read()
+    connection.close()
+    exchange.send(exchange.forward())
+    return True
+
+
+def half_a_page(exchange: Exchange) -> bool:
+    """A page of a list in which records are missing."""
+    response = exchange.forward()
+    if response.status == 200:
+        body = json.loads(response.body)
+        body["data"] = [one for one in body["data"] if exchange.random.random() < 0.5]
+        response = response._replace(body=json.dumps(body).encode())
+    exchange.send(response)
+    return True
+
+
+def kinto_faults(elsewhere: str) -> list[Fault]:
+    """The faults of Kinto."""
+    return [
+        *http_faults(elsewhere),
+        Fault("Backoff", backoff),
+        Fault("response lost after the write", lost_response, _is_write, special=True),
+        Fault(
+            "409 in a batch, applied", status_in_batch(409, applied=True), _is_batch, special=True
+        ),
+        Fault(
+            "409 in a batch, not applied",
+            status_in_batch(409, applied=False),
+            _is_batch,
+            special=True,
+        ),
+        Fault("409 in a batch, all rolled back", rolled_back, _is_batch, special=True),
+        Fault(
+            "412 in a batch, applied", status_in_batch(412, applied=True), _is_batch, special=True
+        ),
+        Fault(
+            "412 in a batch, not applied",
+            status_in_batch(412, applied=False),
+            _is_batch,
+            special=True,
+        ),
+        Fault(
+            "503 in a batch, applied", status_in_batch(503, applied=True), _is_batch, special=True
+        ),
+        Fault(
+            "503 in a batch, not applied",
+            status_in_batch(503, applied=False),
+            _is_batch,
+            special=True,
+        ),
+        Fault("413", too_large, _is_large_batch, special=True),
+        Fault("limit of batches shrinks", shrunk_limit, _is_large_batch, special=True),
+        Fault("half a page of records", half_a_page, _is_list, special=True),
+        Fault("restart", restart, limit=3),
+        Fault("flush", flush, limit=1, credible=True),
+    ]
