@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from .cache import CachedAnswers, LookupCache, NotCached
-from .client import Unreadable
+from .client import Listing, Unreadable
 from .formats import Metadata, without_build_id
 from .locations import (
     CandidateLocation,
@@ -128,8 +128,10 @@ class MetadataLookup:
 
     async def _list_builds(self, candidates: str, date: str) -> int | None:
         listing = await self._archive.listing(candidates)
-        numbers = [build_number(name) for name in listing.folders] if listing else []
-        highest = max((number for number in numbers if number is not None), default=None)
+        if listing and listing.complete and not _build_numbers(listing):
+            # Either there are none, or the listing was cut: a second one may have them.
+            listing = await self._archive.listing(candidates)
+        highest = max(_build_numbers(listing), default=None) if listing else None
         if listing and not listing.complete:
             raise Unreadable(f"{candidates}: the listing has entries without a name.")
         return self._answers.put_highest_build(candidates, highest, date)
@@ -142,3 +144,9 @@ def _address(location: FileLocation) -> str:
     if isinstance(location, SamePushLocation):
         return f"{location.folder} {location.product}"
     return f"{location.folder}{location.versions[0]} {location.file_platform}".rstrip()
+
+
+def _build_numbers(listing: Listing) -> list[int]:
+    """The numbers of the build folders of a version's candidates."""
+    numbers = map(build_number, listing.folders)
+    return [number for number in numbers if number is not None]

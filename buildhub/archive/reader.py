@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from .cache import CachedAnswers
@@ -113,7 +113,21 @@ class MetadataReader:
                 return found
         if listing and not listing.complete:
             raise Unreadable(f"{location.folder}: the listing has entries without a name.")
-        return None if attempt.present else await self._read_info(attempt, location)
+        if attempt.present:
+            return None
+        found = await self._read_unlisted(attempt, location, names) if listing else None
+        if found or attempt.present:
+            return found
+        return await self._read_info(attempt, location)
+
+    async def _read_unlisted(
+        self, attempt: _Attempt, location: CandidateLocation, listed: Iterable[str]
+    ) -> Metadata | None:
+        """A listing that is cut may be valid: a file is absent only if it is not found by name."""
+        for name in location.likely_names():
+            if name not in listed and (found := await self._read_in(attempt, location, name)):
+                return found
+        return None
 
     @staticmethod
     async def _read_info(attempt: _Attempt, location: CandidateLocation) -> Metadata | None:

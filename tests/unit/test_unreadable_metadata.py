@@ -122,6 +122,16 @@ def test_a_bad_listing_is_asked_for_again_and_never_means_none(
     assert Run(server, tmp_path).build_id(RELEASE)
 
 
+@pytest.mark.parametrize("folder", [CANDIDATES, EN_US])
+@pytest.mark.parametrize("prefixes", [[], ["fr/"]])
+def test_a_listing_that_lacks_what_is_there_does_not_mean_none(
+    server: ArchiveServer, tmp_path: Path, folder: str, prefixes: list[str]
+) -> None:
+    """Half a listing is valid JSON: what it lacks is looked for again before it is absent."""
+    server.answer(folder, json.dumps({"prefixes": prefixes, "files": []}).encode())
+    assert Run(server, tmp_path).build_id(RELEASE)
+
+
 @pytest.mark.parametrize("date", [None, 7, "yesterday", {}, "\ud800"])
 def test_what_can_be_used_of_a_listing_is_used(server: ArchiveServer, date: object) -> None:
     files: list[object] = [{"name": "firefox-64.0.json", "last_modified": date}, {"name": None}, 7]
