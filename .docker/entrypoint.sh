@@ -8,7 +8,7 @@ usage() {
 Usage: docker run [-i] [-e VARIABLE=VALUE]... IMAGE COMMAND [OPTIONS]
 
   archive-to-inventory       list the archive's own bucket, write rows as an S3 inventory has them
-  inventory-to-records       read S3 inventories (CSV), write records (one JSON object a line)
+  inventory-to-records       read S3 inventories (CSV), write records (one JSON object per line)
   to-kinto                   read records, store them on a Kinto server
   kinto-to-records           read a Kinto server, write records (all, or those asked for)
   latest-inventory-to-kinto  fetch the newest inventories and store what is new
@@ -18,7 +18,7 @@ Usage: docker run [-i] [-e VARIABLE=VALUE]... IMAGE COMMAND [OPTIONS]
   lint                       check style and types only (dev image)
   version                    print the version of buildhub
 
-Anything else is executed as it is. COMMAND --help tells more of the first four.
+Anything else is executed as it is. COMMAND --help describes the options of a command.
 END
 }
 
