@@ -19,7 +19,8 @@ from ..inventory.folders import SECTIONS, Selection
 from ..inventory.listing import Listing
 from ..inventory.plan import requests
 from ..inventory.rows import last_key
-from ..settings import Settings, since
+from ..settings import Settings
+from ..settings.parsers import since
 from ..signals import CancellationToken
 from ..wiring import archive_bucket
 from . import progress, runner

@@ -13,11 +13,10 @@ from typing import Any
 import click
 import orjson
 
-from .. import settings as table
 from .. import streams
 from ..kinto.filters import MIN_REVISION, Built, Changed, Condition, OneOf, Revision, Version
 from ..kinto.reader import newest, read_records
-from ..settings import Settings
+from ..settings import VARIABLES, Settings, parsers, read_variable
 from ..signals import CancellationToken
 from ..wiring import kinto_client
 from . import runner
@@ -43,7 +42,7 @@ _LINES = 1000
 
 def _moment(context: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
     try:
-        return table.since(text) if text else None
+        return parsers.since(text) if text else None
     except ValueError as error:
         raise click.BadParameter(f"{error}.", context, param) from None
 
@@ -158,7 +157,7 @@ def conditions_of(options: dict[str, Any]) -> Iterator[Condition]:
 
 def _has_credentials(options: Mapping[str, Any]) -> bool:
     """Whether there are credentials besides the default, which is for one's own server."""
-    return bool(options["auth"] or table.read_variable(table.VARIABLES["auth"], os.environ))
+    return bool(options["auth"] or read_variable(VARIABLES["auth"], os.environ))
 
 
 def _print(records: Iterable[Mapping[str, Any]], with_metadata: bool) -> int:

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from ..inventory.formats import Schema
-from ..settings import VARIABLES, Variable, boolean
+from ..settings import VARIABLES, Variable
+from ..settings.parsers import boolean
 
 
 class SettingType(click.ParamType[Any]):

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from buildhub import settings
 from buildhub.errors import Fatal
-from buildhub.settings import PRODUCT_FOLDERS, VARIABLES, Settings
+from buildhub.settings import PRODUCT_FOLDERS, VARIABLES, Settings, parsers
 
 NOT_UTF8 = os.fsdecode(b"p\xe4ss")
 
@@ -144,7 +143,7 @@ def test_the_tables_have_each_setting() -> None:
 )
 def test_an_age_is_counted_back_from_now(text: str, age: timedelta) -> None:
     before = datetime.now(UTC)
-    moment = settings.since(text)
+    moment = parsers.since(text)
     assert before <= moment + age <= datetime.now(UTC)
 
 
