@@ -61,7 +61,7 @@ def test_retry_after_is_waited_for(
     archive: ArchiveServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither form of it is ignored, and no server may ask for more than the time limit."""
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="buildhub")
     for retry_after in ("2", formatdate(time.time() + 3600, usegmt=True)):
         archive.fail("f1", 503, retry_after=retry_after)
         assert document(archive, "f1", retries=1, timeout=2) == b"content 1"
