@@ -103,6 +103,70 @@ def _retrieve_exception(reading: asyncio.Future[Any]) -> None:
         reading.exception()
 
 
+class _RecordMaker:
+    """Makes the record of one row, and counts what becomes of it; see :class:`Pipeline`."""
+
+    def __init__(
+        self,
+        lookup: MetadataLookup,
+        archive_url: str,
+        products: Sequence[str],
+        oldest: datetime | None,
+        on_error: Callable[[str], None],
+        on_skip: Callable[[str], None],
+    ) -> None:
+        self.counts = PipelineCounts()
+        self._lookup = lookup
+        self._archive_url = archive_url
+        self._folders = frozenset(products)
+        self._oldest = _comparable(oldest) if oldest else ""
+        self._on_error = on_error
+        self._on_skip = on_skip
+
+    def start(self, row: InventoryRow) -> Record | _Waiting | None:
+        """The record of a row, or what it waits for; None if it is not to be published."""
+        build = recognise(row.key)
+        if build is None:
+            return None
+        self.counts.builds += 1
+        if build.key.split("/", 2)[1] not in self._folders:
+            self.counts.skipped["other product"] += 1
+            return None
+        if row.date < self._oldest:
+            self.counts.skipped["too old"] += 1
+            return None
+        location = location_of(build)
+        metadata = self._lookup.cached(location, row.date)
+        if isinstance(metadata, NotCached):
+            return _Waiting(row, build, self._lookup.fetch(location, row.date))
+        return self._finish(row, build, metadata)
+
+    def _finish(self, row: InventoryRow, build: Build, metadata: Metadata | None) -> Record | None:
+        if metadata is None:
+            self._on_skip(f"{row.key}: no metadata.")
+            self.counts.skipped["no metadata"] += 1
+            return None
+        record = make_record(
+            build, metadata, url=self._archive_url + row.key, size=row.size, date=row.date
+        )
+        if suspicious := invalid_field(record):
+            self._on_skip(f"{row.key}: suspicious {suspicious}.")
+            self.counts.skipped["suspicious field"] += 1
+            return None
+        self.counts.records += 1
+        return record
+
+    def finish_waiting(self, waiting: _Waiting) -> Record | None:
+        """The record of a build whose request is done."""
+        try:
+            metadata = waiting.fetch.result()
+        except Unreachable as error:
+            self.counts.failed += 1
+            self._on_error(f"{waiting.row.key}: its metadata cannot be fetched: {error}")
+            return None
+        return self._finish(waiting.row, waiting.build, metadata)
+
+
 class Pipeline:
     """Recognises builds, looks up their metadata, makes their records.
 
@@ -121,13 +185,8 @@ class Pipeline:
         on_error: Callable[[str], None],
         on_skip: Callable[[str], None],
     ) -> None:
-        self.counts = PipelineCounts()
-        self._lookup = lookup
-        self._archive_url = archive_url
-        self._folders = frozenset(products)
-        self._oldest = _comparable(oldest) if oldest else ""
-        self._on_error = on_error
-        self._on_skip = on_skip
+        self._maker = _RecordMaker(lookup, archive_url, products, oldest, on_error, on_skip)
+        self.counts = self._maker.counts
         self._window: deque[_Waiting | Record] = deque()
 
     @property
@@ -208,7 +267,7 @@ class Pipeline:
         """Process rows; returns the records that are ready."""
         ready = self._ready()
         for row in rows:
-            made = self._start(row)
+            made = self._maker.start(row)
             if made is None:
                 continue
             if self._window or isinstance(made, _Waiting):
@@ -216,41 +275,6 @@ class Pipeline:
             else:
                 ready.append(made)
         return ready
-
-    def _start(self, row: InventoryRow) -> Record | _Waiting | None:
-        build = recognise(row.key)
-        if build is None:
-            return None
-        self.counts.builds += 1
-        if build.key.split("/", 2)[1] not in self._folders:
-            self._skip("other product")
-            return None
-        if row.date < self._oldest:
-            self._skip("too old")
-            return None
-        location = location_of(build)
-        metadata = self._lookup.cached(location, row.date)
-        if isinstance(metadata, NotCached):
-            return _Waiting(row, build, self._lookup.fetch(location, row.date))
-        return self._finish(row, build, metadata)
-
-    def _finish(self, row: InventoryRow, build: Build, metadata: Metadata | None) -> Record | None:
-        if metadata is None:
-            self._on_skip(f"{row.key}: no metadata.")
-            self._skip("no metadata")
-            return None
-        record = make_record(
-            build, metadata, url=self._archive_url + row.key, size=row.size, date=row.date
-        )
-        if suspicious := invalid_field(record):
-            self._on_skip(f"{row.key}: suspicious {suspicious}.")
-            self._skip("suspicious field")
-            return None
-        self.counts.records += 1
-        return record
-
-    def _skip(self, reason: str) -> None:
-        self.counts.skipped[reason] += 1
 
     def _ready(self) -> list[Record]:
         """Remove the records from the front of the window that wait for no request."""
@@ -260,19 +284,10 @@ class Pipeline:
             if isinstance(first, _Waiting) and not first.fetch.done():
                 break
             self._window.popleft()
-            record = self._outcome(first) if isinstance(first, _Waiting) else first
+            record = self._maker.finish_waiting(first) if isinstance(first, _Waiting) else first
             if record:
                 ready.append(record)
         return ready
-
-    def _outcome(self, waiting: _Waiting) -> Record | None:
-        try:
-            metadata = waiting.fetch.result()
-        except Unreachable as error:
-            self.counts.failed += 1
-            self._on_error(f"{waiting.row.key}: its metadata cannot be fetched: {error}")
-            return None
-        return self._finish(waiting.row, waiting.build, metadata)
 
     async def _complete_requests(self, seconds: float) -> None:
         fetches = [w.fetch for w in self._window if isinstance(w, _Waiting)]
