@@ -45,7 +45,7 @@ stop: $(INSTALLED)  ## Stop the Kinto and the page that `make run` has started
 test: lint types  ## Check style and types, run all tests but the slow ones: before each commit
 	$(PYTEST) -m "not slow"
 
-test-all: lint types  ## The same, and the slow tests that build packages, with coverage
+test-all: lint types  ## The same, and the slow tests, with coverage
 	$(PYTEST) --cov=buildhub --cov-report=term:skip-covered
 
 functional: $(INSTALLED)  ## Only the tests on real servers

@@ -39,7 +39,9 @@ def fetch(server: ArchiveServer, *keys: str, retries: int) -> list[bytes | str |
     return asyncio.run(documents())
 
 
-@pytest.mark.parametrize("date", [False, True], ids=["seconds", "date"])
+@pytest.mark.parametrize(
+    "date", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["seconds", "date"]
+)
 def test_a_retry_comes_when_retry_after_says(server: ArchiveServer, date: bool) -> None:
     """A second attempt is enough, although it would be too early after the usual half second."""
     server.unavailable(KEY, 2, date=date)

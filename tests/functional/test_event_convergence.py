@@ -102,6 +102,7 @@ TREES: dict[str, Callable[[], Tree]] = {
 }
 
 
+@pytest.mark.slow
 @settings(
     max_examples=EXAMPLES,
     phases=set(Phase) - {Phase.shrink},  # a smaller random order explains no more, in minutes

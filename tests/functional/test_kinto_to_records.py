@@ -25,7 +25,10 @@ from tests.support.kinto_server import KINTO_SETTINGS, Kinto, free_port, running
 from tests.support.pipeline_records import Records, pipeline_records, without_server_fields
 from tests.support.records import make_record, ndjson
 
-pytestmark = pytest.mark.functional
+pytestmark = [
+    pytest.mark.functional,
+    pytest.mark.xdist_group("kinto-to-records"),  # one Kinto with the sample for all
+]
 
 BIN = Path(sys.executable).parent
 RECORDS = "/buckets/build-hub/collections/releases/records"

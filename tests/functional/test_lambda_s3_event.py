@@ -116,6 +116,7 @@ def test_a_queue_is_told_which_messages_failed(
     assert container.invoke(in_sqs(created(EXE))) == {"batchItemFailures": []}
 
 
+@pytest.mark.slow
 def test_metadata_that_hangs_to_the_time_limit_fails_every_message(
     system: EventSystem, container: LambdaRuntime
 ) -> None:

@@ -264,6 +264,7 @@ def test_a_run_that_was_killed_is_made_good_by_the_next(run: Run) -> None:
     assert {key: run.moments()[key] for key in some} == some
 
 
+@pytest.mark.slow
 def test_a_kinto_that_is_away_for_five_seconds_is_waited_for(run: Run) -> None:
     def held(answer: ProxyResponse) -> ProxyResponse:
         run.s3.held_after = len(answer.body) // 2
@@ -337,6 +338,7 @@ def test_the_lambda_returns_its_figures(run: Run, container: LambdaRuntime) -> N
     assert not any(one["error"] or one["failed"] for one in answer["inventories"])
 
 
+@pytest.mark.slow
 def test_what_the_lambda_has_no_time_for_is_done_by_the_next(
     run: Run, container: LambdaRuntime
 ) -> None:

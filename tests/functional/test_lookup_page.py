@@ -18,7 +18,9 @@ from ..support.lookup_records import catalogue
 pytestmark = [
     pytest.mark.functional,
     pytest.mark.skipif(not browser.CHROMIUM, reason="needs chromium: apt-get install chromium"),
+    pytest.mark.xdist_group("lookup page"),  # one Chromium and one catalogue for all
 ]
+slow = pytest.mark.slow  # each takes a second or two: `make test` has one of each kind
 
 CATALOGUE = catalogue()
 Record = dict[str, Any]
@@ -189,8 +191,16 @@ SEARCHES: list[tuple[str, str, str, Callable[[Record], bool]]] = [
 ]
 
 
+#: Of a build id, a version, a revision, several words, and a URL.
+IN_MAKE_TEST = ("20170612224034", "5", REVISION[:12], "newest", "https://archive")
+
+
 @pytest.mark.parametrize(
-    ("typed", "understood", "query", "matches"), SEARCHES, ids=[one[0][:40] for one in SEARCHES]
+    ("typed", "understood", "query", "matches"),
+    [
+        pytest.param(*one, id=one[0][:40], marks=() if one[0].startswith(IN_MAKE_TEST) else slow)
+        for one in SEARCHES
+    ],
 )
 def test_a_search_says_what_it_understood_and_finds_just_that(
     lookup: Lookup, typed: str, understood: str, query: str, matches: Callable[[Record], bool]
@@ -241,7 +251,14 @@ def test_words_are_understood_and_written_back_so_that_they_mean_the_same(lookup
         assert again == {"criteria": criteria, "ignored": []}, typed
 
 
-@pytest.mark.parametrize("word", ["frobnicate", "<b>", "1.2.3.4.5:x", "abc", "constructor"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "<b>",
+        "constructor",
+        *(pytest.param(word, marks=slow) for word in ("frobnicate", "1.2.3.4.5:x", "abc")),
+    ],
+)
 def test_a_word_that_is_not_understood_is_shown_as_ignored(lookup: Lookup, word: str) -> None:
     lookup.open()
     lookup.search(f"nightly {word}")
@@ -301,6 +318,7 @@ def test_the_filters_narrow_a_search_and_a_chip_widens_it(lookup: Lookup) -> Non
     assert (lookup.query(), lookup.heading()) == ("", f"{len(CATALOGUE)} builds")
 
 
+@pytest.mark.slow
 def test_more_results_come_on_demand_each_once_and_the_newest_first(lookup: Lookup) -> None:
     lookup.open()
     assert (lookup.heading(), len(lookup.ids())) == (f"{len(CATALOGUE)} builds", 50)
@@ -359,6 +377,7 @@ def test_a_record_is_shown_as_json_and_has_an_address(lookup: Lookup) -> None:
     assert (dialog.is_hidden(), lookup.query()) == (True, "")
 
 
+@pytest.mark.slow
 def test_all_can_be_done_with_the_keyboard(lookup: Lookup) -> None:
     lookup.open()
     lookup.tab.keyboard.press("/")
@@ -426,6 +445,7 @@ def test_the_newest_build_of_each_product_and_channel_in_few_requests(lookup: Lo
     assert lookup.query() == "source.product=thunderbird&target.channel=nightly"
 
 
+@pytest.mark.slow
 def test_products_and_channels_that_the_page_does_not_know_are_found(
     opener: Opener, kinto: Kinto
 ) -> None:
@@ -480,15 +500,21 @@ def test_records_with_fields_missing_or_of_other_types_are_shown(
     assert (lookup.heading(), lookup.errors) == ("0 builds", [])
 
 
-def test_a_server_that_does_not_answer_is_a_sentence_and_can_be_asked_again(
-    opener: Opener, tmp_path: Path
-) -> None:
+def test_a_server_that_does_not_answer_is_a_sentence(opener: Opener) -> None:
     port = free_port()
     lookup = opener(f"http://127.0.0.1:{port}/v1")
     lookup.open("build.id=20170612224034")
     alert = lookup.tab.get_by_role("alert")
     assert f"The server at http://127.0.0.1:{port}/v1 did not answer." in alert.inner_text()
     assert "Check the address" in alert.inner_text()
+
+
+@pytest.mark.slow
+def test_a_server_that_did_not_answer_can_be_asked_again(opener: Opener, tmp_path: Path) -> None:
+    port = free_port()
+    lookup = opener(f"http://127.0.0.1:{port}/v1")
+    lookup.open("build.id=20170612224034")
+    assert "did not answer" in lookup.tab.get_by_role("alert").inner_text()
     with running_kinto(tmp_path, port=port) as kinto:
         make_collection(kinto, CATALOGUE[:1])
         lookup.open()
@@ -518,9 +544,13 @@ def test_another_server_can_be_given_on_the_page(opener: Opener, full_kinto: Kin
     ("server", "sentence"),
     [
         ("javascript:alert(1)", "“javascript:alert(1)” is not the address of a Kinto server."),
-        ("file:///etc/passwd", "“file:///etc/passwd” is not the address of a Kinto server."),
-        ("kinto", "“kinto” is not the address of a Kinto server."),
         ("https://user:pass@kinto/v1", "is not the address of a Kinto server."),
+        pytest.param(
+            "file:///etc/passwd",
+            "“file:///etc/passwd” is not the address of a Kinto server.",
+            marks=slow,
+        ),
+        pytest.param("kinto", "“kinto” is not the address of a Kinto server.", marks=slow),
     ],
 )
 def test_what_is_not_the_address_of_a_server_is_never_asked(
@@ -540,6 +570,7 @@ def test_a_server_without_the_collection_says_what_to_do(opener: Opener, kinto: 
     assert "jobs/initialization.yml" in sentence
 
 
+@pytest.mark.slow
 def test_what_is_not_kinto_is_said(opener: Opener, address: str) -> None:
     lookup = opener(address)
     lookup.open("target.version=53.0", server=f"{address}index.html?")
@@ -554,7 +585,7 @@ def test_an_empty_catalogue_is_said(opener: Opener, kinto: Kinto) -> None:
     assert lookup.errors == []
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", ["narrow", pytest.param("wide", marks=slow)])
 def test_nothing_is_wider_than_the_screen(opener: Opener, full_kinto: Kinto, size: str) -> None:
     lookup = opener(full_kinto.url, size)
     for query in ("", "q=firefox+frobnicate", "target.version=1", "record=" + CATALOGUE[0]["id"]):
@@ -585,6 +616,7 @@ def test_axe_finds_no_violation(
     assert lookup.violations(axe) == [], "no answer"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_pictures_of_the_documentation(

@@ -93,6 +93,7 @@ def test_a_second_run_leaves_every_record_as_it_was(pipe: Pipe) -> None:
     assert f"0 created, 0 updated, {len(before)} unchanged" in told
 
 
+@pytest.mark.slow
 def test_without_skip_every_record_is_written(pipe: Pipe) -> None:
     pipe.load(options="")
     before = pipe.stored()
@@ -102,6 +103,7 @@ def test_without_skip_every_record_is_written(pipe: Pipe) -> None:
     assert all(after[k]["last_modified"] > before[k]["last_modified"] for k in before)
 
 
+@pytest.mark.slow
 def test_a_changed_size_updates_that_record_only(pipe: Pipe) -> None:
     pipe.load()
     before = pipe.stored()
@@ -118,6 +120,7 @@ def test_a_changed_size_updates_that_record_only(pipe: Pipe) -> None:
     assert after[key]["download"]["size"] == int(f"{size}1")
 
 
+@pytest.mark.slow
 def test_a_record_that_was_deleted_on_the_server_is_created_again(pipe: Pipe) -> None:
     pipe.load()
     before = pipe.stored()
@@ -128,6 +131,7 @@ def test_a_record_that_was_deleted_on_the_server_is_created_again(pipe: Pipe) ->
     assert set(pipe.stored()) == set(before)
 
 
+@pytest.mark.slow
 def test_a_flushed_server_is_noticed(pipe: Pipe) -> None:
     pipe.load()
     number = len(pipe.stored())
@@ -136,6 +140,7 @@ def test_a_flushed_server_is_noticed(pipe: Pipe) -> None:
     assert f"{number} created, 0 updated, 0 unchanged" in pipe.load()
 
 
+@pytest.mark.slow
 def test_the_output_is_the_same_byte_for_byte(pipe: Pipe) -> None:
     pipe.load()
     first = (pipe.folder / "records").read_bytes()

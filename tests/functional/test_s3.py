@@ -263,7 +263,17 @@ def test_a_refusal_that_is_cut_is_a_sentence(monkeypatch: pytest.MonkeyPatch) ->
             Inventories(timeout_seconds=5, retries=1).newest_manifest("firefox")
 
 
-@pytest.mark.parametrize("answer", [cut, cut_error, half_a_chunk, reset, not_http, trickling])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        cut,
+        cut_error,
+        half_a_chunk,
+        reset,
+        not_http,
+        pytest.param(trickling, marks=pytest.mark.slow),
+    ],
+)
 def test_a_listing_may_break_once(
     bucket: Bucket, answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -350,6 +350,7 @@ def test_the_lambda_lists_the_bucket_if_source_says_so(
     assert sorted(sources.moments()) == KEYS
 
 
+@pytest.mark.slow
 def test_invocations_that_run_out_of_time_are_taken_up_until_nothing_remains(
     sources: Sources, container: LambdaRuntime
 ) -> None:

@@ -24,7 +24,7 @@ from tests.support.records import make_record
 pytestmark = pytest.mark.functional
 
 BIN = Path(sys.executable).parent
-SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+slow = pytest.mark.slow  # most stops take five seconds: one of each kind is in `make test`
 
 #: Far more than the five seconds that a stop may take, far less than any wait that it ends.
 SECONDS = 60
@@ -120,8 +120,20 @@ def requests_to(server: HostileServer, part: str) -> list[str]:
 LINES = b"".join(orjson.dumps(make_record(n), option=orjson.OPT_APPEND_NEWLINE) for n in range(60))
 
 
-@pytest.mark.parametrize("signum", SIGNALS)
-@pytest.mark.parametrize("answer", [silent, busy, trickling])
+@pytest.mark.parametrize(
+    ("answer", "signum"),
+    [
+        (silent, signal.SIGTERM),
+        (busy, signal.SIGINT),
+        (trickling, signal.SIGHUP),
+        pytest.param(silent, signal.SIGINT, marks=slow),
+        pytest.param(silent, signal.SIGHUP, marks=slow),
+        pytest.param(busy, signal.SIGTERM, marks=slow),
+        pytest.param(busy, signal.SIGHUP, marks=slow),
+        pytest.param(trickling, signal.SIGTERM, marks=slow),
+        pytest.param(trickling, signal.SIGINT, marks=slow),
+    ],
+)
 def test_to_kinto_while_kinto_takes_no_records(
     environ: dict[str, str], answer: Answer, signum: signal.Signals
 ) -> None:
@@ -136,8 +148,17 @@ def test_to_kinto_while_kinto_takes_no_records(
     assert " 60 failed." in messages or " failed." in messages
 
 
-@pytest.mark.parametrize("answer", [silent, busy, trickling])
-@pytest.mark.parametrize("command", ["to-kinto", "latest-inventory-to-kinto"])
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("to-kinto", silent),
+        ("latest-inventory-to-kinto", busy),
+        pytest.param("to-kinto", busy, marks=slow),
+        pytest.param("to-kinto", trickling, marks=slow),
+        pytest.param("latest-inventory-to-kinto", silent, marks=slow),
+        pytest.param("latest-inventory-to-kinto", trickling, marks=slow),
+    ],
+)
 def test_while_the_server_is_asked_what_it_is_or_initialised(
     environ: dict[str, str], command: str, answer: Answer
 ) -> None:
@@ -148,7 +169,9 @@ def test_while_the_server_is_asked_what_it_is_or_initialised(
             stop(process, signal.SIGTERM)
 
 
-@pytest.mark.parametrize("answer", [silent, busy, trickling])
+@pytest.mark.parametrize(
+    "answer", [busy, pytest.param(silent, marks=slow), pytest.param(trickling, marks=slow)]
+)
 def test_while_s3_is_silent_or_busy(environ: dict[str, str], answer: Answer) -> None:
     def kinto(connection: socket.socket, request: bytes) -> bool:
         headers = ["Content-Type: application/json", "Total-Records: 0", 'ETag: "1"']
@@ -165,7 +188,14 @@ def test_while_s3_is_silent_or_busy(environ: dict[str, str], answer: Answer) -> 
     assert "firefox" in messages  # the table
 
 
-@pytest.mark.parametrize("signum", SIGNALS)
+@pytest.mark.parametrize(
+    "signum",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=slow),
+        pytest.param(signal.SIGHUP, marks=slow),
+    ],
+)
 def test_inventory_to_records_while_nobody_reads_its_output(
     environ: dict[str, str], signum: signal.Signals
 ) -> None:

@@ -83,6 +83,7 @@ def test_it_shows_the_job_done_and_the_second_time_nothing_changes(demo: Demo) -
             socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
+@pytest.mark.slow
 def test_a_kinto_that_answers_already_is_used_and_left_alone(demo: Demo, tmp_path: Path) -> None:
     other = Demo(tmp_path / "other")
     other.port = demo.port

@@ -103,7 +103,9 @@ def clone(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.xdist_group("make run")
-@pytest.mark.parametrize("name", ["README.rst", "docs/tutorial.rst"])
+@pytest.mark.parametrize(
+    "name", ["README.rst", pytest.param("docs/tutorial.rst", marks=pytest.mark.slow)]
+)
 def test_what_a_newcomer_types(name: str, clone: Path) -> None:
     port = free_port()
     environ = {"SERVER_URL": f"http://localhost:{port}/v1"}
@@ -146,6 +148,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(int(kinto.url.rpartition(":")[2].partition("/")[0]), environ)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("site")
 @pytest.mark.parametrize(
     "page",
@@ -157,6 +160,7 @@ def test_what_is_shown_elsewhere(page: Path, site: Site, tmp_path: Path) -> None
     run(page, tmp_path, site.environ, site.port)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("site")
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.stem

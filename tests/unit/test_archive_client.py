@@ -57,6 +57,7 @@ def test_faults_that_pass_are_survived(archive: ArchiveServer, behaviour: int) -
     assert document(archive, "f1", retries=1, timeout=1) == b"content 1"
 
 
+@pytest.mark.slow
 def test_retry_after_is_waited_for(
     archive: ArchiveServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -67,8 +67,15 @@ sys.exit(done.returncode)
 """
 
 
-@pytest.mark.parametrize("command", ["to-kinto", "inventory-to-records"])
-@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip bomb"])
+@pytest.mark.parametrize(
+    ("command", "packed"),
+    [
+        pytest.param("inventory-to-records", True, id="inventory, packed"),
+        pytest.param("inventory-to-records", False, id="inventory", marks=pytest.mark.slow),
+        pytest.param("to-kinto", True, id="records, packed", marks=pytest.mark.slow),
+        pytest.param("to-kinto", False, id="records", marks=pytest.mark.slow),
+    ],
+)
 def test_a_line_without_end_is_exit_1_in_little_memory(
     tmp_path: Path, command: str, packed: bool
 ) -> None:

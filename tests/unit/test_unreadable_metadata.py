@@ -92,8 +92,15 @@ def test_no_metadata_is_what_a_404_says(server: ArchiveServer, tmp_path: Path) -
     assert Run(server, tmp_path).build_id(KEY) is None
 
 
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("folder", [CANDIDATES, EN_US])
+@pytest.mark.parametrize(
+    ("folder", "times"),
+    [
+        (CANDIDATES, 2),
+        pytest.param(CANDIDATES, 1, marks=pytest.mark.slow),
+        pytest.param(EN_US, 1, marks=pytest.mark.slow),
+        pytest.param(EN_US, 2, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(
     "listing",
     [
