@@ -178,6 +178,7 @@ def _run_calls(calls: queue.SimpleQueue[_Call | None]) -> None:
             future.set_exception(error)
         else:
             future.set_result(result)
+            del result  # a page of records, say, must not stay until the next call ends
         del item, future, function
 
 

@@ -15,7 +15,7 @@ import orjson
 
 from .. import streams
 from ..kinto.filters import MIN_REVISION, Built, Changed, Condition, OneOf, Revision, Version
-from ..kinto.reader import newest, read_records
+from ..kinto.reader import Record, newest, read_records
 from ..settings import VARIABLES, Settings, parsers, read_variable
 from ..signals import CancellationToken
 from ..wiring import kinto_client
@@ -160,9 +160,9 @@ def _has_credentials(options: Mapping[str, Any]) -> bool:
     return bool(options["auth"] or read_variable(VARIABLES["auth"], os.environ))
 
 
-def _print(records: Iterable[Mapping[str, Any]], with_metadata: bool) -> int:
+def _print(records: Iterable[Record], with_metadata: bool) -> int:
     """Write the records, and return their number."""
-    lines = (_line(record, with_metadata) for record in records)
+    lines = map(_line if with_metadata else _line_without_metadata, records)
     count = 0
     while some := list(itertools.islice(lines, _LINES)):
         streams.write(b"".join(some))
@@ -170,12 +170,17 @@ def _print(records: Iterable[Mapping[str, Any]], with_metadata: bool) -> int:
     return count
 
 
-def _line(record: Mapping[str, Any], with_metadata: bool) -> bytes:
-    data = {k: v for k, v in record.items() if with_metadata or k not in METADATA}
+def _line_without_metadata(record: Record) -> bytes:
+    for name in METADATA:
+        record.pop(name, None)
+    return _line(record)
+
+
+def _line(record: Record) -> bytes:
     try:
-        return orjson.dumps({"data": data}, option=orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps({"data": record}, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # a number of more than 64 bits, or half of a surrogate pair
-        return json.dumps({"data": data}).encode() + b"\n"
+        return json.dumps({"data": record}).encode() + b"\n"
 
 
 if __name__ == "__main__":

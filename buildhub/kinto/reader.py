@@ -20,7 +20,7 @@ PAGE_SIZE = 5_000
 #: What distinguishes the builds of which only the newest are wanted.
 GROUP = ("source.product", "target.channel", "target.platform")
 
-Record = Mapping[str, Any]
+Record = dict[str, Any]
 
 
 def read_records(

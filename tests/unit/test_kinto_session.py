@@ -7,6 +7,7 @@ import gzip
 import socket
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from buildhub.errors import Interrupted, Unreachable
 from buildhub.kinto import Client, Publisher
 from buildhub.kinto.session import MAX_RESPONSE
-from buildhub.signals import CancellationToken
+from buildhub.signals import AbandonableCalls, CancellationToken
 from tests.support.hostile_server import Answer, path_of, response, serving
 from tests.support.records import make_record
 
@@ -54,6 +55,30 @@ def test_a_server_that_trickles_is_left_at_the_deadline(head: bytes) -> None:
         with pytest.raises(Unreachable, match="no response in time"):
             client(server.url, timeout=0.5).request("GET", "/")
         assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "number"),
+    [(b'{"a": 1}', 1), (b'{"a": 1e999}', float("inf"))],
+    ids=["usual", "a number that Kinto would not send"],
+)
+def test_json_is_decoded_however_unusual(body: bytes, number: float) -> None:
+    def answer(connection: socket.socket, request: bytes) -> bool:
+        connection.sendall(response(body, "Content-Type: application/json"))
+        return True
+
+    with serving(answer) as server:
+        assert client(server.url).request("GET", "/")[0] == {"a": number}
+
+
+def test_a_response_stays_in_memory_no_longer_than_its_user_holds_it() -> None:
+    """Two pages of a collection at once would double the memory of a reader."""
+    calls = AbandonableCalls("test")
+    page = weakref.ref(calls.call(set))
+    end = time.monotonic() + 10
+    while page() is not None and time.monotonic() < end:
+        time.sleep(0.01)  # the thread may not have got so far
+    assert page() is None
 
 
 def test_a_page_beyond_the_limit_is_refused_before_it_is_in_memory() -> None:
