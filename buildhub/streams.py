@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import io
 import os
 import select
@@ -19,7 +20,7 @@ from typing import Any
 
 from isal import isal_zlib
 
-from .errors import BadInput
+from .errors import BadInput, Fatal
 from .signals import CancellationToken
 
 #: Bytes asked for at once: the largest pipe that Linux gives to a user.
@@ -207,7 +208,8 @@ async def write_lines(data: bytes, written: Callable[[bytes], None]) -> None:
 
     ``written`` is called with each piece, whole lines as well, once it has been written. To a
     pipe a piece is written whole or not at all: if this is cancelled, the output ends with a
-    line. Raises BrokenPipeError when the reader has gone.
+    line. Raises BrokenPipeError when the reader has gone, and :class:`Fatal` if the output can't
+    be written.
     """
     fd = sys.stdout.fileno()
     if not _may_be_full(fd):
@@ -216,7 +218,8 @@ async def write_lines(data: bytes, written: Callable[[bytes], None]) -> None:
         return
     for piece in _pieces(data, select.PIPE_BUF):
         await _writable(fd)
-        os.write(fd, piece)
+        with _readable_errors():
+            os.write(fd, piece)
         written(piece)
 
 
@@ -251,10 +254,16 @@ async def _writable(fd: int) -> None:
 def write(data: bytes, cancellation: CancellationToken | None = None) -> None:
     """Write whole lines to standard output, and through to the reader: nothing is held back.
 
-    Raises BrokenPipeError when the reader has gone, and :class:`Interrupted` if it does not read
-    in the time that a stop leaves; the output then ends with a line, unless that is very long.
+    Raises BrokenPipeError when the reader has gone, :class:`Fatal` if the output can't be written
+    (a full disk), and :class:`Interrupted` if nobody reads in the time that a stop leaves; the
+    output then ends with a line, unless that is very long.
     """
-    fd = sys.stdout.fileno()
+    with _readable_errors():
+        write_to(sys.stdout.fileno(), data, cancellation)
+
+
+def write_to(fd: int, data: bytes, cancellation: CancellationToken | None = None) -> None:
+    """Write whole lines to a descriptor, as :func:`write` does. Raises ``OSError``."""
     if cancellation is None or not _may_be_full(fd):
         view: Any = memoryview(data)
         while view:
@@ -264,6 +273,24 @@ def write(data: bytes, cancellation: CancellationToken | None = None) -> None:
         for start in range(0, len(lines), select.PIPE_BUF):
             _wait_until_writable(fd, cancellation)
             os.write(fd, lines[start : start + select.PIPE_BUF])
+
+
+def output_error(error: OSError) -> Fatal:
+    """The sentence for an error of writing to standard output."""
+    reason = "it is closed" if error.errno == errno.EBADF else error.strerror
+    return Fatal(
+        f"Cannot write standard output ({reason}): write to a file or pipe that takes the output."
+    )
+
+
+@contextlib.contextmanager
+def _readable_errors() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise output_error(error) from None
 
 
 def _wait_until_writable(fd: int, cancellation: CancellationToken) -> None:

@@ -25,6 +25,7 @@ from ..signals import CancellationToken
 from ..wiring import archive_bucket
 from . import progress, runner
 from .options import option
+from .standard_streams import Command
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def _own_version(
     return globs
 
 
-@click.command(context_settings=runner.CONTEXT)
+@click.command(cls=Command, context_settings=runner.CONTEXT)
 @option("products")
 @click.option(
     "--section",

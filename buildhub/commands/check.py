@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .. import streams
 from . import runner
 
 #: Differences that are printed; all are counted.
@@ -32,15 +33,14 @@ class Differences:
         """A record, and ``"created"`` or ``"updated"``."""
         self._count += 1
         if self._count <= MAX_PRINTED:
-            self._lines.append(f"{effect}\t{record_id or 'a record without id'}")
+            self._lines.append(f"{effect}\t{record_id or 'a record without id'}\n")
 
     def report(self, verbosity: int, *, complete: bool) -> int:
         """Print them to standard output, one per line; returns the exit status.
 
         A difference is an answer even if not everything could be compared (not ``complete``).
         """
-        for line in self._lines:
-            click.echo(line)
+        streams.write("".join(self._lines).encode())
         if self._count > MAX_PRINTED:
             runner.echo_summary(f"… and {self._count - MAX_PRINTED} more.", verbosity)
         if self._count:

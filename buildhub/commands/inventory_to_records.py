@@ -22,11 +22,12 @@ from ..signals import CancellationToken
 from ..wiring import InventoryProcessor, open_lookup
 from . import progress, runner
 from .options import SchemaType, option
+from .standard_streams import Command
 
 STDOUT = 1
 
 
-@click.command(context_settings=runner.CONTEXT)
+@click.command(cls=Command, context_settings=runner.CONTEXT)
 @click.argument("files", nargs=-1)
 @click.option(
     "--schema",
@@ -84,7 +85,7 @@ def _explain(keys: Sequence[str]) -> None:
     if not keys:
         raise click.UsageError("--explain needs one or more keys of the archive as arguments.")
     for key in keys:
-        click.echo(explain_key(key))
+        streams.write(f"{explain_key(key)}\n".encode())
 
 
 async def _process(

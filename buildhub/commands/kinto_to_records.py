@@ -21,6 +21,7 @@ from ..signals import CancellationToken
 from ..wiring import kinto_client
 from . import runner
 from .options import option
+from .standard_streams import Command
 
 #: Options for one field each: the record has one of the values.
 FIELDS = {
@@ -69,7 +70,7 @@ def _moment_option(flag: str, name: str, text: str) -> Callable[[Any], Any]:
     return click.option(flag, name, metavar="DATE OR AGE", callback=_moment, help=text)
 
 
-@click.command(context_settings=runner.CONTEXT)
+@click.command(cls=Command, context_settings=runner.CONTEXT)
 @option("server_url")
 @option("bucket")
 @option("collection")

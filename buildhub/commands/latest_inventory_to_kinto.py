@@ -13,9 +13,10 @@ from ..signals import CancellationToken
 from . import progress, runner
 from .check import Differences, check_option
 from .options import option
+from .standard_streams import Command
 
 
-@click.command(context_settings=runner.CONTEXT)
+@click.command(cls=Command, context_settings=runner.CONTEXT)
 @option("server_url")
 @option("bucket")
 @option("collection")

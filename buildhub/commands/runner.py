@@ -7,7 +7,6 @@ stopped by signal N (130 Ctrl-C, 143 SIGTERM); 141 the reader of standard output
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -18,12 +17,12 @@ from .. import __version__, logs
 from ..errors import BuildhubError, Interrupted
 from ..settings import Settings
 from ..signals import CancellationToken, cancel_on_signals
+from .standard_streams import BROKEN_PIPE, stopped_by
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 FAILED = 1
 UNKNOWN = 2  #: after an error, in commands that answer a question: as of grep
-BROKEN_PIPE = 128 + signal.SIGPIPE
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,7 +79,7 @@ def run(
         logs.configure(verbosity, settings.sentry_dsn, secrets=[settings.auth])
     except BuildhubError as error:
         raise click.UsageError(str(error)) from None
-    with cancel_on_signals() as cancellation:
+    with cancel_on_signals() as cancellation, stopped_by(cancellation):
         status = _status(main, settings, cancellation, on_error)
     sys.exit(status)
 
@@ -100,8 +99,6 @@ def _status(
     except Interrupted as interruption:
         return 128 + interruption.signum
     except BrokenPipeError:
-        # At exit the interpreter flushes stdout, which would fail once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except Exception as error:
         logs.log_error(error)  # with its traceback if it is not one of ours

@@ -19,6 +19,7 @@ from ..signals import CancellationToken
 from ..streams import chunks, name_of
 from . import runner
 from .options import option
+from .standard_streams import Command
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 DEFAULTS = {"nb_parallel_requests": "32"}
 
 
-@click.command(context_settings=runner.CONTEXT)
+@click.command(cls=Command, context_settings=runner.CONTEXT)
 @click.argument("files", nargs=-1)
 @option("server_url")
 @option("bucket")

@@ -24,11 +24,12 @@ from . import progress, runner
 from .check import Differences, check_option
 from .failed_records import failed_option, failed_records
 from .options import option
+from .standard_streams import Command
 
 logger = logging.getLogger(__name__)
 
 
-@click.command(context_settings=runner.CONTEXT)
+@click.command(cls=Command, context_settings=runner.CONTEXT)
 @click.argument("files", nargs=-1)
 @option("server_url")
 @option("bucket")
