@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
+from operator import itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
@@ -155,11 +156,36 @@ class Bucket:
 def _parsed(body: bytes) -> Page:
     try:
         content = orjson.loads(body)
-        return Page(
+        page = Page(
             content.get("items", []), content.get("prefixes", []), content.get("nextPageToken")
         )
-    except (ValueError, AttributeError):
+        _check(page)
+    except KeyError as missing:
+        raise RetryableError(f"an object has no {missing}") from None
+    except (ValueError, TypeError, AttributeError):
         raise RetryableError("the answer is not a listing") from None
+    return page
+
+
+_VALUES = itemgetter("name", "size", "timeCreated")
+
+#: All that sizes and dates are made of.
+_NUMERIC = b"0123456789-T:.Z"
+
+
+def _check(page: Page) -> None:
+    """Raise KeyError, TypeError or ValueError for a page that is not as described.
+
+    All values are looked at together, in C: a page has a thousand objects.
+    """
+    if not (type(page.items) is list and type(page.folders) is list):
+        raise TypeError("items or prefixes are not a list")
+    names, sizes, dates = zip(*map(_VALUES, page.items), strict=True) if page.items else ((),) * 3
+    texts = [*names, *sizes, *dates, *page.folders, *filter(None, [page.token])]
+    if set(map(type, texts)) - {str} or "" in texts:
+        raise TypeError("not a text, or an empty one")
+    if "".join((*sizes, *dates)).encode().translate(None, _NUMERIC):
+        raise ValueError("not a size, or not a date")
 
 
 def _message(body: bytes) -> str:

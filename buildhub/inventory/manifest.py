@@ -59,7 +59,9 @@ class Manifest:
                     columns=_columns(content["fileSchema"]),
                     files=_files(content["files"]),
                 )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (
+            ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError
+        ) as error:  # fmt: skip
             problem = f"{type(error).__name__}: {error}"
             raise BadInput(
                 f"{where} is not an inventory manifest ({problem}): look at it, and try tomorrow's."
@@ -88,4 +90,8 @@ def _file(entry: dict[str, Any]) -> InventoryFile:
     # It becomes a file's name: nothing but digits may pass.
     if not re.fullmatch(r"[0-9a-f]{32}", md5):
         raise ValueError(f"MD5checksum {md5!r} is none")
-    return InventoryFile(_FILES_PREFIX + entry["key"], int(entry["size"]), md5)
+    key, size = _FILES_PREFIX + entry["key"], int(entry["size"])
+    key.encode()  # raises UnicodeEncodeError, a ValueError, for what can't be part of a URL
+    if size < 0:
+        raise ValueError(f"size {size} is negative")
+    return InventoryFile(key, size, md5)

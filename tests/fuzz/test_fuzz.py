@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
@@ -25,8 +26,12 @@ from buildhub.builds.explain import explain
 from buildhub.builds.recognise import Build, candidate_pattern, recognise
 from buildhub.errors import BadInput, BuildhubError
 from buildhub.events.messages import unwrap
+from buildhub.inventory.bucket import Bucket
+from buildhub.inventory.folders import Section, Selection
 from buildhub.inventory.formats import Schema
+from buildhub.inventory.manifest import Manifest
 from buildhub.inventory.reader import InventoryReader
+from buildhub.inventory.walks import Density, FirstObject, FolderListing, Walk
 from buildhub.kinto import Client
 from buildhub.kinto.batch import send
 from buildhub.streams import blocks
@@ -56,6 +61,25 @@ EVENTS = [
 LISTING = {
     "prefixes": ["build1/", "fr/"],
     "files": [{"name": "a.json", "size": "12K", "last_modified": "2017-03-07T12:07:51Z"}],
+}
+PAGE = {
+    "nextPageToken": "CgVhLmpzb24=",
+    "prefixes": ["pub/firefox/releases/55.0/"],
+    "items": [
+        {
+            "name": f"pub/firefox/releases/55.0/{name}",
+            "size": "37219504",
+            "timeCreated": "2017-07-13T23:37:23.000Z",
+            "md5Hash": "/zkfcgF1Vqt0LNoPZX8Rlg==",
+        }
+        for name in ("SHA1SUMS", "mac/fr/Firefox 55.0.dmg")
+    ],
+}
+MANIFEST = {
+    "sourceBucket": "net-mozaws-prod-delivery-firefox",
+    "fileFormat": "CSV",
+    "fileSchema": "Bucket, Key, Size, LastModifiedDate, ETag",
+    "files": [{"key": "a/b.csv.gz", "size": 8_000_000, "MD5checksum": "0" * 32}],
 }
 BATCH = {
     "responses": [
@@ -146,6 +170,39 @@ async def _list(body: bytes) -> None:
             assert all(isinstance(name, str) for name in listing.files)
 
 
+@given(mutated([as_json(PAGE)]) | like(PAGE).map(as_json))
+def bucket_pages(body: bytes) -> None:
+    """A page of the bucket gives whole rows and folders, or is reported as unreadable."""
+    asyncio.run(_list_bucket(body))
+
+
+async def _list_bucket(body: bytes) -> None:
+    section = Section("firefox", "releases")
+    end = "pub/firefox/releases0"
+    wanted = Selection(["firefox"], since=datetime(2017, 1, 1, tzinfo=UTC)).wants_created
+    async with Bucket("b", host=SERVER.answering(body).rstrip("/"), retries=0) as bucket:
+        for request in (
+            FolderListing(section.prefix, lambda folders: ()),
+            FirstObject(section.prefix + "55.0/", lambda date: [] if wanted(date) else ()),
+            Walk(section, section.prefix, end, [], Density()),
+        ):
+            with contextlib.suppress(BuildhubError):
+                found = (await request.run(bucket)).rows
+                assert all(line.count(b'"') == 10 for line in found.splitlines())
+                assert not found or found.endswith(b"\n")
+
+
+@given(mutated([as_json(MANIFEST)]) | like(MANIFEST).map(as_json))
+def manifests(body: bytes) -> None:
+    """A manifest is whole, or an error says what is wrong with it."""
+    with contextlib.suppress(BuildhubError):
+        found = Manifest.parse(body, "firefox", "2017-08-02T00-11Z", where="here")
+        assert found.files
+        json.dumps([[file.key, file.md5] for file in found.files]).encode("utf-8")
+        assert all(file.size >= 0 and file.key.encode("utf-8") for file in found.files)
+        Schema.parse(", ".join(found.columns))
+
+
 @given(mutated([as_json(BATCH)]) | like(BATCH).map(as_json), st.sampled_from([200, 400, 503]))
 def kinto_answers(body: bytes, status: int) -> None:
     """Any answer to a batch is understood, or an error of ours."""
@@ -158,7 +215,7 @@ def kinto_answers(body: bytes, status: int) -> None:
 
 
 TARGETS: list[Callable[[], None]] = [
-    inventory_rows, keys, metadata, events, listings, kinto_answers
+    inventory_rows, keys, metadata, events, listings, kinto_answers, bucket_pages, manifests
 ]  # fmt: skip
 SERVER = RawServer()
 

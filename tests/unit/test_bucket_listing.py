@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
@@ -13,14 +14,17 @@ from urllib.parse import quote_plus, unquote_plus
 import orjson
 import pytest
 
+from buildhub.errors import Unreachable
 from buildhub.inventory.bucket import Bucket, Page
 from buildhub.inventory.folders import Section, Selection, midpoint
 from buildhub.inventory.listing import Listing
 from buildhub.inventory.plan import requests
 from buildhub.inventory.rows import rows
+from buildhub.inventory.walks import Density, FirstObject, Walk
 from tests.support import bucket_tree
 from tests.support.bucket_tree import made
 from tests.support.gcs_server import BUCKET, GcsServer, Object
+from tests.support.raw_server import RawServer
 
 KEYS = Path(__file__).parents[1] / "data" / "archive-keys.tsv.gz"
 
@@ -223,3 +227,57 @@ def test_keys_are_encoded_as_s3_does() -> None:
     assert quote_plus("Firefox Setup 55.0 (1)+é.exe", safe="/") == (
         "Firefox+Setup+55.0+%281%29%2B%C3%A9.exe"
     )
+
+
+# ---- pages that are not what they should be ----
+
+ITEM = {"name": "pub/a/b", "size": "5", "timeCreated": "2017-07-13T23:37:23.000Z"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        [],
+        {"items": None},
+        {"items": "a"},
+        {"items": [None]},
+        {"items": [{}]},
+        {"items": [ITEM | {"name": None}]},
+        {"items": [ITEM | {"name": ""}]},
+        {"items": [ITEM | {"size": 5}]},
+        {"items": [ITEM | {"size": '5","'}]},
+        {"items": [ITEM | {"timeCreated": "yesterday"}]},
+        {"items": [ITEM | {"timeCreated": "2017\n"}]},
+        {"prefixes": None},
+        {"prefixes": [7]},
+        {"nextPageToken": 7},
+    ],
+    ids=repr,
+)
+def test_a_page_that_is_none_is_asked_for_again(page: object) -> None:
+    with RawServer() as server, pytest.raises(Unreachable, match=r"\(2 attempts\)"):
+        asyncio.run(run_on(server, page, FirstObject("pub/a/", lambda date: ())))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [{"md5Hash": "x"}, {"md5Hash": 7}, {"timeCreated": "2017"}, {"timeCreated": "2017-01-01"}],
+)
+def test_an_invalid_value_of_an_object_is_reported(item: dict[str, object]) -> None:
+    section = Section("a", "releases")
+    wanted = Selection(["a"], since=datetime(2017, 1, 1, tzinfo=UTC)).wants_created
+    request = (
+        Walk(section, "pub/a/", "pub/b", [], Density())
+        if "md5Hash" in item
+        else FirstObject("pub/a/", lambda date: [] if wanted(date) else ())
+    )
+    with RawServer() as server, pytest.raises(Unreachable, match=f"invalid {next(iter(item))}"):
+        asyncio.run(
+            run_on(server, {"items": [ITEM | {"name": "pub/a/releases/1/b"} | item]}, request)
+        )
+
+
+async def run_on(server: RawServer, page: object, request: Walk | FirstObject) -> None:
+    host = server.answering(orjson.dumps(page)).rstrip("/")
+    async with Bucket("b", host=host, retries=1) as bucket:
+        await request.run(bucket)

@@ -105,6 +105,9 @@ def test_other_formats_are_refused_in_a_sentence(file_format: str | None) -> Non
         MANIFEST | {"files": [{}]},
         MANIFEST | {"files": [FILE | {"key": None}]},
         MANIFEST | {"files": [FILE | {"size": "big"}]},
+        MANIFEST | {"files": [FILE | {"size": float("inf")}]},
+        MANIFEST | {"files": [FILE | {"size": -1}]},
+        MANIFEST | {"files": [FILE | {"key": "\ud800"}]},
         MANIFEST | {"files": [FILE | {"MD5checksum": None}]},
         MANIFEST | {"files": [FILE | {"MD5checksum": ""}]},
         MANIFEST | {"files": [FILE | {"MD5checksum": "../../../../../../../../etc/crontab"}]},
@@ -121,7 +124,7 @@ def test_a_malformed_manifest_is_a_sentence_with_its_address(content: Any) -> No
         parse(content)
 
 
-@pytest.mark.parametrize("data", [b"", b"<Error/>", b'{"files": [', b"\xff\xfe"])
+@pytest.mark.parametrize("data", [b"", b"<Error/>", b'{"files": [', b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_json_is_malformed_too(data: bytes) -> None:
     with pytest.raises(BadInput, match="is not an inventory manifest"):
         Manifest.parse(data, "firefox", "2017-08-01T00-12Z", where=WHERE)
