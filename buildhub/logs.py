@@ -59,7 +59,6 @@ _SECRETS = (
         rf"\1{_MASK}",
     ),
 )
-_PATTERNS = [(re.compile(pattern, re.IGNORECASE), to) for pattern, to in _SECRETS]
 
 
 class _Output(Protocol):
@@ -155,8 +154,8 @@ def mask(text: str) -> str:
     """
     if _known:
         text = _known.sub(_MASK, text)
-    for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
+    for pattern, replacement in _SECRETS:
+        text = re.sub(pattern, replacement, text, flags=re.IGNORECASE)
     return text
 
 

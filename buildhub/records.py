@@ -86,16 +86,16 @@ def make_record(build: Build, metadata: Metadata, *, url: str, size: int, date: 
 
 
 _VALID = {
-    "channel": re.compile(r"(?:release|aurora|beta|esr|nightly)(?:-old-id)?"),
-    "locale": re.compile(r"multi|[A-Za-z]{2,3}(?:-[A-Za-z]+){0,2}"),
-    "platform": re.compile(r"(?:win|mac|linux|android|maemo|eabi).*"),
-    "version": re.compile(r"(?:[0-9.-]|esr|rc|b|a|pre|funnelcake|real|plugin)+"),
+    "channel": r"(?:release|aurora|beta|esr|nightly)(?:-old-id)?",
+    "locale": r"multi|[A-Za-z]{2,3}(?:-[A-Za-z]+){0,2}",
+    "platform": r"(?:win|mac|linux|android|maemo|eabi).*",
+    "version": r"(?:[0-9.-]|esr|rc|b|a|pre|funnelcake|real|plugin)+",
 }
 
 
 @functools.lru_cache(maxsize=4096)
 def _is_valid(field: str, value: str) -> bool:
-    return bool(_VALID[field].fullmatch(value))
+    return bool(re.fullmatch(_VALID[field], value))
 
 
 def invalid_field(record: Record) -> str | None:

@@ -11,7 +11,6 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import backoff
@@ -147,6 +146,8 @@ def retry_after(headers: Mapping[str, str]) -> float:
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)
+    from email.utils import parsedate_to_datetime  # takes 3 ms, which few runs need
+
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):

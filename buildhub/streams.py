@@ -7,7 +7,6 @@ file *and* for the signal.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import io
@@ -242,6 +241,8 @@ async def _writable(fd: int) -> None:
     """Until there is room for ``PIPE_BUF`` bytes, or the reader is gone."""
     if select.select([], [fd], [], 0)[1]:
         return
+    import asyncio  # takes 20 ms, which most commands do not need
+
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
     loop.add_writer(fd, ready.cancel)

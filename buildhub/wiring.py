@@ -1,7 +1,8 @@
 """Puts the parts together as the settings say: clients, lookup, and inventory files → records.
 
 The packages take what they need and know no settings. Commands and Lambda handlers build them
-here, so that there is one way to build each.
+here, so that there is one way to build each. What only some of them need is imported by the
+function that builds it: the client of Kinto takes 0.1 s.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from . import streams
 from .archive.cache import LookupCache
@@ -19,15 +21,17 @@ from .archive.client import Archive
 from .archive.lookup import MetadataLookup
 from .builds.recognise import candidate_pattern
 from .errors import BadInput
-from .inventory.bucket import Bucket
 from .inventory.formats import InventoryRow, Schema
 from .inventory.reader import InventoryReader
 from .inventory.rows import last_key
-from .kinto import Client
 from .pipeline import Pipeline, PipelineCounts, Rows
 from .records import Record
 from .settings import Settings
 from .signals import CancellationToken
+
+if TYPE_CHECKING:
+    from .inventory.bucket import Bucket
+    from .kinto import Client
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +41,8 @@ def kinto_client(settings: Settings, cancellation: CancellationToken | None = No
 
     A stop of ``cancellation`` ends its requests and pauses.
     """
+    from .kinto import Client
+
     return Client(
         settings.server_url,
         settings.auth,
@@ -61,6 +67,8 @@ def archive_client(settings: Settings) -> Archive:
 
 def archive_bucket(settings: Settings) -> Bucket:
     """The client of the archive's own bucket, not connected yet."""
+    from .inventory.bucket import Bucket
+
     return Bucket(
         settings.archive_bucket,
         host=settings.storage_emulator_host,

@@ -12,9 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from .patterns import MIMETYPES, PLATFORM, SECTIONS, SYSTEMS, Shape
-from .products import PRODUCTS, product_folders
-
-_PLATFORM = re.compile(PLATFORM, re.VERBOSE | re.ASCII | re.IGNORECASE)
+from .products import PRODUCTS, Product, product_folders
 
 
 class Build(NamedTuple):
@@ -113,7 +111,7 @@ def _build(
 def _platform(archive_platform: str) -> tuple[str, str]:
     """The record's platform and its os; the os of an unknown platform is empty."""
     platform = re.sub(r"^mac(?!osx)", "macosx", archive_platform.lower())
-    if not _PLATFORM.fullmatch(archive_platform):
+    if not re.fullmatch(PLATFORM, archive_platform, re.VERBOSE | re.ASCII | re.IGNORECASE):
         return platform, ""
     return platform, next(os for start, os in SYSTEMS.items() if platform.startswith(start))
 
@@ -153,18 +151,32 @@ class _Reader(NamedTuple):
     read: Callable[[str, str, str, re.Match[str]], Build | None]
 
 
-def _readers() -> dict[str, list[_Reader]]:
-    """By ``pub/<folder>/<section>/``: the shapes that a key with this prefix may have."""
-    readers: dict[str, list[_Reader]] = {}
-    for product in PRODUCTS.values():
-        for shape in product.shapes:
-            fullmatch = shape.compiled(product.app, product.file).fullmatch
-            reader = _Reader(shape, product.name, fullmatch, _READ[shape.name])
-            readers.setdefault(f"pub/{product.folder}/{shape.section}/", []).append(reader)
-    return readers
+class _Readers(dict[str, tuple[_Reader, ...]]):
+    """By ``pub/<folder>/<section>/``: the shapes that a key with this prefix may have.
+
+    A prefix is added when it is first asked for: compiling the patterns of all takes 20 ms.
+    """
+
+    def __init__(self) -> None:
+        self._shapes: dict[str, list[tuple[Product, Shape]]] = {}
+        for product in PRODUCTS.values():
+            for shape in product.shapes:
+                prefix = f"pub/{product.folder}/{shape.section}/"
+                self._shapes.setdefault(prefix, []).append((product, shape))
+
+    def __missing__(self, prefix: str) -> tuple[_Reader, ...]:
+        if prefix not in self._shapes:
+            return ()
+        self[prefix] = tuple(_reader(*both) for both in self._shapes[prefix])
+        return self[prefix]
 
 
-READERS = _readers()
+def _reader(product: Product, shape: Shape) -> _Reader:
+    fullmatch = shape.compiled(product.app, product.file).fullmatch
+    return _Reader(shape, product.name, fullmatch, _READ[shape.name])
+
+
+READERS = _Readers()
 
 
 def recognise(key: str) -> Build | None:
@@ -176,7 +188,7 @@ def recognise(key: str) -> Build | None:
     if mimetype is None:
         return None
     start = key.find("/", key.find("/", 4) + 1) + 1
-    for reader in READERS.get(key[:start], ()):
+    for reader in READERS[key[:start]]:
         if match := reader.fullmatch(key, start):
             return reader.read(key, reader.product, mimetype, match)
     return None

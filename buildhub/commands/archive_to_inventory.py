@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
 import shlex
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import __version__, logs, streams
 from ..errors import Fatal, Interrupted
 from ..inventory.folders import SECTIONS, Selection
-from ..inventory.listing import Listing
-from ..inventory.plan import requests
-from ..inventory.rows import last_key
 from ..settings import Settings
 from ..settings.parsers import since
 from ..signals import CancellationToken
-from ..wiring import archive_bucket
 from . import progress, runner
 from .options import option
 from .standard_streams import Command
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ..inventory.bucket import Bucket
+    from ..inventory.listing import Listing
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,12 @@ def main(
     A row is written for each object in the folders that are listed, in the order of the keys.
     Folders without builds are not listed. No account is needed.
     """
+    import asyncio
+
+    from ..inventory.listing import Listing
+    from ..inventory.plan import requests
+    from ..wiring import archive_bucket
+
     if versions and not sections:
         sections = [section for section in SECTIONS if section != "nightly"]
 
@@ -143,7 +150,10 @@ def main(
             until,
             start_after,
         )
-        run = _Run(selection, settings)
+        bucket = archive_bucket(settings)
+        jobs = settings.nb_parallel_requests
+        listing = Listing(bucket, requests(selection), jobs=jobs, on_error=logger.error)
+        run = _Run(selection, bucket, listing)
         show = verbosity > logs.QUIET and not os.isatty(STDOUT)
         try:
             with progress.pipe_display(show, run.status):
@@ -161,20 +171,17 @@ def main(
 class _Run:
     """The wiring: bucket → listing → standard output."""
 
-    def __init__(self, selection: Selection, settings: Settings) -> None:
+    def __init__(self, selection: Selection, bucket: Bucket, listing: Listing) -> None:
         self._selection = selection
-        self._bucket = archive_bucket(settings)
-        self._listing = Listing(
-            self._bucket,
-            requests(selection),
-            jobs=settings.nb_parallel_requests,
-            on_error=logger.error,
-        )
+        self._bucket = bucket
+        self._listing = listing
         self._last = b""  # the last lines written
         self._rows = 0
 
     async def run(self, cancellation: CancellationToken) -> None:
         """Write all rows; a signal ends it between two lines."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
@@ -198,6 +205,8 @@ class _Run:
 
     def how_to_continue(self) -> str:
         """Which ``--start-after`` lists what is missing."""
+        from ..inventory.rows import last_key
+
         key = self._selection.start_after
         if self._last:
             key = last_key(self._last)

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
 from .. import logs, streams
-from ..builds.explain import explain as explain_key
-from ..inventory.formats import Schema
-from ..pipeline import PipelineCounts
-from ..records import Record
 from ..settings import Settings
 from ..signals import CancellationToken
-from ..wiring import InventoryProcessor, open_lookup
 from . import progress, runner
 from .options import SchemaType, option
 from .standard_streams import Command
+
+if TYPE_CHECKING:
+    from ..inventory.formats import Schema
+    from ..pipeline import PipelineCounts
+    from ..records import Record
 
 STDOUT = 1
 
@@ -70,6 +69,8 @@ def main(
     FILES are CSV, plain or gzip; without FILES, or for -, standard input is read. A record is
     printed for each build whose metadata was found, one per line, in the order of the inventory.
     """
+    import asyncio
+
     if explain:
         _explain(files)
         return
@@ -84,8 +85,10 @@ def main(
 def _explain(keys: Sequence[str]) -> None:
     if not keys:
         raise click.UsageError("--explain needs one or more keys of the archive as arguments.")
+    from ..builds.explain import explain
+
     for key in keys:
-        streams.write(f"{explain_key(key)}\n".encode())
+        streams.write(f"{explain(key)}\n".encode())
 
 
 async def _process(
@@ -96,6 +99,8 @@ async def _process(
     verbosity: int,
 ) -> bool:
     """Files → records on standard output; returns whether all went well."""
+    from ..wiring import InventoryProcessor, open_lookup
+
     inputs = [(path, streams.name_of(path)) for path in files]
     async with open_lookup(settings) as lookup:
         processor = InventoryProcessor(settings, lookup, cancellation, schema=schema)

@@ -8,20 +8,21 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
 from .. import streams
-from ..kinto.filters import MIN_REVISION, Built, Changed, Condition, OneOf, Revision, Version
-from ..kinto.reader import Record, newest, read_records
 from ..settings import VARIABLES, Settings, parsers, read_variable
 from ..signals import CancellationToken
-from ..wiring import kinto_client
 from . import runner
 from .options import option
 from .standard_streams import Command
+
+if TYPE_CHECKING:
+    from ..kinto.filters import Condition
+    from ..kinto.reader import Record
 
 #: Options for one field each: the record has one of the values.
 FIELDS = {
@@ -51,6 +52,8 @@ def _moment(context: click.Context, param: click.Parameter, text: str | None) ->
 def _revisions(
     context: click.Context, param: click.Parameter, values: tuple[str, ...]
 ) -> tuple[str, ...]:
+    from ..kinto.filters import MIN_REVISION
+
     for value in values:
         if not re.fullmatch(rf"[0-9a-fA-F]{{{MIN_REVISION},40}}", value):
             raise click.BadParameter(
@@ -79,7 +82,7 @@ def _moment_option(flag: str, name: str, text: str) -> Callable[[Any], Any]:
 @_filter(
     "--revision",
     "HASH",
-    f"Records of this revision; its first {MIN_REVISION} or more digits are enough.",
+    "Records of this revision; its first 12 or more digits are enough.",
     callback=_revisions,
 )
 @_filter("--product", "NAME", "Records of this product, such as firefox, devedition, fenix.")
@@ -123,6 +126,9 @@ def main(verbosity: int, newest_count: int | None, with_metadata: bool, **option
 
     Exit status: 0 if records were printed, 1 if none matched, 2 if the answer is not known.
     """
+    from ..kinto.reader import newest, read_records
+    from ..wiring import kinto_client
+
     conditions = list(conditions_of(options))
 
     def work(settings: Settings, cancellation: CancellationToken) -> bool:
@@ -143,6 +149,8 @@ def main(verbosity: int, newest_count: int | None, with_metadata: bool, **option
 
 def conditions_of(options: dict[str, Any]) -> Iterator[Condition]:
     """The conditions that the options set; the options are taken out."""
+    from ..kinto.filters import Built, Changed, OneOf, Revision, Version
+
     for name, field in FIELDS.items():
         if values := options.pop(name):
             yield OneOf(field, values)

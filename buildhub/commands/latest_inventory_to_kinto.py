@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from .. import logs
-from ..load import load_tasks, tasks_of
 from ..settings import Settings
 from ..signals import CancellationToken
 from . import progress, runner
@@ -56,6 +55,7 @@ def main(dry_run: bool, check: bool, verbosity: int, **given: Any) -> None:
     builds, looks up their metadata, and stores the records that are new or changed. Run it on an
     empty server, or daily to store what is missing.
     """
+    from ..load import load_tasks, tasks_of
 
     def work(settings: Settings, cancellation: CancellationToken) -> bool | int:
         differences = Differences()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..inventory.formats import Schema
 from ..settings import VARIABLES, Variable
 from ..settings.parsers import boolean
+
+if TYPE_CHECKING:
+    from ..inventory.formats import Schema
 
 
 class SettingType(click.ParamType[Any]):
@@ -28,7 +30,7 @@ class SettingType(click.ParamType[Any]):
             self.fail(f"{error}.", param, ctx)
 
 
-class SchemaType(click.ParamType[Schema]):
+class SchemaType(click.ParamType["Schema"]):
     """The names of an inventory's columns: ``Bucket, Key, Size, LastModifiedDate, ETag``."""
 
     name = "columns"
@@ -37,6 +39,8 @@ class SchemaType(click.ParamType[Schema]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Schema:
         """The schema; a usage error if a required column is missing."""
+        from ..inventory.formats import Schema
+
         try:
             return Schema.parse(value) if isinstance(value, str) else value
         except ValueError as error:

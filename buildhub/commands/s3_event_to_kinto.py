@@ -6,20 +6,22 @@ import contextlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import logs
 from ..errors import BadInput
 from ..events.result import EventResult
-from ..events.service import EventService
 from ..settings import Settings
 from ..signals import CancellationToken
 from ..streams import chunks, name_of
 from . import runner
 from .options import option
 from .standard_streams import Command
+
+if TYPE_CHECKING:
+    from ..events.service import EventService
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,8 @@ def main(context: click.Context, /, files: Sequence[str], verbosity: int, **give
     record that is malformed, or that fails, is reported, and all others are handled; the exit
     status is 1 then.
     """
+    from ..events.service import EventService
+
     files = runner.files_or_stdin(context, files)
     if verbosity == logs.NORMAL:
         verbosity = logs.VERBOSE  # the line for each record

@@ -8,23 +8,23 @@ import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
 from .. import logs, streams
 from ..errors import BadInput
-from ..kinto import Publisher, RecordIndex
-from ..kinto.schema import exists
 from ..settings import Settings
 from ..signals import CancellationToken
-from ..wiring import kinto_client
 from . import progress, runner
 from .check import Differences, check_option
 from .failed_records import failed_option, failed_records
 from .options import option
 from .standard_streams import Command
+
+if TYPE_CHECKING:
+    from ..kinto import Publisher
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,10 @@ def main(
     record without is added. Blank lines are skipped. A line that is not a valid record, or a
     record that the server refuses, is reported, all others are stored, and the exit status is 1.
     """
+    from ..kinto import Publisher, RecordIndex
+    from ..kinto.schema import exists
+    from ..wiring import kinto_client
+
     files = runner.files_or_stdin(context, files)
     sends_nothing = dry_run or check
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from ..errors import Fatal, Unreachable
 from ..retries import Retry, RetryableError
 from ..signals import CancellationToken
 from .errors import RequestRejected, ServerError, fatal_error
-from .session import Response, Session
+
+if TYPE_CHECKING:
+    from .session import Response, Session
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +54,13 @@ class Client:
         self.records_path = f"{self.collection_path}/records"
         self._wanted_batch_size = batch_size
         cancellation = cancellation or CancellationToken()
-        self._session = Session(
-            server_url, self.url, _credentials(auth), timeout=timeout, cancellation=cancellation
-        )
+        self._session_options: dict[str, Any] = {
+            "server_url": server_url,
+            "shown_url": self.url,
+            "auth": _credentials(auth),
+            "timeout": timeout,
+            "cancellation": cancellation,
+        }
         self._retry = Retry(
             retries + 1,
             first_pause=first_pause,
@@ -63,6 +69,14 @@ class Client:
             sleep=cancellation.sleep,
             on_pause=self._log_pause,
         )
+
+    @functools.cached_property
+    def _session(self) -> Session:
+        # kinto_http and requests take 0.1 s to import, which a client without requests does not
+        # need: most events of the archive's bucket are about files that are not builds.
+        from .session import Session
+
+        return Session(**self._session_options)
 
     @property
     def target(self) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import requests
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..retries import RetryableError, retry_after
+
+if TYPE_CHECKING:
+    import requests
 
 
 class ServerError(Unreachable):
@@ -59,21 +60,6 @@ def fatal_error(rejection: RequestRejected, url: str, collection: str) -> Fatal:
             f" kinto-wizard load --server {url} --auth … jobs/initialization.yml."
         )
     return Fatal(f"{str(rejection).rstrip('.')} (at {url}).")
-
-
-def why(error: BaseException) -> str:
-    """The innermost reason of a failed connection, such as ``Connection refused``."""
-    if isinstance(error, requests.Timeout):
-        return "no response in time"
-    if isinstance(error, requests.exceptions.ContentDecodingError):
-        return str(error)
-    reason = "the connection broke"
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror:
-            reason = inner.strerror
-        inner = inner.__cause__ or inner.__context__
-    return reason
 
 
 def reason_in(body: Any) -> str:

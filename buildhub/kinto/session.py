@@ -20,7 +20,7 @@ from .. import USER_AGENT
 from ..errors import Fatal, Unreachable
 from ..retries import RetryableError
 from ..signals import AbandonableCalls, CancellationToken
-from .errors import failure, why
+from .errors import failure
 
 logger = logging.getLogger(__name__)
 
@@ -74,13 +74,13 @@ class Session:
         except (requests.exceptions.JSONDecodeError, RecursionError):
             raise RetryableError("its response is not JSON") from None
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise RetryableError(why(error)) from None
+            raise RetryableError(_why(error)) from None
         except requests.RequestException as error:
             if isinstance(error, ValueError):  # InvalidURL and its like
                 raise Fatal(
                     f"{self._shown_url} is not a URL: check --server or SERVER_URL."
                 ) from None
-            raise RetryableError(why(error)) from None
+            raise RetryableError(_why(error)) from None
         except ValueError:  # a number of thousands of digits is not a JSONDecodeError
             raise RetryableError("its response is not JSON") from None
 
@@ -188,3 +188,18 @@ def _body(response: requests.Response, deadline: float) -> bytes:
             raise requests.Timeout("no response in time")
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _why(error: BaseException) -> str:
+    """The innermost reason of a failed connection, such as ``Connection refused``."""
+    if isinstance(error, requests.Timeout):
+        return "no response in time"
+    if isinstance(error, requests.exceptions.ContentDecodingError):
+        return str(error)
+    reason = "the connection broke"
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            reason = inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    return reason

@@ -14,17 +14,16 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..archive.lookup import MetadataLookup
 from ..errors import Interrupted
-from ..inventory.download import download
 from ..inventory.folders import Selection
 from ..inventory.formats import Schema
 from ..inventory.listing import Listing
 from ..inventory.manifest import Manifest
 from ..inventory.plan import requests
 from ..inventory.rows import SCHEMA
-from ..inventory.s3 import Inventories
 from ..kinto import Publisher
 from ..records import Record
 from ..settings import Settings
@@ -32,6 +31,9 @@ from ..signals import CancellationToken
 from ..wiring import InventoryProcessor, archive_bucket
 from .result import LoadResult
 from .tasks import InventoryTask, SectionTask
+
+if TYPE_CHECKING:
+    from ..inventory.s3 import Inventories
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +70,8 @@ class LoadContext:
 
 async def load_inventory(context: LoadContext, task: InventoryTask) -> None:
     """Load one file after the other, each to its last record; the next ones are downloaded."""
+    from ..inventory.s3 import Inventories  # botocore takes 0.1 s, which SOURCE=bucket needs not
+
     settings, result = context.settings, context.result
     s3 = Inventories(
         timeout_seconds=settings.timeout_seconds,
@@ -112,6 +116,8 @@ def _manifest(s3: Inventories, task: InventoryTask) -> Manifest:
 
 
 def _download(s3: Inventories, manifest: Manifest, context: LoadContext) -> Generator[Path]:
+    from ..inventory.download import download
+
     return download(
         s3,
         manifest,

@@ -8,8 +8,6 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from ..errors import BuildhubError, Fatal
 
 
@@ -30,6 +28,8 @@ def locked(path: Path) -> Iterator[None]:
     before the lock is held. Raises :class:`LockHeld`, or :class:`Fatal` if the file can't be
     written.
     """
+    from filelock import FileLock, Timeout  # takes 10 ms, which few runs need
+
     lock = FileLock(path, blocking=False, fallback_to_soft=False)
     with contextlib.ExitStack() as stack:
         try:

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import pytest
 
 from buildhub.commands import kinto_to_records
 from buildhub.kinto import Client
+from buildhub.kinto.filters import MIN_REVISION
 from buildhub.kinto.reader import read_records
 from buildhub.kinto.schema import initialize
 from tests.sample import tree
@@ -395,6 +397,12 @@ def test_usage(options: list[str], complaint: str) -> None:
     done = run("http://127.0.0.1:9/v1", *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert complaint in done.stderr
+
+
+def test_the_help_says_how_much_of_a_revision_is_enough() -> None:
+    (revision,) = (p for p in kinto_to_records.main.params if p.name == "revision")
+    assert isinstance(revision, click.Option)
+    assert f"first {MIN_REVISION} or more digits" in str(revision.help)
 
 
 def test_a_file_with_credentials_that_is_not_there() -> None:

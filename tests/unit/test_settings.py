@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -222,15 +220,3 @@ def test_a_file_without_a_secret_is_an_error_that_names_it(
     assert str(caught.value).startswith(f"{name}: ")
     assert str(path) in str(caught.value)
     assert sentence in str(caught.value)
-
-
-# What is imported
-
-
-def test_a_lambda_does_not_import_click() -> None:
-    code = (
-        "import sys, buildhub.lambda_s3_event, buildhub.lambda_s3_inventory;"
-        "sys.exit([name for name in ('click', 'rich') if name in sys.modules] or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, b"")
