@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import select
 import stat
@@ -17,8 +16,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from isal import isal_zlib
-
+from . import gzip_input
 from .errors import BadInput, Fatal
 from .signals import CancellationToken
 
@@ -31,11 +29,10 @@ MAX_LINE = 16 << 20
 #: Ends what is given out of a line that is longer: not UTF-8, so neither a row nor JSON.
 _CUT = b"\xff"
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists on Linux only
 
 
-class _Source(io.RawIOBase):
+class _Source:
     """A file descriptor whose reads return what is there, and end when a signal comes."""
 
     def __init__(
@@ -51,17 +48,8 @@ class _Source(io.RawIOBase):
         self._idle_seconds = idle_seconds
         self._ahead = b""
 
-    def readinto(self, buffer: Any) -> int:
-        if self._ahead:
-            data = self._ahead[: len(buffer)]
-            self._ahead = self._ahead[len(data) :]
-            buffer[: len(data)] = data
-            return len(data)
-        self._wait()
-        return os.readv(self._fd, [buffer])
-
-    def piece(self) -> bytes:
-        """What is there, as it is: without the copy that ``read`` makes."""
+    def read(self) -> bytes:
+        """What is there, at most ``CHUNK`` bytes; nothing at the end."""
         if self._ahead:
             data, self._ahead = self._ahead, b""
             return data
@@ -70,15 +58,12 @@ class _Source(io.RawIOBase):
 
     def starts_with_gzip_magic(self) -> bool:
         """Look at the first two bytes without consuming them."""
-        while len(self._ahead) < len(_GZIP_MAGIC):
+        while len(self._ahead) < len(gzip_input.MAGIC):
             self._wait()
-            if not (data := os.read(self._fd, len(_GZIP_MAGIC))):
+            if not (data := os.read(self._fd, len(gzip_input.MAGIC))):
                 break
             self._ahead += data
-        return self._ahead.startswith(_GZIP_MAGIC)
-
-    def readable(self) -> bool:
-        return True
+        return self._ahead.startswith(gzip_input.MAGIC)
 
     def _wait(self) -> None:
         self._cancellation.raise_if_cancelled()
@@ -117,13 +102,9 @@ def chunks(
     except OSError as error:
         raise BadInput(f"Cannot read {path}: {error.strerror}.") from None
     try:
-        _widen_pipe(fd)
-        source = _Source(fd, cancellation, on_idle, idle_seconds)
-        if source.starts_with_gzip_magic():
-            yield from _unpacked(source, path)
-        else:
-            while data := source.piece():
-                yield data
+        for piece in _pieces_of(fd, _Source(fd, cancellation, on_idle, idle_seconds), path):
+            cancellation.raise_if_cancelled()
+            yield piece
     except OSError as error:
         raise BadInput(f"Cannot read {name_of(path)}: {error.strerror}.") from None
     finally:
@@ -131,32 +112,13 @@ def chunks(
             os.close(fd)
 
 
-def _unpacked(source: _Source, path: str) -> Iterator[bytes]:
-    """The bytes of all gzip members, to the last one before the data is cut or damaged.
-
-    igzip's file object would keep back the piece in which it finds the damage.
-    """
-    unpacker = _member()
-    packed = source.read(CHUNK)
-    try:
-        while packed:
-            if data := unpacker.decompress(packed, CHUNK):
-                yield data
-            packed = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
-            if unpacker.eof and (packed := packed.lstrip(b"\0") or source.read(CHUNK)):
-                unpacker = _member()
-            packed = packed or source.read(CHUNK)
-    except isal_zlib.error as error:  # type: ignore[misc]
-        raise BadInput(
-            f"{name_of(path)}: the gzip data is damaged ({error}); fetch the file again."
-        ) from None
-    if not unpacker.eof:
-        raise BadInput(f"{name_of(path)}: the gzip data ends in the middle; fetch the file again.")
-
-
-def _member() -> Any:
-    """What unpacks one member of a gzip file."""
-    return isal_zlib.decompressobj(wbits=16 + isal_zlib.MAX_WBITS)
+def _pieces_of(fd: int, source: _Source, path: str) -> Iterator[bytes]:
+    if gzip_input.is_gzip_file(fd):
+        return gzip_input.unpacked_file(fd, source.read, name_of(path))
+    _widen_pipe(fd)
+    if source.starts_with_gzip_magic():
+        return gzip_input.unpacked(source.read, name_of(path))
+    return iter(source.read, b"")
 
 
 def _widen_pipe(fd: int) -> None:
@@ -189,7 +151,7 @@ def blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
             rest.append(piece)
             size += len(piece)
             continue
-        yield b"".join((*rest, piece[:end])) if rest else piece[:end]
+        yield b"".join((*rest, memoryview(piece)[:end]))
         rest = [piece[end:]] if end < len(piece) else []
         size = len(piece) - end
     if rest:

@@ -19,7 +19,7 @@ from . import streams
 from .archive.cache import LookupCache
 from .archive.client import Archive
 from .archive.lookup import MetadataLookup
-from .builds.recognise import candidate_pattern
+from .builds.recognise import candidate_pattern, ending_pattern
 from .errors import BadInput
 from .inventory.formats import InventoryRow, Schema
 from .inventory.reader import InventoryReader
@@ -112,7 +112,9 @@ class InventoryProcessor:
         self._last_key = ""  # of the listing's block that was read last
         self._archive_url = settings.archive_url
         self._cancellation = cancellation
-        self._reader = InventoryReader(candidate_pattern(), schema, logger.error)
+        self._reader = InventoryReader(
+            candidate_pattern(), schema, logger.error, ending=ending_pattern()
+        )
         self._pipeline = Pipeline(
             lookup,
             archive_url=settings.archive_url,

@@ -6,6 +6,7 @@ Pure: no I/O, no clock, no environment. How builds are named is in the tables of
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -215,3 +216,19 @@ def candidate_pattern(folders: Sequence[str] | None = None) -> re.Pattern[bytes]
         (?<! \.tests\.tar\.gz )  # the most frequent file that ends like a build and is not one
     """
     return re.compile(pattern.encode(), re.VERBOSE)
+
+
+def ending_pattern() -> re.Pattern[bytes]:
+    """A pattern that finds where keys may end of which :func:`candidate_pattern` finds all.
+
+    It finds some more, and takes half the time: it begins with the rarest character of a row that
+    all these keys have, and tells the letters of their extensions apart by their position only,
+    as a choice of sets is faster than a choice of words.
+    """
+    letters = itertools.zip_longest(*MIMETYPES, fillvalue="")
+    sets = ["".join(sorted({*"".join(some).lower(), *"".join(some).upper()})) for some in letters]
+    shortest = min(map(len, MIMETYPES))
+    extension = "".join(
+        f"[{some}]" + ("?" if number >= shortest else "") for number, some in enumerate(sets)
+    )
+    return re.compile(rf"""\.{extension}(?![^",\r\n])(?<!\.tests\.tar\.gz)""".encode())

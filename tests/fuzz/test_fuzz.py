@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from buildhub.archive.client import Archive, Listing
 from buildhub.archive.formats import FORMATS
 from buildhub.builds.explain import explain
-from buildhub.builds.recognise import Build, candidate_pattern, recognise
+from buildhub.builds.recognise import Build, candidate_pattern, ending_pattern, recognise
 from buildhub.errors import BadInput, BuildhubError
 from buildhub.events.messages import unwrap
 from buildhub.inventory.bucket import Bucket
@@ -99,7 +99,7 @@ def chunked(data: bytes, cuts: list[int]) -> Iterator[bytes]:
 def read(data: bytes, cuts: list[int], schema: Schema | None) -> object:
     """All that a reader makes of the data."""
     reports: list[str] = []
-    reader = InventoryReader(candidate_pattern(), schema, reports.append)
+    reader = InventoryReader(candidate_pattern(), schema, reports.append, ending=ending_pattern())
     try:
         rows = [r for found in reader.entries(blocks(chunked(data, cuts)), "a") for r in found]
     except BadInput as error:
@@ -126,7 +126,10 @@ def keys(data: bytes) -> None:
     assert build is None or isinstance(build, Build)
     assert explain(key).startswith("build:" if build else "no build:")
     if build:
-        assert candidate_pattern().search(b'"b","' + key.replace(" ", "+").encode() + b'","1"')
+        row = b'"b","' + key.replace(" ", "+").encode() + b'","1"'
+        found = candidate_pattern().search(row)
+        assert found
+        assert found.end() in [ending.end() for ending in ending_pattern().finditer(row)]
 
 
 METADATA = [

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from buildhub.builds.explain import RULES, explain
 from buildhub.builds.patterns import MIMETYPES
 from buildhub.builds.products import product_folders
-from buildhub.builds.recognise import Build, candidate_pattern, recognise
+from buildhub.builds.recognise import Build, candidate_pattern, ending_pattern, recognise
 
 TABLE = Path(__file__).parents[1] / "data" / "archive-keys.tsv.gz"
 
@@ -651,6 +651,20 @@ def test_the_pattern_finds_every_build_of_the_table_whole(builds, quoted, encode
         for match in candidate_pattern().finditer(inventory(keys, quoted=quoted, encode=encode))
     ]
     assert found == [encode(key, safe="/") for key in keys]
+
+
+@pytest.mark.parametrize("quoted", [True, False], ids=["quoted", "unquoted"])
+@pytest.mark.parametrize("spelled", [str, swapped_extension], ids=["as is", "upper case"])
+def test_the_ending_of_every_candidate_is_found_once_and_of_few_other_keys(table, quoted, spelled):
+    rows = inventory([spelled(key) for key in table], quoted=quoted)
+    ends = [match.end() for match in candidate_pattern().finditer(rows)]
+    found = [match.end() for match in ending_pattern().finditer(rows)]
+    assert set(ends) <= set(found)
+    assert len(found) < len(ends) * 1.2
+
+
+def test_an_ending_is_found_at_the_end_of_the_data():
+    assert ending_pattern().search(b'"1","pub/firefox/releases/1.0/firefox.exe')
 
 
 @pytest.mark.parametrize("key", [f"pub/{key}" for key, *_ in BUILDS])
