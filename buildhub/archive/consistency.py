@@ -29,6 +29,8 @@ def is_json_object(content: bytes) -> bool:
 def contradiction(content: bytes, location: FileLocation) -> str:
     """What in a JSON metadata file belongs to another build; empty if nothing does."""
     facts = _object(content) or {}
+    if {"prefixes", "files"} <= facts.keys():
+        return "it is a listing"
     build, platform, version = _expected(location)
     found = {
         "product": facts.get("moz_app_name"),
