@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from .client import InvalidContent, Listing, Unreadable
-from .consistency import contradiction, is_json_object
+from .consistency import contradiction, is_doubtful, is_json_object
 from .formats import (
     FORMATS,
     Metadata,
@@ -154,6 +154,7 @@ class _Attempt:
             content = await self._archive.document(key, check)
             if content is not None:
                 check(content)  # it may have been fetched for another purpose
+                await self._confirm(key, content, parse)
         except (InvalidContent, Unreadable) as error:
             problem = error if isinstance(error, Unreadable) else Unreadable(f"{key}: {error}.")
             self.unreadable = self.unreadable or problem
@@ -167,6 +168,16 @@ class _Attempt:
         if not found:
             logger.warning("%s has no usable build id: it is ignored.", key)
         return found
+
+    async def _confirm(self, key: str, content: bytes, parse: _Parse) -> None:
+        """Raise InvalidContent for a file that seems to be another's, if it was sent only once.
+
+        A server that sends a response too many can have it answer the next request.
+        """
+        found = parse(content, self._location.product)
+        doubtful = found and is_doubtful(found.build["id"], self._location)
+        if doubtful and await self._archive.document(key) != content:
+            raise InvalidContent("two requests for it were answered differently")
 
 
 def _numbered(found: Metadata, location: CandidateLocation) -> Metadata:

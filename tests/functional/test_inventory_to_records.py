@@ -309,7 +309,9 @@ def test_a_signal_ends_it_while_it_waits_for_input(tool: Tool, number: signal.Si
 def test_a_signal_ends_it_while_the_archive_is_silent(tool: Tool) -> None:
     with ArchiveServer(release_tree("firefox", "54.0", builds=(1,))) as server:
         tool.environ["ARCHIVE_URL"] = server.url
-        server.fail("pub/firefox/candidates/54.0-candidates/build1/mac/en-US/firefox-54.0.json", "hang")
+        server.fail(
+            "pub/firefox/candidates/54.0-candidates/build1/mac/en-US/firefox-54.0.json", "hang"
+        )
         process = tool.start()
         assert process.stdin
         process.stdin.write(GOOD)

@@ -166,6 +166,21 @@ def test_half_a_listing_of_files_hides_nothing(
     assert Run(server, tmp_path).find(RELEASE) == [truth]
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_nightly_of_another_day_is_only_taken_if_it_is_sent_again(
+    server: ArchiveServer, tmp_path: Path, times: int
+) -> None:
+    """What answers another request is not; a file whose build id is another day's is."""
+    other = without(server.files[f"{STEM}.json"].body, buildid="20170809220042")
+    server.answer(f"{STEM}.json", *[other] * times)
+    if times == 1:
+        with pytest.raises(Unreadable, match="two requests for it were answered differently"):
+            Run(server, tmp_path).find(KEY)
+        assert Run(server, tmp_path).build_id(KEY) == "20170808100025"
+    else:
+        assert Run(server, tmp_path).build_id(KEY) == "20170809220042"
+
+
 def test_a_listing_in_the_place_of_a_file_is_unreadable(server: ArchiveServer) -> None:
     """A server that sends a response too many lets it answer the next request."""
     server.answer(f"{EN_US}firefox-64.0.json", half("build1"))
