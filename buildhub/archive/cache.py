@@ -170,7 +170,7 @@ class CachedAnswers:
         self._keep_absent = keep_absent
         self._clock = clock
         self._started = clock()
-        self._builds_seen: dict[str, int] = {}
+        self._seen: dict[str, tuple[int, str]] = {}
 
     def metadata(self, address: str, date: str) -> Metadata | NotCached | None:
         """The metadata at ``address`` for a build that was last modified at ``date``."""
@@ -205,27 +205,29 @@ class CachedAnswers:
 
         Returns what was kept.
         """
-        seen = self._builds_seen.get(candidates)
+        seen, newest = self._seen.get(candidates, (None, ""))
         highest = max((n for n in (number, seen) if n is not None), default=None)
-        self._cache.put(candidates, CacheEntry(highest, date, self._clock()))
+        self._cache.put(candidates, CacheEntry(highest, max(date, newest), self._clock()))
         return highest
 
-    def build_seen(self, candidates: str, number: int) -> None:
-        """A file of this build exists, whatever a listing showed."""
-        if number <= self._builds_seen.get(candidates, -1):
-            return
-        self._builds_seen[candidates] = number
+    def highest_seen(self, candidates: str) -> int | None:
+        """The highest build of a version of which a file was seen."""
+        return self._seen.get(candidates, (None, ""))[0]
+
+    def build_seen(self, candidates: str, number: int, date: str) -> None:
+        """A file of this build and date exists, whatever a listing showed.
+
+        If it is newer than those seen before, the version may not be settled yet.
+        """
+        highest, newest = self._seen.get(candidates, (number, date))
+        self._seen[candidates] = max(highest, number), max(newest, date)
         entry = self._cache.get(candidates)
         if entry is None or not (entry.value is None or isinstance(entry.value, int)):
             return
-        if entry.value is None or entry.value < number:
-            self._cache.put(candidates, entry._replace(value=number))
-
-    def file_seen(self, candidates: str, date: str) -> None:
-        """If a file is newer than those seen before, the version may not be settled yet."""
-        entry = self._cache.get(candidates)
-        if entry is not None and date > entry.newest:
-            self._cache.put(candidates, entry._replace(newest=date))
+        value = number if entry.value is None else max(entry.value, number)
+        better = entry._replace(value=value, newest=max(entry.newest, date))
+        if better != entry:
+            self._cache.put(candidates, better)
 
     def _valid(self, location: str) -> CacheEntry | None:
         """The entry, unless it was made by a clock that was ahead."""

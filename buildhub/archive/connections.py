@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING, Any
 
 from .. import USER_AGENT
@@ -33,7 +34,8 @@ def _connector(limit: int) -> aiohttp.TCPConnector:
     """A pool of at most ``limit`` connections.
 
     aiohttp looks for unread bytes when it puts a connection into the pool, but not when it takes
-    one out: a response too many, sent in between, would answer the next request.
+    one out: a response too many, sent in between, would answer the next request. It may also have
+    come while the event loop was busy, and wait in the socket.
     """
     import aiohttp
 
@@ -41,8 +43,17 @@ def _connector(limit: int) -> aiohttp.TCPConnector:
         async def _get(self, *arguments: Any) -> Any:
             while True:
                 connection: Any = await super()._get(*arguments)
-                if connection is None or not connection.protocol.should_close:
+                if connection is None or _is_quiet(connection.protocol):
                     return connection
                 connection.close()
 
     return Connector(limit=limit)
+
+
+def _is_quiet(protocol: Any) -> bool:
+    """Whether an idle connection has nothing to read, neither bytes nor its end."""
+    if protocol.should_close:
+        return False
+    poll = select.poll()
+    poll.register(protocol.transport.get_extra_info("socket"), select.POLLIN)
+    return not poll.poll(0)

@@ -5,13 +5,14 @@ Only what must agree is compared: folder and file may name different versions ot
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from ..builds.products import PRODUCTS
-from .locations import CandidateLocation, FileLocation, SamePushLocation
+from .locations import CandidateLocation, FileLocation, NightlyLocation, SamePushLocation
 
 #: Operating systems whose names are the same everywhere; those of devices are not.
 _FAMILIES = ("win", "mac", "linux", "android")
@@ -29,6 +30,8 @@ def is_json_object(content: bytes) -> bool:
 def contradiction(content: bytes, location: FileLocation) -> str:
     """What in a JSON metadata file belongs to another build; empty if nothing does."""
     facts = _object(content) or {}
+    if {"prefixes", "files"} <= facts.keys():
+        return "it is a listing"
     build, platform, version = _expected(location)
     found = {
         "product": facts.get("moz_app_name"),
@@ -45,6 +48,20 @@ def contradiction(content: bytes, location: FileLocation) -> str:
     if version and isinstance(found["version"], str) and found["version"] != version:
         return f"it is about version {found['version']}"
     return ""
+
+
+def is_doubtful(build_id: str, location: FileLocation) -> bool:
+    """Whether a build id is not that of the folder's name, as it nearly always is.
+
+    ``20170808100025`` is the build id in ``2017-08-08-10-00-25-mozilla-central/``; old folders
+    are called ``2010-07-05-04-mozilla-central/``.
+    """
+    if not isinstance(location, NightlyLocation):
+        return False
+    folder = location.stem.split("/")[-2]
+    date = "".join(itertools.takewhile(str.isdecimal, folder.split("-")))
+    length = min(len(date), len(build_id))
+    return build_id[:length] != date[:length]
 
 
 def _expected(location: FileLocation) -> tuple[str, str, str]:

@@ -13,8 +13,8 @@ import contextlib
 import time
 from collections.abc import Callable
 
+from .build_folders import BuildFolders
 from .cache import CachedAnswers, LookupCache, NotCached
-from .client import Listing, Unreadable
 from .formats import Metadata, without_build_id
 from .locations import (
     CandidateLocation,
@@ -24,7 +24,6 @@ from .locations import (
     NoLocation,
     ReleaseLocation,
     SamePushLocation,
-    build_number,
 )
 from .reader import MetadataReader, Source
 
@@ -34,9 +33,9 @@ __all__ = ["MetadataLookup", "NotCached"]
 class MetadataLookup:
     """Finds the metadata of builds: from the cache at once, otherwise from the archive.
 
-    ``keep_absent`` is that of :class:`CachedAnswers`, ``trust_listings`` that of
-    :class:`MetadataReader`. So many ``searches`` run at a time, in the order in which they were
-    asked for; None does not limit them. ``clock`` gives seconds since the epoch.
+    ``keep_absent`` is that of :class:`CachedAnswers`. So many ``searches`` run at a time, in the
+    order in which they were asked for; None does not limit them. ``clock`` gives seconds since the
+    epoch.
     """
 
     def __init__(
@@ -45,15 +44,16 @@ class MetadataLookup:
         cache: LookupCache,
         *,
         keep_absent: bool = True,
-        trust_listings: bool = True,
         searches: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._archive = archive
         self._answers = CachedAnswers(cache, keep_absent=keep_absent, clock=clock)
-        self._reader = MetadataReader(archive, self._answers, trust_listings=trust_listings)
+        self._builds = BuildFolders(archive)
+        self._reader = MetadataReader(archive)
         self._fetches: dict[MetadataLocation, asyncio.Task[Metadata | None]] = {}
         self._reads: dict[str, asyncio.Task[Metadata | None]] = {}
+        self._lists: dict[str, asyncio.Task[int | None]] = {}
         self._folders_seen: set[str] = set()
         # A search completes before the next begins: with a queue of single requests, the first
         # record would have to wait for the first request of every other search.
@@ -73,7 +73,7 @@ class MetadataLookup:
             location = location.in_build(number)
         elif isinstance(location, CandidateLocation) and location.folder not in self._folders_seen:
             self._folders_seen.add(location.folder)
-            self._answers.build_seen(location.candidates, location.number)
+            self._answers.build_seen(location.candidates, location.number, date)
         return self._answers.metadata(_address(location), date)
 
     def fetch(self, location: MetadataLocation, date: str) -> asyncio.Task[Metadata | None]:
@@ -101,7 +101,7 @@ class MetadataLookup:
             if isinstance(location, ReleaseLocation):
                 number = self._answers.highest_build(location.candidates, date)
                 if isinstance(number, NotCached):
-                    number = await self._list_builds(location.candidates, date)
+                    number = await self._shared_list(location.candidates, date)
                 if number is None:
                     return None
                 location = location.in_build(number)
@@ -126,15 +126,18 @@ class MetadataLookup:
             self._answers.put_metadata(_address(location), found, date)
         return found
 
-    async def _list_builds(self, candidates: str, date: str) -> int | None:
-        listing = await self._archive.listing(candidates)
-        if listing and listing.complete and not _build_numbers(listing):
-            # Either there are none, or the listing was cut: a second one may have them.
-            listing = await self._archive.listing(candidates)
-        highest = max(_build_numbers(listing), default=None) if listing else None
-        if listing and not listing.complete:
-            raise Unreadable(f"{candidates}: the listing has entries without a name.")
-        return self._answers.put_highest_build(candidates, highest, date)
+    def _shared_list(self, candidates: str, date: str) -> asyncio.Task[int | None]:
+        """One search for the builds of a version, however many platforms need it at one time."""
+        listed = self._lists.get(candidates)
+        if listed is None:
+            listed = asyncio.ensure_future(self._list_and_keep(candidates, date))
+            self._lists[candidates] = listed
+            listed.add_done_callback(lambda _: self._lists.pop(candidates))
+        return listed
+
+    async def _list_and_keep(self, candidates: str, date: str) -> int | None:
+        number = await self._builds.highest(candidates, self._answers.highest_seen(candidates))
+        return self._answers.put_highest_build(candidates, number, date)
 
 
 def _address(location: FileLocation) -> str:
@@ -144,9 +147,3 @@ def _address(location: FileLocation) -> str:
     if isinstance(location, SamePushLocation):
         return f"{location.folder} {location.product}"
     return f"{location.folder}{location.versions[0]} {location.file_platform}".rstrip()
-
-
-def _build_numbers(listing: Listing) -> list[int]:
-    """The numbers of the build folders of a version's candidates."""
-    numbers = map(build_number, listing.folders)
-    return [number for number in numbers if number is not None]

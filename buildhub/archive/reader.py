@@ -6,9 +6,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from .cache import CachedAnswers
 from .client import InvalidContent, Listing, Unreadable
-from .consistency import contradiction, is_json_object
+from .consistency import contradiction, is_doubtful, is_json_object
 from .formats import (
     FORMATS,
     Metadata,
@@ -44,13 +43,12 @@ class Source(Protocol):
 class MetadataReader:
     """Reads the metadata files at a location, the most trusted first.
 
-    ``trust_listings`` false (events) also asks for files that a listing may not show yet.
+    Files are requested by their usual names before a folder is listed: a listing may be valid and
+    yet lack files, because they are new or because it was cut.
     """
 
-    def __init__(self, archive: Source, answers: CachedAnswers, *, trust_listings: bool) -> None:
+    def __init__(self, archive: Source) -> None:
         self._archive = archive
-        self._answers = answers
-        self._trust_listings = trust_listings
 
     async def read(self, location: FileLocation) -> tuple[Metadata | None, bool]:
         """The metadata, or None if there is none, and whether that is final.
@@ -79,7 +77,7 @@ class MetadataReader:
         self, attempt: _Attempt, location: SamePushLocation
     ) -> Metadata | None:
         """What another product's nightly says of the push: not the toolchain, which is its own."""
-        likely = [] if self._trust_listings else location.likely_names()
+        likely = location.likely_names()
         for name in likely:
             if found := await self._read_push(attempt, location, name):
                 return found
@@ -100,33 +98,28 @@ class MetadataReader:
     async def _read_candidate(
         self, attempt: _Attempt, location: CandidateLocation
     ) -> Metadata | None:
-        likely = [] if self._trust_listings else location.likely_names()
-        for name in likely[:1]:  # nearly always there: no listing is needed then
-            if found := await self._read_in(attempt, location, name):
-                return found
-        listing = await self._archive.listing(location.folder)
-        files = listing.files if listing else {}
-        self._answers.file_seen(location.candidates, max(files.values(), default=""))
-        names = dict.fromkeys([*likely, *location.metadata_names(list(files))])
-        for name in sorted(names, key=BUILDHUB_JSON.__eq__):
-            if name not in likely[:1] and (found := await self._read_in(attempt, location, name)):
-                return found
-        if listing and not listing.complete:
+        *usual, record_shaped = location.likely_names()
+        found = await self._read_first(attempt, location, usual)
+        listing = None
+        if not found and location.file_platform:  # that of the en-US build may have another name
+            listing = await self._archive.listing(location.folder)
+            listed = location.metadata_names(list(listing.files) if listing else [])
+            others = [name for name in listed if name not in (*usual, record_shaped)]
+            found = await self._read_first(attempt, location, others)
+        found = found or await self._read_first(attempt, location, [record_shaped])
+        if not found and listing and not listing.complete:
             raise Unreadable(f"{location.folder}: the listing has entries without a name.")
-        if attempt.present:
-            return None
-        found = await self._read_unlisted(attempt, location, names) if listing else None
-        if found or attempt.present:
-            return found
-        return await self._read_info(attempt, location)
+        return found if found or attempt.present else await self._read_info(attempt, location)
 
-    async def _read_unlisted(
-        self, attempt: _Attempt, location: CandidateLocation, listed: Iterable[str]
+    @staticmethod
+    async def _read_first(
+        attempt: _Attempt, location: CandidateLocation, names: Iterable[str]
     ) -> Metadata | None:
-        """A listing that is cut may be valid: a file is absent only if it is not found by name."""
-        for name in location.likely_names():
-            if name not in listed and (found := await self._read_in(attempt, location, name)):
-                return found
+        """The metadata in the first of these files that has any."""
+        for name in names:
+            parse = from_buildhub_json if name == BUILDHUB_JSON else from_json
+            if found := await attempt.read(location.folder + name, parse):
+                return _numbered(found, location)
         return None
 
     @staticmethod
@@ -137,14 +130,6 @@ class MetadataReader:
             if found or attempt.present:
                 return found and _numbered(found, location)
         return None
-
-    @staticmethod
-    async def _read_in(
-        attempt: _Attempt, location: CandidateLocation, name: str
-    ) -> Metadata | None:
-        parse = from_buildhub_json if name == BUILDHUB_JSON else from_json
-        found = await attempt.read(location.folder + name, parse)
-        return found and _numbered(found, location)
 
 
 class _Attempt:
@@ -169,6 +154,7 @@ class _Attempt:
             content = await self._archive.document(key, check)
             if content is not None:
                 check(content)  # it may have been fetched for another purpose
+                await self._confirm(key, content, parse)
         except (InvalidContent, Unreadable) as error:
             problem = error if isinstance(error, Unreadable) else Unreadable(f"{key}: {error}.")
             self.unreadable = self.unreadable or problem
@@ -182,6 +168,16 @@ class _Attempt:
         if not found:
             logger.warning("%s has no usable build id: it is ignored.", key)
         return found
+
+    async def _confirm(self, key: str, content: bytes, parse: _Parse) -> None:
+        """Raise InvalidContent for a file that seems to be another's, if it was sent only once.
+
+        A server that sends a response too many can have it answer the next request.
+        """
+        found = parse(content, self._location.product)
+        doubtful = found and is_doubtful(found.build["id"], self._location)
+        if doubtful and await self._archive.document(key) != content:
+            raise InvalidContent("two requests for it were answered differently")
 
 
 def _numbered(found: Metadata, location: CandidateLocation) -> Metadata:

@@ -43,7 +43,6 @@ class ArchiveSnapshot:
             self._source,
             LookupCache(None, archive.url),
             keep_absent=False,
-            trust_listings=False,
         )
 
     def renewed(self) -> Self:

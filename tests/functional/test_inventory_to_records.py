@@ -251,7 +251,8 @@ def test_a_wrong_schema_is_one_sentence(tool: Tool) -> None:
 def test_a_failed_request_is_told_with_its_key_and_exit_1(tool: Tool) -> None:
     with ArchiveServer(release_tree("firefox", "54.0", builds=(1,))) as server:
         tool.environ["ARCHIVE_URL"] = server.url
-        server.fail("pub/firefox/candidates/54.0-candidates/build1/win64/en-US/", 503, 503)
+        folder = "pub/firefox/candidates/54.0-candidates/build1/win64/en-US/"
+        server.fail(f"{folder}firefox-54.0.json", 503, 503)
         done = tool(stdin=GOOD)
         assert done.returncode == 1
         assert urls(done.stdout) == [server.url + MAC]
@@ -308,7 +309,9 @@ def test_a_signal_ends_it_while_it_waits_for_input(tool: Tool, number: signal.Si
 def test_a_signal_ends_it_while_the_archive_is_silent(tool: Tool) -> None:
     with ArchiveServer(release_tree("firefox", "54.0", builds=(1,))) as server:
         tool.environ["ARCHIVE_URL"] = server.url
-        server.fail("pub/firefox/candidates/54.0-candidates/build1/mac/en-US/", "hang")
+        server.fail(
+            "pub/firefox/candidates/54.0-candidates/build1/mac/en-US/firefox-54.0.json", "hang"
+        )
         process = tool.start()
         assert process.stdin
         process.stdin.write(GOOD)

@@ -497,16 +497,25 @@ def keys_of_a_release(server: ArchiveServer, version: str = "54.0") -> list[str]
     return [k for k in server.files if k.startswith("pub/firefox/releases/")]
 
 
-def test_ninety_locales_of_five_platforms_cost_eleven_requests(
+def test_ninety_locales_of_five_platforms_cost_seven_requests(
     server: ArchiveServer, tmp_path: Path
 ) -> None:
     keys = keys_of_a_release(server)
     assert len(keys) == 450
     assert all(Run(server, tmp_path).find(*keys))
     assert max(server.requests.values()) == 1
-    listings = [path for _, path in server.requests if path.endswith("-candidates/")]
-    assert len(listings) == 1
-    assert server.total == 1 + 2 * len(PLATFORMS)
+    folder = f"{CANDIDATES}/54.0-candidates/"
+    listings = {path for _, path in server.requests if path.endswith("/")}
+    assert listings == {folder, f"{folder}build3/"}  # the second is not there
+    assert server.total == len(listings) + len(PLATFORMS)
+
+
+def test_metadata_that_has_expired_costs_two_requests_a_platform(server: ArchiveServer) -> None:
+    """After a year only ``buildhub.json`` is left of a candidate."""
+    server.files |= release_tree("firefox", "64.0", platforms=PLATFORMS, metadata=("buildhub",))
+    assert all(Run(server).find(*(k for k in server.files if k.startswith("pub/firefox/releases"))))
+    assert max(server.requests.values()) == 1
+    assert server.total == 2 + 2 * len(PLATFORMS)
 
 
 def test_a_second_run_asks_nothing_of_a_settled_version(
@@ -527,7 +536,8 @@ def test_a_young_version_is_listed_once_a_run_and_a_new_build_is_found(
     Run(server, tmp_path, recently).find(*keys)
     server.reset()
     Run(server, tmp_path, recently + 60).find(*keys)
-    assert server.requests == {("GET", f"{CANDIDATES}/54.0-candidates/"): 1}
+    folder = f"{CANDIDATES}/54.0-candidates/"
+    assert server.requests == {("GET", folder): 1, ("GET", f"{folder}build3/"): 1}
     server.files |= candidate_tree("firefox", "54.0", 3, platforms=PLATFORMS)
     (found,) = Run(server, tmp_path, recently + 120).find(keys[0])
     assert found

@@ -13,7 +13,7 @@ from buildhub.archive.client import Unreadable
 from buildhub.errors import Unreachable
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
-from tests.support.archive_tree import candidate_buildid, nightly_tree, release_tree
+from tests.support.archive_tree import candidate_buildid, candidate_tree, nightly_tree, release_tree
 from tests.unit.test_lookup import Run
 
 NIGHTLY = "pub/firefox/nightly/2017/08/2017-08-08-10-00-25-mozilla-central"
@@ -22,6 +22,10 @@ STEM = KEY.removesuffix(".installer.exe")
 RELEASE = "pub/firefox/releases/64.0/mac/fr/Firefox 64.0.dmg"
 CANDIDATES = "pub/firefox/candidates/64.0-candidates/"
 EN_US = f"{CANDIDATES}build1/mac/en-US/"
+
+#: The metadata of mobile is named after the platform of the file beside it, which may be another.
+MOBILE = "pub/mobile/candidates/56.0b3-candidates/build1/android-api-15/en-US/"
+APK = f"{MOBILE.replace('en-US', 'fr')}fennec-56.0b3.fr.android-arm.apk"
 
 
 @pytest.fixture
@@ -32,6 +36,9 @@ def server() -> Iterator[ArchiveServer]:
     with ArchiveServer(nightly_tree("firefox", "57.0a1") | files) as server:
         for ending in (".buildhub.json", ".txt"):
             server.files.pop(STEM + ending, None)
+        tree = candidate_tree("mobile", "56.0b3", 1, platforms=("android-api-15",))
+        json_file = tree.pop(f"{MOBILE}fennec-56.0b3.en-US.android-arm.json")
+        server.files |= tree | {f"{MOBILE}fennec-56.0b3.en-US.android-other.json": json_file}
         yield server
 
 
@@ -93,12 +100,12 @@ def test_no_metadata_is_what_a_404_says(server: ArchiveServer, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("folder", "times"),
+    ("folder", "key", "times"),
     [
-        (CANDIDATES, 2),
-        pytest.param(CANDIDATES, 1, marks=pytest.mark.slow),
-        pytest.param(EN_US, 1, marks=pytest.mark.slow),
-        pytest.param(EN_US, 2, marks=pytest.mark.slow),
+        (CANDIDATES, RELEASE, 2),
+        pytest.param(CANDIDATES, RELEASE, 1, marks=pytest.mark.slow),
+        pytest.param(MOBILE, APK, 1, marks=pytest.mark.slow),
+        pytest.param(MOBILE, APK, 2, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize(
@@ -118,33 +125,84 @@ def test_no_metadata_is_what_a_404_says(server: ArchiveServer, tmp_path: Path) -
     ids=lambda listing: repr(listing[:40]),
 )
 def test_a_bad_listing_is_asked_for_again_and_never_means_none(
-    server: ArchiveServer, tmp_path: Path, folder: str, listing: bytes, times: int
+    server: ArchiveServer, tmp_path: Path, folder: str, key: str, listing: bytes, times: int
 ) -> None:
     server.answer(folder, *[listing] * times)
     if times == 1:
-        assert Run(server, tmp_path).build_id(RELEASE)
+        assert Run(server, tmp_path).build_id(key)
     else:
         with pytest.raises(Unreachable, match=folder):
-            Run(server, tmp_path).find(RELEASE)
-    assert Run(server, tmp_path).build_id(RELEASE)
+            Run(server, tmp_path).find(key)
+    assert Run(server, tmp_path).build_id(key)
 
 
-@pytest.mark.parametrize("folder", [CANDIDATES, EN_US])
-@pytest.mark.parametrize("prefixes", [[], ["fr/"]])
-def test_a_listing_that_lacks_what_is_there_does_not_mean_none(
-    server: ArchiveServer, tmp_path: Path, folder: str, prefixes: list[str]
+def half(*names: str) -> bytes:
+    """A listing that is valid, but lacks entries."""
+    return json.dumps({"prefixes": [f"{name}/" for name in names], "files": []}).encode()
+
+
+@pytest.mark.parametrize("shown", [[], ["mar-tools"], ["build1"], ["build2"]])
+@pytest.mark.parametrize("builds", [(1,), (1, 2), (2, 3), (1, 2, 3)])
+def test_what_half_a_listing_of_builds_showed_is_not_kept(
+    server: ArchiveServer, tmp_path: Path, shown: list[str], builds: tuple[int, ...]
 ) -> None:
-    """Half a listing is valid JSON: what it lacks is looked for again before it is absent."""
-    server.answer(folder, json.dumps({"prefixes": prefixes, "files": []}).encode())
-    assert Run(server, tmp_path).build_id(RELEASE)
+    """There has to be no folder behind the highest one, in either of two listings."""
+    server.files |= release_tree("firefox", "64.0", builds=builds, platforms=("mac",))
+    server.answer(CANDIDATES, half(*{f"build{number}" for number in builds} & {*shown}))
+    server.answer(f"{CANDIDATES}build{builds[-1]}/", half())
+    for _ in range(2):
+        (found,) = Run(server, tmp_path).find(RELEASE)
+        assert found
+        assert found.build["number"] == builds[-1]
+
+
+@pytest.mark.parametrize("metadata", [("json",), ("buildhub",), ("json", "buildhub"), ()])
+def test_half_a_listing_of_files_hides_nothing(
+    server: ArchiveServer, tmp_path: Path, metadata: tuple[str, ...]
+) -> None:
+    """Metadata is requested by name; what is less trusted does not take its place for good."""
+    for name in ("firefox-64.0.json", "buildhub.json"):
+        del server.files[EN_US + name]
+    server.files |= release_tree(
+        "firefox", "64.0", builds=(1,), platforms=("mac",), metadata=metadata
+    )
+    server.files[f"{CANDIDATES}build1/macosx64_info.txt"] = File(body=b"buildID=20181205000000")
+    (truth,) = Run(server).find(RELEASE)
+    for folder in (EN_US, f"{CANDIDATES}build1/"):
+        server.answer(folder, half())
+    assert Run(server, tmp_path).find(RELEASE) == [truth]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_nightly_of_another_day_is_only_taken_if_it_is_sent_again(
+    server: ArchiveServer, tmp_path: Path, times: int
+) -> None:
+    """What answers another request is not; a file whose build id is another day's is."""
+    other = without(server.files[f"{STEM}.json"].body, buildid="20170809220042")
+    server.answer(f"{STEM}.json", *[other] * times)
+    if times == 1:
+        with pytest.raises(Unreadable, match="two requests for it were answered differently"):
+            Run(server, tmp_path).find(KEY)
+        assert Run(server, tmp_path).build_id(KEY) == "20170808100025"
+    else:
+        assert Run(server, tmp_path).build_id(KEY) == "20170809220042"
+
+
+def test_a_listing_in_the_place_of_a_file_is_unreadable(server: ArchiveServer) -> None:
+    """A server that sends a response too many lets it answer the next request."""
+    server.answer(f"{EN_US}firefox-64.0.json", half("build1"))
+    (found,) = Run(server).find(RELEASE)
+    assert found
+    assert "ld" in found.build
 
 
 @pytest.mark.parametrize("date", [None, 7, "yesterday", {}, "\ud800"])
 def test_what_can_be_used_of_a_listing_is_used(server: ArchiveServer, date: object) -> None:
-    files: list[object] = [{"name": "firefox-64.0.json", "last_modified": date}, {"name": None}, 7]
+    name = "fennec-56.0b3.en-US.android-other.json"
+    files: list[object] = [{"name": name, "last_modified": date}, {"name": None}, 7]
     listing = json.dumps({"prefixes": [], "files": files}).encode()
-    server.answer(EN_US, listing, listing)
-    assert Run(server).build_id(RELEASE)
+    server.answer(MOBILE, listing, listing)
+    assert Run(server).build_id(APK)
 
 
 def test_a_row_in_build3_proves_that_there_is_a_build_3(
