@@ -13,7 +13,7 @@ from typing import Any
 import click
 import orjson
 
-from .. import logs, streams
+from .. import MAX_LINE, logs, streams
 from ..errors import BadInput
 from ..kinto import Publisher, RecordIndex
 from ..kinto.schema import exists
@@ -152,7 +152,10 @@ class _Source:
             record = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             self._bad_lines += 1
-            self._report(f"{where}: not valid JSON ({error.msg}).")
+            if streams.is_cut(line):
+                self._report(f"{where}: the line is longer than {MAX_LINE >> 20} MiB.")
+            else:
+                self._report(f"{where}: not valid JSON ({error.msg}).")
         else:
             publisher.add(record, where)
 
