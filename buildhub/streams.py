@@ -16,18 +16,15 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from . import gzip_input
+from . import MAX_LINE, gzip_input
 from .errors import BadInput, Fatal
 from .signals import CancellationToken
 
 #: Bytes asked for at once: the largest pipe that Linux gives to a user.
 CHUNK = 1 << 20
 
-#: Bytes of the longest line: a row of an inventory or a record.
-MAX_LINE = 16 << 20
-
 #: Ends what is given out of a line that is longer: not UTF-8, so neither a row nor JSON.
-_CUT = b"\xff"
+_CUT = b"\xff (cut)"
 
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists on Linux only
 
@@ -134,8 +131,8 @@ def blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes cut at ends of lines: each block is whole lines.
 
     Only the last may lack its newline. A line that is longer than a piece is put together. Of a
-    line longer than ``MAX_LINE`` only the beginning is given out, and a byte that is valid
-    nowhere: the reader of the lines reports it as bad.
+    line longer than ``MAX_LINE`` only the beginning is given out, for which :func:`is_cut` is
+    true: the reader of the lines reports it as bad.
     """
     rest: list[bytes] = []
     size = 0
@@ -156,6 +153,11 @@ def blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
         size = len(piece) - end
     if rest:
         yield b"".join(rest)
+
+
+def is_cut(line: bytes) -> bool:
+    """Whether :func:`blocks` gave out only the beginning of this line, as it is too long."""
+    return line.rstrip(b"\r\n").endswith(_CUT)
 
 
 def _beginning(line: Sequence[bytes]) -> bytes:

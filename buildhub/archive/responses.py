@@ -7,13 +7,11 @@ import re
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import MAX_BODY
 from ..retries import RetryableError
 
 if TYPE_CHECKING:
     import aiohttp
-
-#: Bytes of the largest listing or metadata file, unpacked. The largest listings have some 2 MB.
-MAX_BODY = 64 << 20
 
 _CHUNK = 1 << 16
 

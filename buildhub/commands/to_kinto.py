@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from .. import logs, streams
+from .. import MAX_LINE, logs, streams
 from ..errors import BadInput
 from ..settings import Settings
 from ..signals import CancellationToken
@@ -156,7 +156,10 @@ class _Source:
             record = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             self._bad_lines += 1
-            self._report(f"{where}: not valid JSON ({error.msg}).")
+            if streams.is_cut(line):
+                self._report(f"{where}: the line is longer than {MAX_LINE >> 20} MiB.")
+            else:
+                self._report(f"{where}: not valid JSON ({error.msg}).")
         else:
             publisher.add(record, where)
 

@@ -112,19 +112,26 @@ class Selection:
     def wants_created(self, created: str) -> bool:
         """Whether a version, or build, is read whose first object is of that time."""
         moment = datetime.fromisoformat(created)
-        return (self.since is None or moment >= self.since - MARGIN) and (
+        return (self.since is None or moment + MARGIN >= self.since) and (
             self.until is None or moment <= self.until
         )
 
     def first_day(self, section: Section) -> str:
         """Where the nightlies of ``since`` begin."""
-        return section.prefix + (f"{self.since:%Y/%m/%Y-%m-%d}" if self.since else "1")
+        return section.prefix + (_day(self.since) if self.since else "1")
 
     def last_day(self, section: Section) -> str:
         """Where the nightlies of ``until`` end; the day itself is wanted."""
         if self.until is None:
             return section.prefix + "3"
-        return section.prefix + f"{self.until:%Y/%m/%Y-%m-}{self.until.day + 1:02}"
+        day = _day(self.until)
+        return section.prefix + f"{day[:-2]}{self.until.day + 1:02}"
+
+
+def _day(moment: datetime) -> str:
+    """Where the nightlies of a day begin: ``2026/07/2026-07-04``; %Y does not pad years."""
+    day = moment.date().isoformat()
+    return f"{day[:4]}/{day[5:7]}/{day}"
 
 
 def days(month: str) -> list[str]:

@@ -20,7 +20,9 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol, Self
 from urllib.parse import unquote_plus
 
+from .. import MAX_LINE
 from ..errors import BadInput
+from ..streams import is_cut
 
 #: A record's size has to fit the 64 bits of a JSON parser; S3's largest object has 5 TB.
 MAX_SIZE = 2**63 - 1
@@ -240,6 +242,8 @@ def decode(line: bytes) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:
+        if is_cut(line):
+            raise BadInput(f"the row is longer than {MAX_LINE >> 20} MiB") from None
         raise BadInput("the row is not UTF-8") from None
 
 

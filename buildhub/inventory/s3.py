@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from .. import USER_AGENT
+from .. import MAX_BODY, USER_AGENT
 from ..errors import BadInput, BuildhubError, Fatal, Unreachable
 from ..retries import Retry, RetryableError, retry_after
 from ..signals import AbandonableCalls, CancellationToken
@@ -32,9 +32,6 @@ _OLDEST = 10
 _DATE = r"\d{4}-\d\d-\d\dT\d\d-\d\dZ"
 
 _CHUNK = 1 << 16
-
-#: Bytes of the largest manifest.
-MAX_MANIFEST = 64 << 20
 
 T = TypeVar("T")
 
@@ -174,8 +171,8 @@ class Inventories:
         content = bytearray()
         for chunk in self.read(key, check=self._check):
             content += chunk
-            if len(content) > MAX_MANIFEST:
-                raise BadInput(f"{self.url(key)} is larger than {MAX_MANIFEST >> 20} MiB.")
+            if len(content) > MAX_BODY:
+                raise BadInput(f"{self.url(key)} is larger than {MAX_BODY >> 20} MiB.")
         return bytes(content)
 
     def _retried(self, key: str, attempt: Callable[[], T]) -> T:

@@ -88,15 +88,15 @@ class FirstObject:
         )
         for item in page.items:
             if item["name"] != self.folder:
-                return Outcome(b"", self._follow(item["timeCreated"]))
+                return Outcome(b"", self._found(item["timeCreated"]))
         self.token = page.token
         return Outcome(b"", [self] if page.token else ())
 
-    def _follow(self, created: str) -> Sequence[Request]:
+    def _found(self, created: str) -> Sequence[Request]:
         try:
             return self.found(created)
-        except (ValueError, TypeError):  # the latter: a date without a time zone
-            raise Unreachable(f"an object has the invalid timeCreated {created!r}") from None
+        except ValueError:
+            raise Unreachable(f"the date {created[:40]!r} is not valid") from None
 
     def give_up(self) -> tuple[str, Sequence[Request]]:
         return f"{self.folder}, if it is new enough", ()
@@ -150,8 +150,8 @@ class Walk:
         parts = list(self._wanted(names))
         try:
             lines = [rows(bucket.name, names[i:j], page.items[i:j]) for i, j in parts]
-        except (ValueError, TypeError):  # the sizes and dates were checked
-            raise Unreachable("an object has an invalid md5Hash") from None
+        except ValueError:
+            raise Unreachable("an object's md5Hash is not base64") from None
         goes_on = self._advance(names, page)
         passed = bisect_right(self.cuts, self.position)
         self.density.add(sum(j - i for i, j in parts), passed if goes_on else len(self.cuts) + 1)

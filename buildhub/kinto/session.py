@@ -16,7 +16,7 @@ import orjson
 import requests
 import requests.adapters
 
-from .. import USER_AGENT
+from .. import MAX_PAGE, USER_AGENT
 from ..errors import Fatal, Unreachable
 from ..retries import RetryableError
 from ..signals import AbandonableCalls, CancellationToken
@@ -26,9 +26,6 @@ logger = logging.getLogger(__name__)
 
 #: A running server accepts a connection within seconds, however long its responses take.
 _CONNECT_SECONDS = 10
-
-#: Bytes of the largest response, unpacked: a page of 10,000 records takes some 40 MB.
-MAX_RESPONSE = 256 << 20
 
 _CHUNK = 1 << 16
 
@@ -180,9 +177,9 @@ def _body(response: requests.Response, deadline: float) -> bytes:
     chunks, size = [], 0
     for chunk in response.iter_content(_CHUNK):
         size += len(chunk)
-        if size > MAX_RESPONSE:
+        if size > MAX_PAGE:
             raise requests.exceptions.ContentDecodingError(
-                f"its response is larger than {MAX_RESPONSE >> 20} MiB"
+                f"its response is larger than {MAX_PAGE >> 20} MiB"
             )
         if time.monotonic() > deadline:
             raise requests.Timeout("no response in time")

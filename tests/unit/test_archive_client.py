@@ -16,8 +16,8 @@ from typing import TypeVar
 
 import pytest
 
+from buildhub import MAX_BODY
 from buildhub.archive.client import GIVE_UP_AFTER, MAX_REDIRECTS, Archive
-from buildhub.archive.responses import MAX_BODY
 from buildhub.errors import Fatal, Unreachable
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer

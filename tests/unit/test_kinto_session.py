@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from buildhub import MAX_PAGE
 from buildhub.errors import Interrupted, Unreachable
 from buildhub.kinto import Client, Publisher
-from buildhub.kinto.session import MAX_RESPONSE
 from buildhub.signals import AbandonableCalls, CancellationToken
 from tests.support.hostile_server import Answer, path_of, response, serving
 from tests.support.records import make_record
@@ -82,7 +82,7 @@ def test_a_response_stays_in_memory_no_longer_than_its_user_holds_it() -> None:
 
 
 def test_a_page_beyond_the_limit_is_refused_before_it_is_in_memory() -> None:
-    bomb = gzip.compress(bytes(MAX_RESPONSE + 1), compresslevel=1)
+    bomb = gzip.compress(bytes(MAX_PAGE + 1), compresslevel=1)
 
     def packed(connection: socket.socket, request: bytes) -> bool:
         connection.sendall(response(bomb, JSON, "Content-Encoding: gzip"))

@@ -12,8 +12,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from buildhub import MAX_LINE
 from buildhub.inventory.reader import InventoryReader
-from buildhub.streams import MAX_LINE, blocks
+from buildhub.streams import blocks
 from tests.support.records import make_record
 
 BIN = Path(sys.executable).parent
@@ -55,7 +56,7 @@ def test_such_a_row_is_bad_and_named_and_the_rest_is_read(line: bytes) -> None:
             for row in found]  # fmt: skip
     assert len(rows) == 2
     assert (reader.rows, reader.bad_rows) == (3, 1)
-    assert reported[0].startswith("file, line 2: ")
+    assert reported == ["file, line 2: the row is longer than 16 MiB; the row is skipped."]
 
 
 #: Runs argv[2:] with what comes out of ``head`` and reports its peak memory in MB.
@@ -105,6 +106,8 @@ def test_a_line_without_end_is_exit_1_in_little_memory(
         done = _measured(arguments, environ)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
+    assert f"{path}, line 1: the " in done.stderr
+    assert " is longer than 16 MiB" in done.stderr
     assert int(done.stdout.splitlines()[-1]) < 300
 
 
