@@ -14,16 +14,17 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
 
 from buildhub.errors import Fatal
 from buildhub.settings import Settings
-from tests.demo import kinto_service, page_service
+from tests.demo import background, kinto_service, page_service
 from tests.demo.kinto_service import Problem
 from tests.sample import tree
 from tests.support.archive_server import ArchiveServer
@@ -31,7 +32,7 @@ from tests.support.archive_server import ArchiveServer
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
-#: The sample archive's port is in its records' URLs: another one would change them all.
+#: The sample archive's port is in its records' URLs: each folder keeps the one of its first run.
 PORTS = (18_888, 18_889, 18_890, 0)
 
 
@@ -74,7 +75,7 @@ def run(environ: Mapping[str, str], folder: Path) -> int:
     _load_schema(settings)
     catalogue = Catalogue(settings)
     before = catalogue.state()
-    with _archive(environ) as archive_url:
+    with _archive(environ, folder / "archive-port") as archive_url:
         given = {
             "SERVER_URL": settings.server_url,
             "ARCHIVE_URL": archive_url,
@@ -111,19 +112,35 @@ def _inventories(patterns: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _archive(environ: Mapping[str, str]) -> Iterator[str]:
+def _archive(environ: Mapping[str, str], port_file: Path) -> Iterator[str]:
     """Where the archive is: a real one if the operator names one, else the sample, served."""
     if environ.get("ARCHIVE_URL") or environ.get("INVENTORY"):
         yield Settings.from_environment(environ).archive_url
         return
     with contextlib.ExitStack() as stack:
-        for port in PORTS:
-            with contextlib.suppress(OSError):
-                server = stack.enter_context(ArchiveServer(tree.files(), port=port))
-                break
-            print(f"Port {port} is taken: the sample's URLs will be others than last time.")
+        server = _serve_sample(stack, port_file)
+        port_file.parent.mkdir(parents=True, exist_ok=True)
+        port_file.write_text(str(urlsplit(server.url).port))
         print(f"Serving the sample archive at {server.url}")
         yield server.url
+
+
+def _serve_sample(stack: contextlib.ExitStack, port_file: Path) -> ArchiveServer:
+    """The sample's archive, on the port of the last run if there was one.
+
+    Another ``make run`` uses a port only for seconds: until then, that of the last run is tried
+    again.
+    """
+    deadline = time.monotonic() + background.PATIENCE
+    while port_file.exists() and time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            port = int(port_file.read_text())
+            return stack.enter_context(ArchiveServer(tree.files(), port=port))
+        time.sleep(0.1)
+    for port in PORTS:
+        with contextlib.suppress(OSError):
+            return stack.enter_context(ArchiveServer(tree.files(), port=port))
+    raise Problem("No port is free to serve the sample archive.")
 
 
 def _load_schema(settings: Settings) -> None:

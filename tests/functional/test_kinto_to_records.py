@@ -23,8 +23,9 @@ from tests.sample import tree
 from tests.support import postgres
 from tests.support.archive_server import ArchiveServer
 from tests.support.faulty_proxy import ProxyResponse, cut_at, running_proxy, unavailable
-from tests.support.kinto_server import KINTO_SETTINGS, Kinto, free_port, running_kinto
+from tests.support.kinto_server import KINTO_SETTINGS, Kinto, running_kinto
 from tests.support.pipeline_records import Records, pipeline_records, without_server_fields
+from tests.support.ports import free_port
 from tests.support.records import make_record, ndjson
 
 pytestmark = [

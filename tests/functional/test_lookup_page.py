@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, sync_playwright
 
 from ..support import browser
 from ..support.browser import PAGE, SIZES, Lookup
-from ..support.kinto_server import Kinto, free_port, running_kinto
+from ..support.kinto_server import Kinto, running_kinto
 from ..support.lookup_records import catalogue
+from ..support.ports import free_port
 
 pytestmark = [
     pytest.mark.functional,

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kinto_server import Kinto, free_port
+from tests.support.kinto_server import Kinto
+from tests.support.ports import free_port
 from tests.support.records import make_record, ndjson
 
 pytestmark = pytest.mark.functional

@@ -23,7 +23,8 @@ from tests.sample import tree
 from tests.support.archive_server import ArchiveServer
 from tests.support.bucket_tree import made
 from tests.support.gcs_server import GcsServer
-from tests.support.kinto_server import free_port, running_kinto
+from tests.support.kinto_server import running_kinto
+from tests.support.ports import free_port
 
 pytestmark = [
     pytest.mark.functional,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
+from tests.support.ports import free_port
 
 KINTO = Path(sys.executable).with_name("kinto")
 
@@ -92,13 +93,6 @@ class Kinto:
         """All records (of one page), by their id."""
         path = f"/buckets/{bucket}/collections/{collection}/records"
         return {one["id"]: one for one in self.call("GET", path).json()["data"]}
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def start_kinto(

@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from .kinto_server import KINTO_SETTINGS, free_port
+from .kinto_server import KINTO_SETTINGS
+from .ports import free_port
 
 #: Debian keeps the programs of each version apart from PATH.
 _FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
