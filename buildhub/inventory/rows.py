@@ -32,7 +32,7 @@ def rows(bucket: str, names: Sequence[str], items: Sequence[Item]) -> bytes:
     >>> rows("bucket", ["pub/Firefox 55.0.dmg"], [item]).decode()
     '"bucket","pub/Firefox+55.0.dmg","5","2017-07-13T23:37:23.000Z",""\\n'
 
-    Raises ``KeyError`` for an item without size or date, ``ValueError`` for a bad checksum.
+    Raises ``ValueError`` or ``TypeError`` for an invalid checksum.
     """
     head = f'"{bucket}","'
     return "".join(

@@ -95,8 +95,8 @@ class FirstObject:
     def _found(self, created: str) -> Sequence[Request]:
         try:
             return self.found(created)
-        except ValueError:
-            raise Unreachable(f"the date {created[:40]!r} is not valid") from None
+        except (ValueError, TypeError):  # the latter: a date without a time zone
+            raise Unreachable(f"an object has the invalid timeCreated {created[:40]!r}") from None
 
     def give_up(self) -> tuple[str, Sequence[Request]]:
         return f"{self.folder}, if it is new enough", ()
@@ -150,8 +150,8 @@ class Walk:
         parts = list(self._wanted(names))
         try:
             lines = [rows(bucket.name, names[i:j], page.items[i:j]) for i, j in parts]
-        except ValueError:
-            raise Unreachable("an object's md5Hash is not base64") from None
+        except (ValueError, TypeError):  # sizes and dates were checked
+            raise Unreachable("an object has an invalid md5Hash") from None
         goes_on = self._advance(names, page)
         passed = bisect_right(self.cuts, self.position)
         self.density.add(sum(j - i for i, j in parts), passed if goes_on else len(self.cuts) + 1)

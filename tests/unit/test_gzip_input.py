@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from buildhub import gzip_input
 from buildhub.errors import BadInput
 from buildhub.signals import CancellationToken
-from buildhub.streams import chunks
+from buildhub.streams import chunks, gzip_input
 
 MIB = 1 << 20
 RANDOM = random.Random(3)

@@ -13,7 +13,7 @@ from typing import Any
 
 from isal import isal_zlib
 
-from .errors import BadInput
+from ..errors import BadInput
 
 #: How gzip begins.
 MAGIC = b"\x1f\x8b"

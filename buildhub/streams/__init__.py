@@ -16,9 +16,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from . import MAX_LINE, gzip_input
-from .errors import BadInput, Fatal
-from .signals import CancellationToken
+from .. import MAX_LINE
+from ..errors import BadInput, Fatal
+from ..signals import CancellationToken
+from . import gzip_input
 
 #: Bytes asked for at once: the largest pipe that Linux gives to a user.
 CHUNK = 1 << 20
