@@ -191,13 +191,14 @@ def _is_sound(page: Page, names: list[str]) -> bool:
 
     They are looked at in bulk, in C: a page has a thousand objects. Checksums are decoded later.
     """
+    checksums = [item.get("md5Hash", "") for item in page.items]
     numbers = [item[field] for field in ("size", "timeCreated") for item in page.items]
     return (
         isinstance(page.items, list)
         and isinstance(page.folders, list)
         and all(names)
         and all(numbers)
-        and "\n" not in "".join([*names, *page.folders, page.token or ""])
+        and "\n" not in "".join([*names, *page.folders, *checksums, page.token or ""])
         and not "".join(numbers).encode().translate(None, _NUMERIC)
     )
 

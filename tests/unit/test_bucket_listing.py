@@ -245,6 +245,7 @@ ITEM = {"name": "pub/a/b", "size": "5", "timeCreated": "2017-07-13T23:37:23.000Z
         {"items": [ITEM | {"name": None}]},
         {"items": [ITEM | {"name": ""}]},
         {"items": [ITEM | {"size": 5}]},
+        {"items": [ITEM | {"md5Hash": 7}]},
         {"items": [ITEM | {"size": '5","'}]},
         {"items": [ITEM | {"timeCreated": "yesterday"}]},
         {"items": [ITEM | {"timeCreated": "2017\n"}]},
@@ -261,7 +262,7 @@ def test_a_page_that_is_none_is_asked_for_again(page: object) -> None:
 
 @pytest.mark.parametrize(
     "item",
-    [{"md5Hash": "x"}, {"md5Hash": 7}, {"timeCreated": "2017"}, {"timeCreated": "2017-01-01"}],
+    [{"md5Hash": "x"}, {"timeCreated": "2017"}, {"timeCreated": "2017-01-01"}],
 )
 def test_an_invalid_value_of_an_object_is_reported(item: dict[str, object]) -> None:
     section = Section("a", "releases")
