@@ -152,7 +152,7 @@ def test_an_impossible_date_of_a_version_is_unreadable(date: str) -> None:
         return []
 
     first = FirstObject(f"{PREFIX}54.0/", found)
-    with pytest.raises(Unreachable, match="invalid timeCreated|not a listing"):
+    with pytest.raises(Unreachable, match=r"invalid timeCreated|not a listing"):
         asked(answering(json.dumps(items(timeCreated=date)).encode()), first.run)
 
 
