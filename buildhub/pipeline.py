@@ -18,6 +18,7 @@ from typing import Any
 from .archive.formats import Metadata
 from .archive.locations import location_of
 from .archive.lookup import MetadataLookup, NotCached
+from .builds.products import PRODUCTS
 from .builds.recognise import Build, recognise
 from .errors import Interrupted, Unreachable
 from .inventory.formats import InventoryRow
@@ -29,6 +30,10 @@ Rows = list[InventoryRow] | None
 
 #: Maximum number of rows in the window. Some 90 of them share one metadata file.
 WINDOW = 10_000
+
+#: Rows whose records are made and given out together. Where they are more, each batch takes new
+#: memory of the system instead of that of the batch before, which costs more than their JSON.
+BATCH = 1_000
 
 
 @dataclass
@@ -103,12 +108,18 @@ def _retrieve_exception(reading: asyncio.Future[Any]) -> None:
         reading.exception()
 
 
-class _RecordMaker:
-    """Makes the record of one row, and counts what becomes of it; see :class:`Pipeline`."""
+class RecordMaker:
+    """Makes the record of one row, and counts what becomes of it.
+
+    ``products`` are the folders of the archive to process; files that were last modified before
+    ``oldest`` (in UTC) are skipped. ``on_error`` is called with a sentence for each build that
+    failed, ``on_skip`` for each that was skipped because of its metadata.
+    """
 
     def __init__(
         self,
         lookup: MetadataLookup,
+        *,
         archive_url: str,
         products: Sequence[str],
         oldest: datetime | None,
@@ -118,7 +129,7 @@ class _RecordMaker:
         self.counts = PipelineCounts()
         self._lookup = lookup
         self._archive_url = archive_url
-        self._folders = frozenset(products)
+        self._products = {p.name for p in PRODUCTS.values() if p.folder in products}
         self._oldest = _comparable(oldest) if oldest else ""
         self._on_error = on_error
         self._on_skip = on_skip
@@ -129,7 +140,7 @@ class _RecordMaker:
         if build is None:
             return None
         self.counts.builds += 1
-        if build.key.split("/", 2)[1] not in self._folders:
+        if build.product not in self._products:
             self.counts.skipped["other product"] += 1
             return None
         if row.date < self._oldest:
@@ -168,25 +179,10 @@ class _RecordMaker:
 
 
 class Pipeline:
-    """Recognises builds, looks up their metadata, makes their records.
+    """Recognises builds, looks up their metadata, makes their records."""
 
-    ``products`` are the folders of the archive to process; files that were last modified before
-    ``oldest`` (in UTC) are skipped. ``on_error`` is called with a sentence for each build that
-    failed, ``on_skip`` for each that was skipped because of its metadata.
-    """
-
-    def __init__(
-        self,
-        lookup: MetadataLookup,
-        *,
-        archive_url: str,
-        products: Sequence[str],
-        oldest: datetime | None,
-        on_error: Callable[[str], None],
-        on_skip: Callable[[str], None],
-    ) -> None:
-        self._maker = _RecordMaker(lookup, archive_url, products, oldest, on_error, on_skip)
-        self.counts = self._maker.counts
+    def __init__(self, maker: RecordMaker) -> None:
+        self._maker = maker
         self._window: deque[_Waiting | Record] = deque()
 
     @property
@@ -237,7 +233,8 @@ class Pipeline:
     ) -> AsyncIterator[list[Record]]:
         while True:
             reading = read()
-            reading.add_done_callback(_retrieve_exception)
+            if not reading.done():  # the event loop would keep it, and its rows, until it runs
+                reading.add_done_callback(_retrieve_exception)
             while not reading.done():
                 await self._wait(stopped, reading)
                 if not reading.done():
@@ -245,8 +242,8 @@ class Pipeline:
             rows = reading.result()
             if rows is None:
                 break
-            for start in range(0, len(rows), WINDOW):
-                yield self._take(rows[start : start + WINDOW])
+            for start in range(0, len(rows), BATCH):
+                yield self._take(rows[start : start + BATCH])
                 while len(self._window) > WINDOW:
                     await self._wait(stopped)
                     yield self._ready()

@@ -24,7 +24,7 @@ from .errors import BadInput
 from .inventory.formats import InventoryRow, Schema
 from .inventory.reader import InventoryReader
 from .inventory.rows import last_key
-from .pipeline import Pipeline, PipelineCounts, Rows
+from .pipeline import Pipeline, RecordMaker, Rows
 from .records import Record
 from .settings import Settings
 from .signals import CancellationToken
@@ -115,7 +115,7 @@ class InventoryProcessor:
         self._reader = InventoryReader(
             candidate_pattern(), schema, logger.error, ending=ending_pattern()
         )
-        self._pipeline = Pipeline(
+        maker = RecordMaker(
             lookup,
             archive_url=settings.archive_url,
             products=settings.products,
@@ -123,11 +123,9 @@ class InventoryProcessor:
             on_error=logger.error,
             on_skip=logger.info,
         )
-
-    @property
-    def counts(self) -> PipelineCounts:
-        """What became of the rows so far. The same object during the whole run."""
-        return self._pipeline.counts
+        self._pipeline = Pipeline(maker)
+        #: What became of the rows so far. The same object during the whole run.
+        self.counts = maker.counts
 
     async def process(
         self,

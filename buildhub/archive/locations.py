@@ -103,6 +103,7 @@ class ReleaseLocation(NamedTuple):
     versions: tuple[str, ...]
     file_platform: str
 
+    @functools.lru_cache(maxsize=4096)  # noqa: B019 - a value, and as few as these
     def in_build(self, number: int) -> CandidateLocation:
         """The location in the build folder of this number."""
         folder = f"{self.candidates}build{number}/{self.platform}/en-US/"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import Callable
 
@@ -140,6 +141,7 @@ class MetadataLookup:
         return self._answers.put_highest_build(candidates, number, date)
 
 
+@functools.lru_cache(maxsize=4096)  # all locales of a platform have the same location
 def _address(location: FileLocation) -> str:
     """The name under which the cache keeps what is known of a location."""
     if isinstance(location, NightlyLocation):

@@ -189,9 +189,9 @@ def recognise(key: str) -> Build | None:
     if mimetype is None:
         return None
     start = key.find("/", key.find("/", 4) + 1) + 1
-    for reader in READERS[key[:start]]:
-        if match := reader.fullmatch(key, start):
-            return reader.read(key, reader.product, mimetype, match)
+    for _, product, fullmatch, read in READERS[key[:start]]:
+        if match := fullmatch(key, start):
+            return read(key, product, mimetype, match)
     return None
 
 

@@ -122,7 +122,7 @@ def _display(counts: PipelineCounts, verbosity: int) -> contextlib.AbstractConte
 
 
 def _write(cancellation: CancellationToken, records: Sequence[Record]) -> None:
-    lines = (orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records)
+    lines = [orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records]
     streams.write(b"".join(lines), cancellation)
 
 

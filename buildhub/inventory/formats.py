@@ -249,23 +249,29 @@ def decode(line: bytes) -> str:
 
 def _s3_row(columns: Sequence[str], schema: Schema) -> InventoryRow | None:
     """A row of S3's; None for an old version and for a delete marker. Raises BadInput."""
-    if schema.is_latest is not None and columns[schema.is_latest].lower() == "false":
+    _, key, size, date, is_latest, is_delete_marker = schema
+    if is_latest is not None and columns[is_latest].lower() == "false":
         return None
-    if schema.is_delete_marker is not None and columns[schema.is_delete_marker].lower() == "true":
+    if is_delete_marker is not None and columns[is_delete_marker].lower() == "true":
         return None
+    return InventoryRow(_s3_key(columns[key]), parse_size(columns[size]), _s3_date(columns[date]))
+
+
+def _s3_key(encoded: str) -> str:
+    if "%" not in encoded:
+        return encoded.replace("+", " ")
     try:
-        key = unquote_plus(columns[schema.key], errors="strict")
+        return unquote_plus(encoded, errors="strict")
     except UnicodeDecodeError:
-        raise BadInput(f"the key {columns[schema.key]!r} is not UTF-8") from None
-    return InventoryRow(key, parse_size(columns[schema.size]), _s3_date(columns[schema.date]))
+        raise BadInput(f"the key {encoded!r} is not UTF-8") from None
 
 
 def parse_size(text: str) -> int:
     """Bytes. Raises :class:`BadInput`."""
-    if _SIZE.fullmatch(text):
-        size = int(text) if text.isdigit() else _whole(text)
-        if size is not None and size <= MAX_SIZE:
-            return size
+    if text.isdecimal() and text.isascii() and len(text) < len(str(MAX_SIZE)):
+        return int(text)
+    if _SIZE.fullmatch(text) and (size := _whole(text)) is not None and size <= MAX_SIZE:
+        return size
     raise BadInput(f"the size {shortened(text)!r} is not a number of bytes")
 
 

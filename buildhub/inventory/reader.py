@@ -79,8 +79,10 @@ class InventoryReader:
                 continue  # a second match in the same row
             start = block.rfind(b"\n", past, position) + 1 or past
             end = block.find(b"\n", position)
-            past = end + 1 if end >= 0 else len(block)
-            raw = block[start:past].rstrip(b"\n")
+            if end < 0:
+                end = len(block)
+            past = end + 1
+            raw = block[start:end]
             if not self._pattern.search(raw):
                 continue
             try:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote_plus
 
 from buildhub.archive.cache import LookupCache
-from buildhub.archive.client import Archive
 from buildhub.archive.lookup import MetadataLookup
-from buildhub.inventory.formats import InventoryRow
-from buildhub.pipeline import Pipeline
-from buildhub.settings import PRODUCT_FOLDERS
+from buildhub.records import Record
+from buildhub.settings import PRODUCT_FOLDERS, Settings
 from buildhub.signals import CancellationToken
+from buildhub.wiring import InventoryProcessor, archive_client
 from tests.support.archive_server import ArchiveServer
 
 Records = dict[str, dict[str, Any]]
@@ -20,30 +20,27 @@ Records = dict[str, dict[str, Any]]
 
 def pipeline_records(archive: ArchiveServer, products: Sequence[str] = PRODUCT_FOLDERS) -> Records:
     """The data of each record, by its id."""
-    return asyncio.run(_pipeline_records(archive, products))
+    return asyncio.run(_pipeline_records(archive, tuple(products)))
 
 
 async def _pipeline_records(server: ArchiveServer, products: Sequence[str]) -> Records:
-    entries = [
-        InventoryRow(key, file.size, file.date) for key, file in sorted(server.files.items())
-    ]
+    given = {"archive_url": server.url, "products": products, "nb_parallel_requests": 32}
+    settings = Settings.from_environment({}, given=given)
     cancellation = CancellationToken()
-    made: Records = {}
-    async with Archive(server.url, parallel=32) as archive:
-        pipeline = Pipeline(
-            MetadataLookup(archive, LookupCache(None, server.url)),
-            archive_url=server.url,
-            products=products,
-            oldest=None,
-            on_error=_fail,
-            on_skip=lambda _: None,
-        )
-        batches = iter([entries])
-        read = pipeline.blocking(lambda: next(batches, None))
-        async for records in pipeline.records(read, cancellation):
-            made |= {record["data"]["id"]: record["data"] for record in records}
+    made: list[Record] = []
+    async with archive_client(settings) as archive:
+        lookup = MetadataLookup(archive, LookupCache(None, server.url))
+        processor = InventoryProcessor(settings, lookup, cancellation)
+        await processor.process_listing(_inventory(server), made.extend)
     cancellation.close()
-    return made
+    assert processor.counts.ok, processor.counts
+    return {record["data"]["id"]: {**record["data"]} for record in made}
+
+
+async def _inventory(server: ArchiveServer) -> AsyncGenerator[bytes, None]:
+    for key, file in sorted(server.files.items()):
+        encoded = quote_plus(key, safe="/")
+        yield f'"bucket","{encoded}","{file.size}","{file.date}"\n'.encode()
 
 
 def without_server_fields(records: Mapping[str, Mapping[str, Any]]) -> Records:
@@ -52,7 +49,3 @@ def without_server_fields(records: Mapping[str, Mapping[str, Any]]) -> Records:
         name: {k: v for k, v in data.items() if k not in ("last_modified", "schema")}
         for name, data in records.items()
     }
-
-
-def _fail(sentence: str) -> None:
-    raise AssertionError(sentence)
