@@ -4,6 +4,7 @@
 ``errors``        what an unusable response or a rejection means
 ``batch``         many requests in one, and the response to each
 ``record_index``  ids and digests of the records on the server, kept between runs
+``refresh``       what changed on the server → the index
 ``publisher``     a stream of records → the server → counts
 ``settlement``    what becomes of each record, counted and reported
 ``conditional``   a few records that others may be writing at the same moment
@@ -18,6 +19,7 @@ from .conditional import PutResult, PutStatus, StoredRecord, fetch_stored, put_i
 from .errors import RequestRejected
 from .publisher import Publisher
 from .record_index import RecordIndex
+from .refresh import refresh
 from .settlement import PublishCounts
 
 __all__ = [
@@ -33,4 +35,5 @@ __all__ = [
     "fetch_stored",
     "put_if_unchanged",
     "record_data",
+    "refresh",
 ]

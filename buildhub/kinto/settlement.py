@@ -88,13 +88,12 @@ class Settlement:
 
     def not_sent(self, effect: Effect) -> None:
         """A record that is not sent: what sending it would have done."""
-        match effect:
-            case Effect.CREATED:
-                self.counts.created += 1
-            case Effect.UPDATED:
-                self.counts.updated += 1
-            case Effect.UNCHANGED:
-                self.counts.unchanged += 1
+        if effect is Effect.UNCHANGED:
+            self.counts.unchanged += 1
+        elif effect is Effect.UPDATED:
+            self.counts.updated += 1
+        else:
+            self.counts.created += 1
 
     def invalid(self, where: str, record: Any, error: BadInput) -> None:
         """Input that is not a record."""
