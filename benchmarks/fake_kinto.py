@@ -84,16 +84,22 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     behaviour: Behaviour
     first_batch: float | None = None
+    stored = 0  #: records of batches, if each has another id
 
     def do_GET(self) -> None:
         path = urlsplit(self.path)
-        if path.path.endswith("/records"):
-            self._page(parse_qs(path.query))
+        query = parse_qs(path.query)
+        if "in_id" in query:
+            self._reply(
+                {"data": [{"id": orjson.loads(query["in_id"][0]), "last_modified": CHANGED}]}
+            )
+        elif path.path.endswith("/records"):
+            self._page(query)
         else:
             self._reply({"settings": {"batch_max_requests": BATCH_SIZE}, "data": {}})
 
     def do_HEAD(self) -> None:
-        self._reply(None, {"Total-Records": str(self.behaviour.records)})
+        self._reply(None, {"Total-Records": str(self.behaviour.records + self.stored)})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -102,6 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         handler.first_batch = handler.first_batch or time.monotonic()
         if time.monotonic() - handler.first_batch < self.behaviour.slow_seconds:
             time.sleep(len(requests) / self.behaviour.rate)
+        handler.stored += len(requests)
         self._reply({"responses": [{"status": 201, "body": one["body"]} for one in requests]})
 
     def _page(self, query: dict[str, list[str]]) -> None:

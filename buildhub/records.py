@@ -109,6 +109,7 @@ def invalid_field(record: Record) -> str | None:
 
 #: Fields of ``build`` that one metadata file has and another of the same build lacks.
 _TOOLCHAIN = tuple(TOOLCHAIN)
+_BLANKS = ("",) * len(_TOOLCHAIN)
 _DIGEST_SIZE = 16
 _TOOL_SIZE = 4
 _NO_TOOL = bytes(_TOOL_SIZE)
@@ -121,16 +122,16 @@ def digest(data: Mapping[str, Any]) -> bytes:
     ``last_modified`` and ``schema`` are set by the server and ignored; so is the order of fields,
     and ``download.date``, which depends on whom the archive's date was learned from.
     """
-    facts = dict(data)
+    facts = {**data}
     facts.pop("last_modified", None)
     facts.pop("schema", None)
     if isinstance(download := facts.get("download"), dict):
-        facts["download"] = download = download.copy()
+        facts["download"] = download = {**download}
         download.pop("date", None)
     tools = _NO_TOOLS
     if isinstance(build := facts.get("build"), dict):
-        facts["build"] = build = build.copy()
-        tools = _tools_digest(*[str(build.pop(field, "")) for field in _TOOLCHAIN])
+        facts["build"] = build = {**build}
+        tools = _tools_digest(*map(str, map(build.pop, _TOOLCHAIN, _BLANKS)))
     packed = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(packed, digest_size=_DIGEST_SIZE).digest() + tools
 

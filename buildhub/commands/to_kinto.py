@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +25,10 @@ if TYPE_CHECKING:
     from ..kinto import Publisher
 
 logger = logging.getLogger(__name__)
+
+#: Lines that are decoded before they are compared with the server: few, as they then stay in the
+#: processor's cache.
+_LINES = 100
 
 
 @click.command(cls=Command, context_settings=runner.CONTEXT)
@@ -73,7 +75,7 @@ def main(
     record without is added. Blank lines are skipped. A line that is not a valid record, or a
     record that the server refuses, is reported, all others are stored, and the exit status is 1.
     """
-    from ..kinto import Publisher, RecordIndex
+    from ..kinto import Publisher, RecordIndex, refresh
     from ..kinto.schema import exists
     from ..wiring import kinto_client
 
@@ -88,7 +90,7 @@ def main(
             # A collection that does not exist has no records: all of ours would be created.
             if exists(client) if sends_nothing else skip:
                 index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
-                index.refresh(client, cancellation.raise_if_cancelled)
+                refresh(index, client, cancellation.raise_if_cancelled)
             publisher = Publisher(
                 client,
                 known=index,
@@ -136,36 +138,47 @@ class _Source:
     def read_into(self, publisher: Publisher) -> None:
         """Add every record to ``publisher``; bad lines and unreadable files are logged."""
         for path in self._files:
+            number = 1
+            chunks = streams.chunks(path, self._cancellation, on_idle=publisher.flush)
             try:
-                for number, line in self._lines(path, publisher):
-                    self._cancellation.raise_if_cancelled()
-                    self._add(publisher, line, f"{streams.name_of(path)}, line {number}")
+                for block in streams.blocks(chunks):
+                    lines = block.split(b"\n")
+                    for start in range(0, len(lines), _LINES):
+                        some = lines[start : start + _LINES]
+                        self._add(publisher, some, streams.name_of(path), number + start)
+                    number += len(lines) - 1
             except BadInput as error:
                 self._report(str(error))
 
-    def _lines(self, path: str, publisher: Publisher) -> Iterator[tuple[int, bytes]]:
-        """The lines that are not blank, numbered from 1."""
-        chunks = streams.chunks(path, self._cancellation, on_idle=publisher.flush)
-        blocks = map(io.BytesIO, streams.blocks(chunks))
-        for number, line in enumerate(itertools.chain.from_iterable(blocks), 1):
-            if line.strip():
-                yield number, line
-
-    def _add(self, publisher: Publisher, line: bytes, where: str) -> None:
-        try:
-            record = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            self._bad_lines += 1
-            if streams.is_cut(line):
-                self._report(f"{where}: the line is longer than {MAX_LINE >> 20} MiB.")
-            else:
-                self._report(f"{where}: not valid JSON ({error.msg}).")
-        else:
+    def _add(self, publisher: Publisher, lines: Sequence[bytes], name: str, number: int) -> None:
+        """Lines, the first of which has this number in the file of this name."""
+        records = list(self._records(lines, name, number))
+        publisher.look_up(record for record, _ in records)
+        for record, where in records:
+            self._cancellation.raise_if_cancelled()
             publisher.add(record, where)
+
+    def _records(self, lines: Sequence[bytes], name: str, number: int) -> Iterator[tuple[Any, str]]:
+        """The records and where they are; blank lines are skipped, bad ones reported."""
+        for line in lines:
+            where = f"{name}, line {number}"
+            number += 1
+            try:
+                yield orjson.loads(line), where
+            except orjson.JSONDecodeError as error:
+                if line.strip():
+                    self._bad_lines += 1
+                    self._report(f"{where}: {_problem(line, error)}.")
 
     def _report(self, sentence: str) -> None:
         self.bad_input = True
         logger.error("%s", sentence)
+
+
+def _problem(line: bytes, error: orjson.JSONDecodeError) -> str:
+    if streams.is_cut(line):
+        return f"the line is longer than {MAX_LINE >> 20} MiB"
+    return f"not valid JSON ({error.msg})"
 
 
 if __name__ == "__main__":

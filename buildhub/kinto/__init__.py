@@ -4,7 +4,10 @@
 ``errors``        what an unusable response or a rejection means
 ``batch``         many requests in one, and the response to each
 ``record_index``  ids and digests of the records on the server, kept between runs
+``refresh``       what changed on the server → the index
+``comparison``    records against that index
 ``publisher``     a stream of records → the server → counts
+``flushed``       whether the collection was deleted meanwhile
 ``settlement``    what becomes of each record, counted and reported
 ``conditional``   a few records that others may be writing at the same moment
 ``filters``       conditions on records, for the server and for us
@@ -15,14 +18,16 @@
 from .batch import BatchResponse, record_data
 from .client import Client
 from .conditional import PutResult, PutStatus, StoredRecord, fetch_stored, put_if_unchanged
-from .errors import RequestRejected
+from .errors import CollectionFlushed, RequestRejected
 from .publisher import Publisher
 from .record_index import RecordIndex
+from .refresh import refresh
 from .settlement import PublishCounts
 
 __all__ = [
     "BatchResponse",
     "Client",
+    "CollectionFlushed",
     "PublishCounts",
     "Publisher",
     "PutResult",
@@ -33,4 +38,5 @@ __all__ = [
     "fetch_stored",
     "put_if_unchanged",
     "record_data",
+    "refresh",
 ]

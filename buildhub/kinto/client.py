@@ -126,7 +126,7 @@ class Client:
         """
         query = urlencode(params)
         while True:
-            body, headers = self.request("GET", f"{path}?{query}", validate=_validate_list)
+            body, headers = self.request("GET", f"{path}?{query}", validate=validate_list)
             yield body.pop("data")
             if not (next_page := headers.get("Next-Page")):
                 return
@@ -179,7 +179,8 @@ def _validate_root(body: Any) -> None:
         raise RetryableError("this server is not a Kinto")
 
 
-def _validate_list(body: Any) -> None:
+def validate_list(body: Any) -> None:
+    """Raise :class:`RetryableError` unless a response's body is a list of records."""
     try:
         valid = all(
             isinstance(one["id"], str) and isinstance(one["last_modified"], int)

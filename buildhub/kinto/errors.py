@@ -29,6 +29,10 @@ class RequestRejected(BuildhubError):
         self.body = body
 
 
+class CollectionFlushed(Fatal):
+    """Records that were stored are gone, and were not deleted one by one."""
+
+
 def failure(request: str, response: requests.Response) -> RetryableError | RequestRejected:
     """What a response with 4xx or 5xx means."""
     status = response.status_code

@@ -16,16 +16,17 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ..errors import BadInput, BuildhubError, Interrupted, Unreachable
-from ..records import differs, digest
 from .batch import BatchResponse, record_data, send, store_request
 from .client import Client
+from .comparison import Comparison
 from .errors import RequestRejected
+from .flushed import raise_if_flushed
 from .record_index import RecordIndex
 from .settlement import Effect, Item, Settlement
 
@@ -72,7 +73,7 @@ class Publisher:
     ) -> None:
         self._client = client
         self._known = known
-        self._rewrite = rewrite
+        self._comparison = Comparison(known, rewrite)
         self._dry_run = dry_run
         self._on_difference = on_difference
         self._settlement = Settlement(known, on_error, on_not_stored)
@@ -90,9 +91,17 @@ class Publisher:
         try:
             if kind is None or issubclass(kind, Interrupted):
                 self.flush()
+            if kind is None and not self._dry_run and self._settlement.first_id:
+                raise_if_flushed(
+                    self._client, self._settlement.first_id, may_list=self._known is not None
+                )
         finally:
             self._abandon()  # nothing is left if all went well
             self._sender.shutdown()
+
+    def look_up(self, records: Iterable[Any]) -> None:
+        """Read what is known of these in one query: ``add``, which comes next, is then faster."""
+        self._comparison.look_up(records)
 
     def add(self, record: Any, where: str) -> None:
         """Store ``record``, soon. ``where`` (``"line 3"``) is for messages.
@@ -101,16 +110,22 @@ class Publisher:
         refused. Raises :class:`Fatal` if no record can be stored, :class:`Unreachable` if the
         server is gone.
         """
+        record_id = self._comparison.id_if_equal(record)
+        if record_id and not self._is_on_its_way(record_id):
+            self._settlement.unchanged(record_id)
+            return
         try:
             data = record_data(record)
         except BadInput as error:
             self._settlement.invalid(where, record, error)
             return
-        effect = self._effect(data)
-        if self._dry_run or effect is Effect.UNCHANGED:
+        effect = self._comparison.effect(data)
+        if effect is Effect.UNCHANGED and not self._is_on_its_way(data["id"]):
+            self._settlement.unchanged(data["id"])
+            return
+        if self._dry_run:
             self._settlement.not_sent(effect)
-            if effect is not Effect.UNCHANGED:
-                self._on_difference(data.get("id", ""), effect.name.lower())
+            self._on_difference(data.get("id", ""), effect.name.lower())
             return
         self._open.append(Item(where, store_request(self._client, data)))
         if len(self._open.items) >= self._size:
@@ -122,20 +137,10 @@ class Publisher:
         while self._in_flight:
             self._settle_oldest()
 
-    def _effect(self, data: Mapping[str, Any]) -> Effect:
-        """What storing this record does, as far as is known."""
-        record_id = data.get("id")
-        if self._known is None or record_id is None:
-            return Effect.CREATED
-        on_server = self._known.digest(record_id)
-        if on_server is None:
-            return Effect.CREATED
-        if self._rewrite or differs(on_server, digest(data)) or self._is_on_its_way(record_id):
-            return Effect.UPDATED
-        return Effect.UNCHANGED
-
     def _is_on_its_way(self, record_id: str) -> bool:
         """Whether another version of the record is open or in flight: it may yet be stored."""
+        if not (self._open.ids or self._in_flight):
+            return False
         return record_id in self._open.ids or any(
             record_id in batch.ids for batch, _ in self._in_flight
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 import re
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,8 +17,6 @@ from ..errors import Fatal
 from ..records import digest
 from ..storage.locks import LockHeld, locked
 from ..storage.sqlite_store import open_database
-from .client import Client
-from .errors import RequestRejected
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +29,7 @@ CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID
 """
 
 _LEARN = "INSERT OR REPLACE INTO known VALUES (?, ?)"
-
-#: Milliseconds that a refresh reads again: a database may show a record only after a younger
-#: one, as transactions do not end in the order in which their records were dated.
-_OVERLAP = 10_000
-
-#: Records in one page of a refresh: some 40 MB for a moment. Smaller pages are slower.
-_PAGE = 10_000
+_PRELOAD = "SELECT id, digest FROM known WHERE id IN (SELECT value FROM json_each(?))"
 
 
 class RecordIndex:
@@ -64,6 +57,7 @@ class RecordIndex:
             self.path = Path(self._cleanup.enter_context(private)) / self.path.name
         self._database = open_database(self.path, version=VERSION, tables=_TABLES)
         self._cleanup.callback(self._database.close)
+        self._preloaded: dict[str, bytes | None] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -76,8 +70,22 @@ class RecordIndex:
 
     def digest(self, record_id: str) -> bytes | None:
         """The digest of what the server has under this id; None if it has nothing."""
+        if record_id in self._preloaded:
+            return self._preloaded[record_id]
         found: bytes | None = self._value("SELECT digest FROM known WHERE id = ?", record_id)
         return found
+
+    def preload(self, ids: Sequence[str]) -> None:
+        """Read the digests of the ids that :meth:`digest` will be asked for next, at once.
+
+        One query for a thousand takes a fifth of the time of a thousand queries. Those of the call
+        before are dropped.
+        """
+        self._preloaded = dict.fromkeys(ids)
+        try:
+            self._preloaded.update(self._database.execute(_PRELOAD, (json.dumps(ids),)))
+        except sqlite3.Error as error:
+            raise self._broken(error) from None
 
     def mark_stored(self, stored: Iterable[tuple[str, bytes]]) -> None:
         """These ids are on the server now, with these digests."""
@@ -91,66 +99,17 @@ class RecordIndex:
                 "UPDATE known SET digest = x'' WHERE id = ?", ((one,) for one in ids)
             )
 
-    def refresh(
-        self, client: Client, raise_if_cancelled: Callable[[], None] = lambda: None
-    ) -> None:
-        """Learn what changed on the server since the last time, deletions included.
-
-        ``raise_if_cancelled`` is called after each page; what was learned until then is kept.
-
-        After it, every record of the server is known, so what is known is right if it is as
-        many. A server that was flushed, or a collection made anew, leaves no tombstones: the
-        numbers differ, and all is read afresh. So it is where the collection's last change lies
-        before what was read of it already (an older backup came back).
-        """
-        since = self._since()
-        if since and self._count(client)[1] < since:
-            logger.info("The collection is an older one than was known: all of it is read.")
-            self._forget_all()
-        self._read(client, raise_if_cancelled)
-        if len(self) != self._count(client)[0]:
-            logger.info("What was known does not fit the server: all of it is read.")
-            self._forget_all()
-            self._read(client, raise_if_cancelled)
-
     def close(self) -> None:
         """Let go of the file; all that was learned is in it."""
         self._cleanup.close()
 
-    def _since(self) -> int:
+    @property
+    def since(self) -> int:
+        """Up to which change (ms) the collection was read; 0 if it was not."""
         return int(self._value("SELECT value FROM state WHERE name = 'since'") or 0)
 
-    def _count(self, client: Client) -> tuple[int, int]:
-        """How many records the server has, and when the collection last changed (ms)."""
-        try:
-            _, headers = client.request("HEAD", client.records_path)
-        except RequestRejected as error:
-            raise client.fatal(error) from None
-        try:
-            return int(headers["Total-Records"]), int(headers["ETag"].strip('"'))
-        except (KeyError, ValueError):
-            raise Fatal(f"{client.url} does not count its records as Kinto does.") from None
-
-    def _read(self, client: Client, raise_if_cancelled: Callable[[], None]) -> None:
-        """Read what is new, oldest first.
-
-        So what changes meanwhile comes last, and a run that was killed goes on where it was.
-        """
-        since = self._since()
-        params: dict[str, Any] = {"_sort": "last_modified", "_limit": _PAGE}
-        if since:
-            params["_since"] = max(0, since - _OVERLAP)
-        try:
-            for page in client.pages(client.records_path, params):
-                since = max([since, *(one["last_modified"] for one in page)])
-                self._learn(page, since)
-                del page
-                raise_if_cancelled()
-        except RequestRejected as error:
-            raise client.fatal(error) from None
-
-    def _learn(self, page: Iterable[Mapping[str, Any]], since: int) -> None:
-        """Take over one page, and how far it goes, in one transaction."""
+    def learn(self, page: Iterable[Mapping[str, Any]], since: int) -> None:
+        """Take over one page of the collection, and how far it goes, in one transaction."""
         with self._changing() as database:
             for one in page:
                 if one.get("deleted") is True:
@@ -159,7 +118,8 @@ class RecordIndex:
                     database.execute(_LEARN, (one["id"], _digest(one)))
             database.execute("INSERT OR REPLACE INTO state VALUES ('since', ?)", (since,))
 
-    def _forget_all(self) -> None:
+    def forget_all(self) -> None:
+        """Nothing is known of the server."""
         with self._changing() as database:
             database.execute("DELETE FROM known")
             database.execute("DELETE FROM state WHERE name = 'since'")
@@ -176,6 +136,7 @@ class RecordIndex:
     def _changing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all or nothing of it is kept."""
         database = self._database
+        self._preloaded.clear()
         try:
             database.execute("BEGIN")
             try:

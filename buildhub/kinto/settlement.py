@@ -82,19 +82,22 @@ class Settlement:
         on_not_stored: Callable[[Any], None],
     ) -> None:
         self.counts = PublishCounts()
+        self.first_id: str | None = None  #: of the records that are on the server
         self._index = index
         self._on_error = on_error
         self._on_not_stored = on_not_stored
 
+    def unchanged(self, record_id: str) -> None:
+        """A record that is not sent, as the server has an equal one."""
+        self.counts.unchanged += 1
+        self.first_id = self.first_id or record_id
+
     def not_sent(self, effect: Effect) -> None:
-        """A record that is not sent: what sending it would have done."""
-        match effect:
-            case Effect.CREATED:
-                self.counts.created += 1
-            case Effect.UPDATED:
-                self.counts.updated += 1
-            case Effect.UNCHANGED:
-                self.counts.unchanged += 1
+        """A record that is not sent although it differs: what sending it would have done."""
+        if effect is Effect.UPDATED:
+            self.counts.updated += 1
+        else:
+            self.counts.created += 1
 
     def invalid(self, where: str, record: Any, error: BadInput) -> None:
         """Input that is not a record."""
@@ -127,6 +130,7 @@ class Settlement:
         return rejection
 
     def _stored(self, item: Item, response: BatchResponse) -> None:
+        self.first_id = self.first_id or item.data["id"]
         # A POST that is answered with 200 was stored by an earlier attempt.
         if response.status == 201 or item.came_without_id:
             self.counts.created += 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..archive.lookup import MetadataLookup
 from ..errors import BuildhubError, Fatal, Interrupted
-from ..kinto import Client, Publisher, RecordIndex
+from ..kinto import Client, CollectionFlushed, Publisher, RecordIndex, refresh
 from ..kinto.schema import exists, initialize
 from ..settings import Settings
 from ..signals import CancellationToken
@@ -82,7 +82,7 @@ class _Server:
             for change in initialize(self.client):
                 logger.info("%s", change)
         if self.index is not None:
-            self.index.refresh(self.client, raise_if_cancelled=raise_if_cancelled)
+            refresh(self.index, self.client, raise_if_cancelled)
 
     def publisher(self) -> Publisher:
         return Publisher(
@@ -137,11 +137,15 @@ class _Loader:
         context = LoadContext(
             result, self._settings, lookup, publisher, self._cancellation, self._progress
         )
-        with publisher:
-            if isinstance(result.task, InventoryTask):
-                await load_inventory(context, result.task)
-            else:
-                await load_section(context, result.task)
+        try:
+            with publisher:
+                if isinstance(result.task, InventoryTask):
+                    await load_inventory(context, result.task)
+                else:
+                    await load_section(context, result.task)
+        except CollectionFlushed:
+            result.remaining = result.task
+            raise
         result.remaining = None
 
 

@@ -60,6 +60,7 @@ class LoadContext:
 
     def publish(self, records: Sequence[Record]) -> None:
         """Store records."""
+        self.publisher.look_up(records)
         for record in records:
             self.publisher.add(record, record["data"]["id"])
 

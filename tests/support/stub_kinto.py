@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -32,9 +33,15 @@ class StubKinto:
         self.limit: Any = 3
         mock.add_callback("GET", f"{URL}/", self._root)
         mock.add_callback("POST", f"{URL}/batch", self._batch)
+        mock.add_callback("GET", re.compile(re.escape(f"{RECORDS}?in_id=")), self._found)
 
     def _root(self, request: Any) -> Answer:
         return 200, {}, json.dumps({"settings": {"batch_max_requests": self.limit}})
+
+    def _found(self, request: Any) -> Answer:
+        """Every record that is asked for by its id is there."""
+        found = {"id": json.loads(request.params["in_id"]), "last_modified": 1}
+        return 200, {}, json.dumps({"data": [found]})
 
     def _batch(self, request: Any) -> Answer:
         asked = json.loads(request.body)["requests"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from buildhub.kinto import (
     PublishCounts,
     Publisher,
     RecordIndex,
+    refresh,
 )
 from tests.support.records import make_record
 from tests.support.stub_kinto import RECORDS, Answer, StubKinto, client, each
@@ -41,6 +43,16 @@ def test_what_was_noted_is_there_after_a_kill(tmp_path):
     first.close()
 
 
+def test_what_was_looked_up_ahead_is_right_after_a_change_too(tmp_path):
+    with RecordIndex(tmp_path, "http://kinto.test") as known:
+        known.mark_stored([("a", b"1"), ("b", b"2"), ("c", b"3")])
+        known.preload(["a", "b", "new"])
+        assert [known.digest(one) for one in ("a", "b", "c", "new")] == [b"1", b"2", b"3", None]
+        known.mark_stored([("a", b"4"), ("new", b"5")])
+        known.invalidate(["b"])
+        assert [known.digest(one) for one in ("a", "b", "c", "new")] == [b"4", b"", b"3", b"5"]
+
+
 class Collection:
     """A list of records that can be read in pages of two, and counted."""
 
@@ -48,13 +60,14 @@ class Collection:
         self.records: list[dict[str, Any]] = []
         self.asked: list[dict[str, str]] = []
         self.changed = 0
+        self.before_count: Callable[[], object] = lambda: None
         mock.add_callback("GET", RECORDS, self._list)
         mock.add_callback("HEAD", RECORDS, self._count)
 
     def hold(self, *ids: str, since: int = 100) -> None:
         """Have these records, each a millisecond younger than the one before."""
         self.records = [{"id": id, "last_modified": since + place} for place, id in enumerate(ids)]
-        self.changed = max(self.changed, since + len(ids))
+        self.changed = max(self.changed, since + len(ids) - 1)
 
     def _list(self, request: Any) -> Answer:
         self.asked.append(request.params)
@@ -66,6 +79,7 @@ class Collection:
         return 200, headers, json.dumps({"data": rest[:2]})
 
     def _count(self, request: Any) -> Answer:
+        self.before_count()
         headers = {"Total-Records": str(len(self.records)), "ETag": f'"{self.changed}"'}
         return 200, headers, ""
 
@@ -79,9 +93,9 @@ def test_a_refresh_that_is_stopped_goes_on_where_it_was(collection, tmp_path):
     collection.hold(*"abcdefg", since=1_000_000)
     with RecordIndex(tmp_path, "http://kinto.test") as known:
         with pytest.raises(Interrupted):
-            known.refresh(client(), raise_if_cancelled=_interrupt)
+            refresh(known, client(), raise_if_cancelled=_interrupt)
         assert len(known) == 2
-        known.refresh(client())
+        refresh(known, client())
         assert len(known) == 7
     assert int(collection.asked[1]["_since"]) > 0
 
@@ -90,15 +104,47 @@ def _interrupt() -> None:
     raise Interrupted(2)
 
 
+def test_a_record_that_others_store_meanwhile_does_not_make_it_read_everything_again(
+    collection, tmp_path
+):
+    """One comes between the last page and the count: it is in the next difference."""
+    names = "abcdefg"
+    collection.hold(*names, since=1_000_000)
+    with RecordIndex(tmp_path, "http://kinto.test") as known:
+        refresh(known, client())
+        collection.asked.clear()
+        collection.before_count = lambda: (
+            collection.asked and collection.hold(*names, "h", since=1_000_000)
+        )
+        refresh(known, client())
+        assert known.digest("h")
+        assert len(known) == 8
+    starts = [int(asked["_since"]) for asked in collection.asked if "_token" not in asked]
+    assert len(starts) == 2
+    assert min(starts) > 0
+
+
+def test_a_record_that_no_difference_shows_is_found_nevertheless(collection, tmp_path):
+    """It was stored with a date of long ago. Everything is read, but only then."""
+    collection.hold("a", "b", since=1_000_000)
+    with RecordIndex(tmp_path, "http://kinto.test") as known:
+        refresh(known, client())
+        collection.asked.clear()
+        collection.records.insert(0, {"id": "c", "last_modified": 1})
+        refresh(known, client())
+        assert known.digest("c")
+    assert ["_since" in asked for asked in collection.asked] == [True, False, False]
+
+
 def test_a_backup_that_came_back_is_noticed_though_it_has_as_many_records(collection, tmp_path):
     collection.hold("a", "b", since=50_000)
     with RecordIndex(tmp_path, "http://kinto.test") as known:
-        known.refresh(client())
+        refresh(known, client())
         newer = known.digest("a")
         collection.changed = 0
         collection.hold("a", "b", since=40_000)
         collection.records[0]["note"] = "as it was"
-        known.refresh(client())
+        refresh(known, client())
         assert known.digest("a") not in (None, newer)
 
 
@@ -106,9 +152,9 @@ def test_what_is_read_anew_each_time_is_what_may_have_been_overtaken(collection,
     """A slow transaction shows a record later than one that is dated after it."""
     collection.hold("a", "c", since=1_000_000)
     with RecordIndex(tmp_path, "http://kinto.test") as known:
-        known.refresh(client())
+        refresh(known, client())
         collection.records.insert(0, {"id": "b", "last_modified": 999_000})
-        known.refresh(client())
+        refresh(known, client())
         assert known.digest("b")
     first, second = (asked for asked in collection.asked if "_token" not in asked)
     assert "_since" not in first
@@ -117,7 +163,7 @@ def test_what_is_read_anew_each_time_is_what_may_have_been_overtaken(collection,
 
 def test_a_record_that_nobody_can_have_made_equals_nothing(collection, tmp_path):
     collection.hold("a")
-    collection.records[0]["note"] = 2**70
+    collection.records[0]["note"] = "half of a pair: \ud800"
     with RecordIndex(tmp_path, "http://kinto.test") as known:
-        known.refresh(client())
+        refresh(known, client())
         assert known.digest("a") == b""
