@@ -56,3 +56,11 @@ def test_an_odd_answer_in_a_batch_is_a_failure_of_the_server(answer: object) -> 
     assert found.failed
     assert found.reason == "Kinto answered 503"
     assert found.body == {}
+
+
+def test_an_answer_that_is_nested_too_deep_is_a_failure_of_the_server() -> None:
+    with responses.RequestsMock() as server:
+        server.add("POST", "http://kinto/v1/batch", body="[" * 100_000)
+        client = Client("http://kinto/v1", "user:pass", "b", "c", retries=0)
+        with pytest.raises(Unreachable):
+            send(client, [{"method": "PUT", "path": "/a"}])
