@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies
 
 from .. import USER_AGENT
 
@@ -26,7 +27,8 @@ def open_session(limit: int, timeout: float) -> aiohttp.ClientSession:
         connector=_connector(limit),
         timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(CONNECT_SECONDS, timeout)),
         headers={"User-Agent": USER_AGENT},
-        trust_env=True,
+        # Looking the proxy up takes a thread and longer than the rest of a request.
+        trust_env=bool(getproxies()),
     )
 
 

@@ -9,8 +9,8 @@ fails, and nothing is remembered.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
+import itertools
 import time
 from collections.abc import Callable
 
@@ -27,6 +27,7 @@ from .locations import (
     SamePushLocation,
 )
 from .reader import MetadataReader, Source
+from .turns import Turns
 
 __all__ = ["MetadataLookup", "NotCached"]
 
@@ -35,8 +36,8 @@ class MetadataLookup:
     """Finds the metadata of builds: from the cache at once, otherwise from the archive.
 
     ``keep_absent`` is that of :class:`CachedAnswers`. So many ``searches`` run at a time, in the
-    order in which they were asked for; None does not limit them. ``clock`` gives seconds since the
-    epoch.
+    order in which they were asked for, that the first records can be written soon; None does not
+    limit them. ``clock`` gives seconds since the epoch.
     """
 
     def __init__(
@@ -56,9 +57,8 @@ class MetadataLookup:
         self._reads: dict[str, asyncio.Task[Metadata | None]] = {}
         self._lists: dict[str, asyncio.Task[int | None]] = {}
         self._folders_seen: set[str] = set()
-        # A search completes before the next begins: with a queue of single requests, the first
-        # record would have to wait for the first request of every other search.
-        self._turns = asyncio.Semaphore(searches) if searches else contextlib.nullcontext()
+        self._turns = Turns(searches)
+        self._numbers = itertools.count()
 
     def cached(self, location: MetadataLocation, date: str) -> Metadata | NotCached | None:
         """The metadata, None if there is none, or ``NOT_CACHED``; never uses the network.
@@ -86,7 +86,7 @@ class MetadataLookup:
         """
         fetch = self._fetches.get(location)
         if fetch is None:
-            fetch = asyncio.ensure_future(self._fetch(location, date))
+            fetch = asyncio.ensure_future(self._fetch(location, date, next(self._numbers)))
             self._fetches[location] = fetch
             fetch.add_done_callback(lambda done: self._on_fetched(location, done))
         return fetch
@@ -95,49 +95,53 @@ class MetadataLookup:
         if fetch.cancelled() or fetch.exception() is None:
             del self._fetches[location]
 
-    async def _fetch(self, location: MetadataLocation, date: str) -> Metadata | None:
+    async def _fetch(self, location: MetadataLocation, date: str, turn: int) -> Metadata | None:
         if isinstance(location, NoLocation):
             return without_build_id(location.product, location.number)
-        async with self._turns:
-            if isinstance(location, ReleaseLocation):
-                number = self._answers.highest_build(location.candidates, date)
-                if isinstance(number, NotCached):
-                    number = await self._shared_list(location.candidates, date)
-                if number is None:
-                    return None
-                location = location.in_build(number)
-            found = self._answers.metadata(_address(location), date)
-            return (
-                await self._shared_read(location, date) if isinstance(found, NotCached) else found
-            )
+        if isinstance(location, ReleaseLocation):
+            number = self._answers.highest_build(location.candidates, date)
+            if isinstance(number, NotCached):
+                number = await self._shared_list(location.candidates, date, turn)
+            if number is None:
+                return None
+            location = location.in_build(number)
+        found = self._answers.metadata(_address(location), date)
+        if isinstance(found, NotCached):
+            found = await self._shared_read(location, date, turn)
+        return found
 
-    def _shared_read(self, location: FileLocation, date: str) -> asyncio.Task[Metadata | None]:
+    def _shared_read(
+        self, location: FileLocation, date: str, turn: int
+    ) -> asyncio.Task[Metadata | None]:
         """One reading of a location, also if a release and its candidate need it at one time."""
         address = _address(location)
         read = self._reads.get(address)
         if read is None:
-            read = asyncio.ensure_future(self._read_and_keep(location, date))
+            read = asyncio.ensure_future(self._read_and_keep(location, date, turn))
             self._reads[address] = read
             read.add_done_callback(lambda _: self._reads.pop(address))
         return read
 
-    async def _read_and_keep(self, location: FileLocation, date: str) -> Metadata | None:
-        found, final = await self._reader.read(location)
+    async def _read_and_keep(self, location: FileLocation, date: str, turn: int) -> Metadata | None:
+        async with self._turns.turn(turn):
+            found, final = await self._reader.read(location)
         if final:
             self._answers.put_metadata(_address(location), found, date)
         return found
 
-    def _shared_list(self, candidates: str, date: str) -> asyncio.Task[int | None]:
+    def _shared_list(self, candidates: str, date: str, turn: int) -> asyncio.Task[int | None]:
         """One search for the builds of a version, however many platforms need it at one time."""
         listed = self._lists.get(candidates)
         if listed is None:
-            listed = asyncio.ensure_future(self._list_and_keep(candidates, date))
+            listed = asyncio.ensure_future(self._list_and_keep(candidates, date, turn))
             self._lists[candidates] = listed
             listed.add_done_callback(lambda _: self._lists.pop(candidates))
         return listed
 
-    async def _list_and_keep(self, candidates: str, date: str) -> int | None:
-        number = await self._builds.highest(candidates, self._answers.highest_seen(candidates))
+    async def _list_and_keep(self, candidates: str, date: str, turn: int) -> int | None:
+        async with self._turns.turn(turn):
+            seen = self._answers.highest_seen(candidates)
+            number = await self._builds.highest(candidates, seen)
         return self._answers.put_highest_build(candidates, number, date)
 
 

@@ -82,7 +82,7 @@ def _open(event: Mapping[str, Any], message: str | None, levels: int) -> Iterato
         yield from _open_text(event["Sns"].get("Message"), message, levels)
     elif "body" in event:
         message_id = event.get("messageId")
-        message = message_id if isinstance(message_id, str) else message
+        message = message_id if message_id and isinstance(message_id, str) else message
         yield from _open_text(event["body"], message, levels)
     elif "Message" in event:  # SNS in SQS, which unlike SNS itself has no ``Sns`` around it
         yield from _open_text(event["Message"], message, levels)

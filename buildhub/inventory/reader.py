@@ -57,7 +57,11 @@ class InventoryReader:
             if line == 1:
                 block = _without_byte_order_mark(block, name)
             if line_format is None and (first := block.lstrip()):
-                line_format = _detect(block, len(block) - len(first), name)
+                # Blank lines before the first are not rows, in whichever block they are.
+                start = block.rfind(b"\n", 0, len(block) - len(first)) + 1
+                line += block.count(b"\n", 0, start)
+                block = block[start:]
+                line_format = _detect(block, name)
             if isinstance(line_format, S3Csv) and (regular := _regular(block, line_format)):
                 line_format.schema, rows = regular
                 self.rows += rows
@@ -134,12 +138,10 @@ def _regular(block: bytes, line_format: S3Csv) -> tuple[Schema, int] | None:
     return (schema, rows) if structure == row * rows else None
 
 
-def _detect(block: bytes, blank: int, name: str) -> LineFormat:
-    """The format of a block's first line that is not blank; ``blank`` is the length before it."""
-    start = block.rfind(b"\n", 0, blank) + 1
-    end = block.find(b"\n", blank)
+def _detect(block: bytes, name: str) -> LineFormat:
+    """The format of a block's first line."""
     try:
-        return detect(block[start : end if end >= 0 else len(block)].rstrip(b"\r"))
+        return detect(block.partition(b"\n")[0].rstrip(b"\r"))
     except BadInput as error:
         raise BadInput(f"{name}: {error}.") from None
 

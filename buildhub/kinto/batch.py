@@ -162,10 +162,8 @@ def _validate_single(body: Any) -> None:
 def _responses_in(body: Any, expected: int) -> list[BatchResponse]:
     """The responses in a batch's body; :class:`RetryableError` if one is missing."""
     try:
-        responses = [
-            BatchResponse(int(one["status"]), one.get("body") or {}) for one in body["responses"]
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError):
+        responses = [_response_in(one) for one in body["responses"]]
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise RetryableError("its response to a batch is incomplete") from None
     if len(responses) != expected:
         raise RetryableError(
@@ -174,9 +172,18 @@ def _responses_in(body: Any, expected: int) -> list[BatchResponse]:
     return responses
 
 
+def _response_in(one: Any) -> BatchResponse:
+    status, body = int(one["status"]), one.get("body")
+    if not 100 <= status <= 599:
+        raise ValueError(f"{status} is not an HTTP status")
+    return BatchResponse(status, body if isinstance(body, Mapping) else {})
+
+
 def _wait(body: Any) -> float:
     """The longest ``Retry-After`` in the responses of a batch, in seconds."""
-    return max((retry_after(one.get("headers") or {}) for one in body["responses"]), default=0)
+    headers = (one.get("headers") for one in body["responses"])
+    texts = (str(h.get("Retry-After", "")) for h in headers if isinstance(h, Mapping))
+    return max((retry_after({"Retry-After": text}) for text in texts), default=0)
 
 
 def _is_failure(status: int) -> bool:

@@ -134,7 +134,11 @@ class _Response(requests.Response):
         try:
             return orjson.loads(self.content)
         except orjson.JSONDecodeError:  # NaN, another encoding: requests may know what to do
+            pass
+        try:
             return super().json(**kwargs)
+        except RecursionError:
+            raise requests.exceptions.JSONDecodeError("nested too deep", "", 0) from None
 
 
 class _BoundedAdapter(requests.adapters.HTTPAdapter):

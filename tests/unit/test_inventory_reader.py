@@ -359,3 +359,14 @@ def test_quoted_and_irregular_rows_are_read_like_the_csv_module_does(
         key for _, key, size in rows if size != "x" and key in ("pub/a.exe",)
     ]
     assert len(told) == sum(size == "x" and key == "pub/a.exe" for _, key, size in rows)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [[b" \n\n" + ROW + b"x\n"], [b" \n", b"\n" + ROW, b"x\n"], [b" ", b"\n", b"\n", ROW, b"x\n"]],
+)
+def test_blank_lines_before_the_first_row_are_not_rows(pieces: list[bytes]) -> None:
+    """Wherever a block ends: they may be one by themselves. They count as lines."""
+    entries, reader, told = read(pieces)
+    assert (entries, reader.rows) == ([ENTRY], 2)
+    assert [line.partition(":")[0] for line in told] == ["a.csv, line 4"]

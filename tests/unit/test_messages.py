@@ -36,6 +36,10 @@ TABLE: dict[str, tuple[Any, list[Any]]] = {
         in_sqs(created(EXE), created(JSON)),
         [FilePublished(EXE, "message-0"), FilePublished(JSON, "message-1")],
     ),
+    "SQS, an empty messageId: none could be reported to the queue": (
+        {"Records": [in_sqs(created(EXE))["Records"][0] | {"messageId": ""}]},
+        [FilePublished(EXE)],
+    ),
     "SQS around SNS": (in_sqs(in_sns(created(EXE), bare=True)), [FilePublished(EXE, "message-0")]),
     "SQS around EventBridge": (in_sqs(bridged(EXE)), [FilePublished(EXE, "message-0")]),
     "SNS around EventBridge": (in_sns(bridged(EXE)), [FilePublished(EXE)]),
