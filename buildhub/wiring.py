@@ -132,13 +132,16 @@ class InventoryProcessor:
         files: Iterable[tuple[str, str]],
         sink: Callable[[Sequence[Record]], None],
         on_progress: Callable[[], None] = lambda: None,
+        *,
+        opener: Callable[[str], int] = streams.open_file,
     ) -> None:
         """Pass the records of ``files`` (path, name for messages) to ``sink``, in order.
 
-        A file that cannot be read (to its end) is reported and counted; the next one follows.
-        Raises :class:`Interrupted` on a signal, after what was ready was passed on.
+        ``opener`` is that of :func:`streams.chunks`. A file that cannot be read (to its end) is
+        reported and counted; the next one follows. Raises :class:`Interrupted` on a signal, after
+        what was ready was passed on.
         """
-        batches = self._rows(files)
+        batches = self._rows(files, opener)
         read = self._pipeline.blocking(lambda: next(batches, None))
         await self._process(read, sink, on_progress)
 
@@ -195,9 +198,11 @@ class InventoryProcessor:
         self._last_key = last_key(block)
         return rows
 
-    def _rows(self, files: Iterable[tuple[str, str]]) -> Iterator[list[InventoryRow]]:
+    def _rows(
+        self, files: Iterable[tuple[str, str]], opener: Callable[[str], int]
+    ) -> Iterator[list[InventoryRow]]:
         for path, name in files:
-            blocks = streams.blocks(streams.chunks(path, self._cancellation))
+            blocks = streams.blocks(streams.chunks(path, self._cancellation, opener=opener))
             try:
                 yield from self._read(blocks, name)
             except BadInput as error:

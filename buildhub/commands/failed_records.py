@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import click
 import orjson
 
 from ..errors import Fatal
+from ..storage import part_files
 
 
 def failed_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,8 +31,8 @@ def failed_records(path: Path | None) -> Iterator[Callable[[Any], None]]:
     """A function that appends a record to the file ``path``; None: to no file.
 
     The file is written beside ``path`` and takes its name at the end of the block, also after an
-    error: the command may be reading the previous one. Raises :class:`Fatal` if it cannot be
-    written.
+    error: the command may be reading the previous one. What a killed run left beside it is
+    removed. Raises :class:`Fatal` if it cannot be written.
     """
     if path is None:
         yield lambda record: None
@@ -43,24 +43,28 @@ def failed_records(path: Path | None) -> Iterator[Callable[[Any], None]]:
 
 @contextlib.contextmanager
 def _written_aside(path: Path) -> Iterator[Callable[[bytes], None]]:
-    with _sentence(path):
-        number, part = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".part", dir=path.parent)
-    with open(number, "wb") as file:
+    with _readable_errors(path):
+        target = path.resolve()  # of a link the target is replaced
+        if target.exists() and not target.is_file():
+            raise OSError(None, "it is not a file")
+        part_files.remove_abandoned(target.parent, target.name)
+        file, part = part_files.create(target.parent, target.name)
+    with file:
 
         def write(line: bytes) -> None:
-            with _sentence(path):
+            with _readable_errors(path):
                 file.write(line)
-                file.flush()  # what a run that is killed could not store is in the part file
 
         try:
             yield write
         finally:
-            with _sentence(path):
-                os.replace(part, path)
+            with _readable_errors(path):
+                file.flush()
+                os.replace(part, target)
 
 
 @contextlib.contextmanager
-def _sentence(path: Path) -> Iterator[None]:
+def _readable_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

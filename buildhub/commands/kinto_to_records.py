@@ -14,6 +14,7 @@ import click
 import orjson
 
 from .. import streams
+from ..errors import Interrupted
 from ..settings import VARIABLES, Settings, parsers, read_variable
 from ..signals import CancellationToken
 from . import runner
@@ -140,7 +141,13 @@ def main(verbosity: int, newest_count: int | None, with_metadata: bool, **option
         )
         if newest_count:
             pages = iter([newest(itertools.chain.from_iterable(pages), newest_count)])
-        count = sum(_print(page, with_metadata) for page in pages)
+        count = 0
+        try:
+            for page in pages:
+                count += _print(page, with_metadata)
+        except Interrupted:
+            runner.echo_summary(f"kinto-to-records: {count} records, not complete.", verbosity)
+            raise
         runner.echo_summary(f"kinto-to-records: {count} records.", verbosity)
         return count > 0
 

@@ -6,10 +6,11 @@ stopped by signal N (130 Ctrl-C, 143 SIGTERM); 141 the reader of standard output
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -105,6 +106,16 @@ def _status(
     except Exception as error:
         logs.log_error(error)  # with its traceback if it is not one of ours
         return on_error
+
+
+@contextlib.contextmanager
+def stop_reported(line: str, verbosity: int) -> Iterator[None]:
+    """Print this summary if a signal ends the block, before there are counts."""
+    try:
+        yield
+    except Interrupted:
+        echo_summary(line, verbosity)
+        raise
 
 
 def echo_summary(line: str, verbosity: int) -> None:

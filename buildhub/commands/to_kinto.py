@@ -90,7 +90,8 @@ def main(
             # A collection that does not exist has no records: all of ours would be created.
             if exists(client) if sends_nothing else skip:
                 index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
-                refresh(index, client, cancellation.raise_if_cancelled)
+                with runner.stop_reported("to-kinto: stopped before the first record.", verbosity):
+                    refresh(index, client, cancellation.raise_if_cancelled)
             publisher = Publisher(
                 client,
                 known=index,

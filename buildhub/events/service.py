@@ -47,7 +47,8 @@ class EventService:
     ) -> None:
         self.settings = settings
         self._pause = pause
-        self._client = kinto_client(settings, cancellation)
+        self._requests = cancellation or CancellationToken(grace=0)
+        self._client = kinto_client(settings, self._requests)
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -118,6 +119,18 @@ class EventService:
                 stopped = await _run(tasks, time_limit)
         for task in stopped:
             _add_failure(tasks[task], result, _why_stopped(cancellation))
+        if stopped and cancellation is None:
+            self._abandon_requests()
+
+    def _abandon_requests(self) -> None:
+        """End the requests to Kinto of tasks that were stopped.
+
+        Their threads are those of later invocations, too: few of them wait for a silent server,
+        and no later event could be stored before its requests time out.
+        """
+        self._requests.cancel()
+        self._requests = CancellationToken(grace=0)
+        self._client = kinto_client(self.settings, self._requests)
 
 
 async def _run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import logging
@@ -13,12 +12,13 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..retries import Retry
+from ..storage import part_files
 from .manifest import InventoryFile, Manifest
 from .prefetch import prefetch
 from .s3 import ConnectionBroken, Inventories, RangeNotSupported
@@ -32,7 +32,16 @@ _KEPT_SECONDS = 2 * 24 * 3600
 #: Files that may be there before they are asked for.
 _AHEAD = 2
 
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
 logger = logging.getLogger(__name__)
+
+
+class Download(NamedTuple):
+    """A file of an inventory that is complete and verified."""
+
+    path: Path
+    fd: int  #: of the open file, at its start
 
 
 def download(
@@ -42,8 +51,8 @@ def download(
     *,
     retries: int,
     raise_if_cancelled: Callable[[], None] = lambda: None,
-) -> Generator[Path]:
-    """The manifest's files, in its order, each as the path of a verified gzip file.
+) -> Generator[Download]:
+    """The manifest's files, in its order, each verified and open until the next is asked for.
 
     They are in ``buildhub/`` below ``directory`` (default: the system's temporary folder),
     named by their MD5: a file that is there and right is not fetched again. While the caller
@@ -58,13 +67,14 @@ def download(
     """
     folder = (directory or Path(tempfile.gettempdir())) / FOLDER
     with _readable_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_folder(folder)
         _remove_old(folder, keep={file.md5 for file in manifest.files})
     fetch = functools.partial(_fetched, inventories, folder, retries)
-    return prefetch(
+    paths = prefetch(
         fetch, manifest.files, depth=_AHEAD, raise_if_cancelled=raise_if_cancelled, name="download"
     )
+    return _verified(paths, manifest.files)
 
 
 def _check_folder(folder: Path) -> None:
@@ -74,8 +84,8 @@ def _check_folder(folder: Path) -> None:
         problem = "it is a symbolic link"
     elif found.st_uid != os.geteuid():
         problem = "it belongs to another user"
-    elif found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
-        problem = "every user can write there"
+    elif found.st_mode & _OTHERS_WRITE and not found.st_mode & stat.S_ISVTX:
+        problem = "other users can write there"
     else:
         return
     raise Fatal(
@@ -105,16 +115,13 @@ def _written_aside(path: Path) -> Iterator[_Part]:
     Its own name is unique, as another process may fetch the same file. It is locked, so that
     other runs can tell it from one that a killed run has left.
     """
-    number, part = tempfile.mkstemp(
-        prefix=path.name.removesuffix(_SUFFIX) + ".", suffix=".part", dir=path.parent
-    )
+    file, part = part_files.create(path.parent, path.name.removesuffix(_SUFFIX))
     try:
-        with open(number, "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with file:
             yield _Part(file)
         os.replace(part, path)
     except BaseException:
-        Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -208,20 +215,43 @@ def _stopped(inventories: Inventories, file: InventoryFile) -> BuildhubError:
     return BuildhubError(f"The download of {inventories.url(file.key)} was stopped.")
 
 
+def _verified(paths: Generator[Path], files: Sequence[InventoryFile]) -> Generator[Download]:
+    """Each file, open; what is read from it is what was verified, whatever its name means then."""
+    with contextlib.closing(paths):
+        for path, file in zip(paths, files, strict=True):
+            with _readable_errors(path), _open(path) as opened:
+                if not _has_md5(opened, file.md5):
+                    raise Unreachable(f"{path} was changed after it was downloaded: run again.")
+                os.lseek(opened.fileno(), 0, os.SEEK_SET)
+                yield Download(path, opened.fileno())
+
+
 def _is_right(path: Path, md5: str) -> bool:
-    """Whether the file is there and complete; what is not a file of ours is never opened."""
+    """Whether the file is there and complete."""
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with _open(path) as file:
+            right = _has_md5(file, md5)
     except FileNotFoundError:
         return False
-    with open(number, "rb") as file:
-        found = os.fstat(number)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            raise OSError(None, "there is something else than a file of ours")
-        right = hashlib.file_digest(file, _md5).hexdigest() == md5
     if not right:
         logger.info("%s is damaged: fetching it again.", path)
     return right
+
+
+def _open(path: Path) -> IO[bytes]:
+    """The file, if it is one of ours that nobody else can write. Raises ``OSError``."""
+    number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    file = os.fdopen(number, "rb", buffering=0)
+    found = os.fstat(file.fileno())
+    own = found.st_uid == os.geteuid() and not found.st_mode & _OTHERS_WRITE
+    if not (stat.S_ISREG(found.st_mode) and own):
+        file.close()
+        raise OSError(None, "there is something else than a file of ours")
+    return file
+
+
+def _has_md5(file: IO[bytes], md5: str) -> bool:
+    return hashlib.file_digest(file, _md5).hexdigest() == md5  # type: ignore[arg-type]
 
 
 def _md5() -> hashlib._Hash:
@@ -238,20 +268,8 @@ def _remove_old(folder: Path, keep: Collection[str]) -> None:
         # Another run may remove it first, or another user own it: neither matters here.
         with contextlib.suppress(OSError):
             is_part = entry.name.endswith(".part")
-            if entry.lstat().st_mtime < oldest or (is_part and _is_abandoned(entry)):
+            if entry.lstat().st_mtime < oldest or (is_part and part_files.is_abandoned(entry)):
                 entry.unlink()
-
-
-def _is_abandoned(part: Path) -> bool:
-    """Whether no process holds the lock of a part: the one that made it was killed."""
-    number = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(number)
-    return True
 
 
 @contextlib.contextmanager

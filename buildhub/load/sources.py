@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
+import os
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..archive.lookup import MetadataLookup
@@ -33,6 +34,7 @@ from .result import LoadResult
 from .tasks import InventoryTask, SectionTask
 
 if TYPE_CHECKING:
+    from ..inventory.download import Download
     from ..inventory.s3 import Inventories
 
 logger = logging.getLogger(__name__)
@@ -82,20 +84,28 @@ async def load_inventory(context: LoadContext, task: InventoryTask) -> None:
     manifest = await asyncio.to_thread(_manifest, s3, task)
     result.manifest = manifest.date
     processor = context.processor(Schema.parse(",".join(manifest.columns)), settings)
-    with contextlib.closing(_download(s3, manifest, context)) as paths:
+    with contextlib.closing(_download(s3, manifest, context)) as downloads:
         for number, file in enumerate(manifest.files):
             rest = tuple(file.key for file in manifest.files[number:])
             result.remaining = InventoryTask(task.name, manifest.date, rest)
             name = file.key.rpartition("/")[2]
             result.step = f"file {number + 1} of {len(manifest.files)} ({name})"
             result.fraction = number / len(manifest.files)
-            path = await asyncio.to_thread(next, paths)
+            found = await asyncio.to_thread(next, downloads)
             await processor.process(
-                [(str(path), f"{name} ({path})")], context.publish, context.show
+                [(str(found.path), f"{name} ({found.path})")],
+                context.publish,
+                context.show,
+                opener=functools.partial(_duplicate, found.fd),
             )
             await asyncio.to_thread(context.publisher.flush)
     if unreadable := processor.counts.unreadable_files:
         result.error = f"{unreadable} of its files could not be read; the log names them."
+
+
+def _duplicate(fd: int, _path: str) -> int:
+    """What is read is the file that was verified, not what has its name by now."""
+    return os.dup(fd)
 
 
 def _manifest(s3: Inventories, task: InventoryTask) -> Manifest:
@@ -116,7 +126,7 @@ def _manifest(s3: Inventories, task: InventoryTask) -> Manifest:
     return manifest
 
 
-def _download(s3: Inventories, manifest: Manifest, context: LoadContext) -> Generator[Path]:
+def _download(s3: Inventories, manifest: Manifest, context: LoadContext) -> Generator[Download]:
     from ..inventory.download import download
 
     return download(

@@ -33,6 +33,14 @@ def text(value: str) -> str:
     return value
 
 
+def credentials(value: str) -> str:
+    """``user:password``, of any characters, or ``Bearer`` and a token of ASCII characters."""
+    value = text(value)
+    if ":" not in value and not (value.isascii() and value.isprintable()):
+        raise ValueError("a token must consist of printable ASCII characters")
+    return value
+
+
 def words(value: str) -> tuple[str, ...]:
     """A list of words, separated by spaces or commas."""
     return tuple(word for word in re.split(r"[\s,]+", text(value)) if word)

@@ -12,6 +12,7 @@ from .parsers import (
     archive_url,
     at_least,
     boolean,
+    credentials,
     folder,
     hours,
     products,
@@ -65,7 +66,7 @@ VARIABLES: dict[str, Variable] = {
             flags=("-c", "--collection"),
         ),
         Variable(
-            "auth", text, "user:password", "user:pass",
+            "auth", credentials, "user:password", "user:pass",
             "Credentials for Kinto, as user:password. AUTH_FILE names a file that contains them.",
             flags=("-a", "--auth"), secret=True,
         ),

@@ -81,22 +81,29 @@ def name_of(path: str) -> str:
     return "standard input" if path == "-" else path
 
 
+def open_file(path: str) -> int:
+    """A descriptor to read the file from. Raises ``OSError``."""
+    return os.open(path, os.O_RDONLY)
+
+
 def chunks(
     path: str,
     cancellation: CancellationToken,
     *,
+    opener: Callable[[str], int] = open_file,
     on_idle: Callable[[], None] | None = None,
     idle_seconds: float = 1,
 ) -> Iterator[bytes]:
     """The bytes of a file, or of standard input for ``-``, unpacked if they are gzip.
 
-    Pieces come as they arrive, at most about a megabyte each. ``on_idle`` is called when
-    nothing arrived for ``idle_seconds``. Several gzip members are read as one file. Raises
+    Pieces come as they arrive, at most about a megabyte each. ``opener`` returns a descriptor of
+    the file, which is closed at the end. ``on_idle`` is called when nothing arrived for
+    ``idle_seconds``. Several gzip members are read as one file. Raises
     :class:`BadInput` if the file can't be read, or is cut or damaged (all that came before has
     been given out), :class:`Interrupted` on a signal.
     """
     try:
-        fd = sys.stdin.fileno() if path == "-" else os.open(path, os.O_RDONLY)
+        fd = sys.stdin.fileno() if path == "-" else opener(path)
     except OSError as error:
         raise BadInput(f"Cannot read {path}: {error.strerror}.") from None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gzip
 import hashlib
@@ -73,15 +74,18 @@ def manifest(proxy: FaultyProxy) -> Manifest:
 
 @pytest.fixture
 def fetch(manifest: Manifest, tmp_path: Path) -> Fetch:
-    """Download to ``tmp_path``, with a client of its own, as a new run would."""
+    """Download to ``tmp_path``, with a client of its own, as a new run would: the paths."""
 
     def fetch(
         retries: int = 3, raise_if_cancelled: Callable[[], None] = lambda: None
     ) -> Generator[Path]:
         inventories = Inventories(timeout_seconds=5, retries=retries)
-        return download(
+        downloads = download(
             inventories, manifest, tmp_path, retries=retries, raise_if_cancelled=raise_if_cancelled
         )
+        with contextlib.closing(downloads):
+            for one in downloads:
+                yield one.path
 
     return fetch
 
@@ -293,12 +297,18 @@ def open_to_all(folder: Path) -> None:
     folder.chmod(0o777)
 
 
+def open_to_the_group(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o775)
+
+
 @pytest.mark.parametrize(
     ("prepare", "reason"),
     [
         (a_link, "it is a symbolic link"),
         (of_another_user, "it belongs to another user"),
-        (open_to_all, "every user can write there"),
+        (open_to_all, "other users can write there"),
+        (open_to_the_group, "other users can write there"),
     ],
 )
 def test_a_folder_that_others_prepared_is_not_used(
@@ -311,7 +321,14 @@ def test_a_folder_that_others_prepared_is_not_used(
         list(fetch())
 
 
-@pytest.mark.parametrize("occupy", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("x")])
+def writable_by_all(path: Path) -> None:
+    path.write_bytes(FILES[0])
+    path.chmod(0o666)
+
+
+@pytest.mark.parametrize(
+    "occupy", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("x"), writable_by_all]
+)
 def test_what_is_not_a_file_under_its_name_is_a_sentence(
     fetch: Fetch, tmp_path: Path, occupy: Callable[[Path], None]
 ) -> None:
@@ -320,6 +337,39 @@ def test_what_is_not_a_file_under_its_name_is_a_sentence(
     occupy(tmp_path / "buildhub" / name_of(FILES[0]))
     with pytest.raises(Fatal, match="Cannot write"):
         list(fetch())
+
+
+def test_the_folder_is_for_nobody_else(fetch: Fetch, tmp_path: Path) -> None:
+    list(fetch())
+    assert (tmp_path / "buildhub").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "swap",
+    [
+        lambda path: path.write_bytes(FILES[2]),
+        lambda path: path.write_bytes(b""),
+        lambda path: (path.unlink(), path.symlink_to("/etc/passwd")),
+        lambda path: path.unlink(),
+    ],
+    ids=["another inventory", "empty", "a link", "gone"],
+)
+def test_a_file_is_verified_where_it_is_read(
+    manifest: Manifest, tmp_path: Path, swap: Callable[[Path], object]
+) -> None:
+    """Before it is read, and what has its name later does not matter."""
+    inventories = Inventories(timeout_seconds=5, retries=0)
+    downloads = download(inventories, manifest, tmp_path, retries=0)
+    first = next(downloads)
+    second = tmp_path / "buildhub" / name_of(FILES[1])
+    wait_until(second.exists)
+    os.replace(first.path, tmp_path / "moved")
+    first.path.write_bytes(b"another")
+    assert os.pread(first.fd, 1 << 20, 0) == FILES[0]
+    swap(second)
+    with pytest.raises((Fatal, Unreachable), match=r"was changed after|Cannot"):
+        next(downloads)
+    downloads.close()
 
 
 def test_own_old_files_go_and_no_others(fetch: Fetch, tmp_path: Path) -> None:

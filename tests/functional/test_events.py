@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from buildhub.settings import PRODUCT_FOLDERS
 from tests.support.archive_files import File
 from tests.support.archive_tree import candidate_tree, nightly_tree, release_tree
 from tests.support.event_system import EventSystem
+from tests.support.hostile_server import serving
 from tests.support.locales import LOCALES as LOCALES_OF_A_RELEASE
 from tests.support.pipeline_records import pipeline_records
 from tests.support.s3_events import bridged, created, in_sns, in_sqs, removed
@@ -442,6 +444,26 @@ def test_a_kinto_that_is_down_fails_by_name_and_nothing_is_lost(system: EventSys
     assert "check that it is running" in account.failures[EXE]
     assert not system.deliver(EXE).failures
     assert len(system.records()) == 1
+
+
+def test_a_silent_kinto_holds_up_no_later_invocation(system: EventSystem) -> None:
+    """The threads of the requests that were given up are free again, however few there are."""
+    system.archive.files.update(candidate_tree(platforms=("win64",)))
+    quiet = threading.Event()
+
+    def silent(connection: socket.socket, request: bytes) -> bool:
+        quiet.set()
+        return not connection.recv(1)  # until the client closes it
+
+    with serving(silent) as server:
+        container = system.container(SERVER_URL=f"{server.url}v1", NB_RETRY_REQUEST="3")
+        loop = container._runner.get_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        account = container.handle(created(EXE), seconds_left=1)
+        assert account.failures == {EXE: "there was no time left for it"}
+        assert quiet.is_set()
+        done = loop.run_in_executor(None, lambda: "free")
+        assert loop.run_until_complete(asyncio.wait_for(done, 30)) == "free"
 
 
 def test_of_many_that_wait_those_that_fail_do_not_keep_the_others(system: EventSystem) -> None:

@@ -364,6 +364,24 @@ print(json.dumps(lambda_handler({}, Context())))
 """
 
 
+#: The Lambda with a context that does not know the time, as some runtimes and tests have.
+WITHOUT_CLOCK = """
+import json
+from buildhub.lambda_s3_inventory import lambda_handler
+print(json.dumps(lambda_handler({}, object())))
+"""
+
+
+@pytest.mark.slow
+def test_a_lambda_whose_context_does_not_know_the_time_has_no_limit(run: Run) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_CLOCK], env=run.environ, capture_output=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "remaining" not in json.loads(done.stdout)
+    assert run.has_all(FIREFOX, OTHERS)
+
+
 def test_a_lambda_out_of_time_while_it_reads_the_server_returns_everything_as_remaining(
     run: Run, container: LambdaRuntime
 ) -> None:

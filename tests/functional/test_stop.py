@@ -170,6 +170,24 @@ def test_while_the_server_is_asked_what_it_is_or_initialised(
 
 
 @pytest.mark.parametrize(
+    ("command", "summary"),
+    [
+        ("to-kinto --skip", "to-kinto: stopped before the first record."),
+        pytest.param("kinto-to-records", "kinto-to-records: 0 records, not complete.", marks=slow),
+    ],
+)
+@pytest.mark.parametrize("answer", [busy, pytest.param(silent, marks=slow)])
+def test_while_the_records_of_the_server_are_read(
+    environ: dict[str, str], command: str, summary: str, answer: Answer
+) -> None:
+    with serving(answer) as server:
+        environ["SERVER_URL"] = f"{server.url}v1"
+        with started(*command.split(), env=environ) as process:
+            wait_for(lambda: server.requests)
+            assert summary in stop(process, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
     "answer", [busy, pytest.param(silent, marks=slow), pytest.param(trickling, marks=slow)]
 )
 def test_while_s3_is_silent_or_busy(environ: dict[str, str], answer: Answer) -> None:

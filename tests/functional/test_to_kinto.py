@@ -665,3 +665,34 @@ def test_a_file_that_cannot_be_written_is_named_before_anything_is_stored(to_kin
     assert done.returncode == 1
     assert f"Cannot write {file}".encode() in done.stderr
     assert stored(to_kinto.kinto) == []
+
+
+def test_what_a_killed_run_has_left_beside_the_file_is_removed_by_the_next(to_kinto, tmp_path):
+    """What another run is writing stays, and so does what only looks similar."""
+    file = tmp_path / "failed.ndjson"
+    similar = tmp_path / "failed.ndjson.mine.part"
+    similar.write_text("precious")
+    killed, other = (to_kinto.start("--failed", file) for _ in range(2))
+    while len(parts := list(tmp_path.glob("failed.ndjson.????????.part"))) < 2:
+        time.sleep(0.01)
+    killed.kill()
+    killed.communicate()
+    assert to_kinto(b"", "--failed", file).returncode == 0
+    (left,) = tmp_path.glob("failed.ndjson.????????.part")
+    assert left in parts
+    other.communicate(b"")
+    assert sorted(path.name for path in tmp_path.glob("failed*")) == [file.name, similar.name]
+
+
+def test_a_link_stays_a_link_and_a_device_a_device(to_kinto, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("failed.ndjson")
+    to_kinto(b"not JSON\n" + ndjson([{"data": 7}]), "--failed", link)
+    assert link.is_symlink()
+    assert link.read_bytes() == ndjson([{"data": 7}]).replace(b" ", b"")
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path(os.devnull)):
+        done = to_kinto(b"", "--failed", path)
+        assert done.returncode == 1
+        assert f"Cannot write {path}: it is not a file".encode() in done.stderr
+        assert not path.is_file()

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from buildhub.archive.cache import CacheEntry, LookupCache
 from buildhub.errors import Fatal
+from buildhub.kinto import RecordIndex
 from buildhub.storage.sqlite_store import open_database
 
 TABLES = "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT)"
@@ -90,11 +92,70 @@ def test_too_many_open_files_leave_it_alone(path: Path) -> None:
     assert holds_the_answer(path)
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 KB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", folder]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root can mount a file system, and not in every container")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def fill(disk: Path) -> None:
+    with (disk / "fill").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(1024))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_full_disk_leaves_it_alone(small_disk: Path, version: int) -> None:
+    path = small_disk / "cache"
+    with opened(path) as database:
+        database.execute("INSERT INTO facts VALUES ('answer', '42')")
+    before = path.read_bytes()
+    fill(small_disk)
+    with pytest.raises(Fatal, match=r"Cannot use .*disk.*The file was left as it is"):
+        open_database(path, version=version, tables=TABLES)
+    assert path.read_bytes() == before
+    assert not list(small_disk.glob("*.damaged*"))
+    (small_disk / "fill").unlink()
+    assert holds_the_answer(path)
+
+
+def test_a_disk_that_becomes_full_during_a_run(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run goes on without the cache of the archive; without the index it can't."""
+    entry = CacheEntry(None, "2017-06-13T12:00:00Z", 1.0)
+    cache = LookupCache(small_disk, "http://archive/")
+    index = RecordIndex(small_disk, "http://kinto/v1")
+    fill(small_disk)
+    for number in range(300):
+        cache.put(f"pub/{number}", entry)
+    assert "can't be used any more" in caplog.text
+    assert cache.get("pub/299") == entry
+    records = [(f"record-{number}", b"digest" * 20) for number in range(10_000)]
+    with pytest.raises(Fatal, match=r"Cannot use .*free space"):
+        index.mark_stored(records)
+    index.close()
+    (small_disk / "fill").unlink()
+    cache = LookupCache(small_disk, "http://archive/")
+    cache.put("pub/1", entry)
+    cache.close()
+    RecordIndex(small_disk, "http://kinto/v1").close()
+    assert not list(small_disk.glob("*.damaged*"))
+
+
 #: Opens the database after ``argv[2]`` was executed, and writes into it.
 PROGRAM = """
 import os, resource, signal, sys
 from pathlib import Path
+from buildhub.archive.cache import CacheEntry, LookupCache
 from buildhub.errors import Fatal
+from buildhub.kinto import RecordIndex
 from buildhub.storage.sqlite_store import open_database
 exec(sys.argv[2])
 try:
