@@ -8,10 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from .support import s3_bucket
 from .support.archive_server import ArchiveServer
 from .support.event_system import EventSystem
 from .support.kinto_server import ACCOUNTS_SETTINGS, STRICT_SETTINGS, Kinto, running_kinto
 from .support.lambda_zip import build
+
+#: What takes long to start: the tests that use one of these share a process.
+EXPENSIVE = ("strict_kinto", "accounts_kinto", "lambda_zip")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before pytest-xdist looks at the groups."""
+    for item in items:
+        for name in EXPENSIVE:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +43,19 @@ def _strict_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
 def _accounts_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
     with running_kinto(tmp_path_factory.mktemp("accounts"), ACCOUNTS_SETTINGS) as kinto:
         yield kinto
+
+
+@pytest.fixture(scope="session")
+def _bucket() -> Iterator[s3_bucket.Bucket]:
+    with s3_bucket.running() as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def bucket(_bucket: s3_bucket.Bucket) -> s3_bucket.Bucket:
+    """The bucket of the inventories, empty."""
+    _bucket.empty()
+    return _bucket
 
 
 @pytest.fixture

@@ -53,16 +53,10 @@ def name_of(file: bytes) -> str:
     return f"{hashlib.md5(file).hexdigest()}.csv.gz"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Bucket]:
-    with s3_bucket.running() as bucket:
-        bucket.add_inventory("firefox", DATE, FILES)
-        yield bucket
-
-
 @pytest.fixture
-def proxy(server: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    with running_proxy(server.url) as proxy:
+def proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    bucket.add_inventory("firefox", DATE, FILES)
+    with running_proxy(bucket.url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         yield proxy
 
@@ -196,15 +190,12 @@ def test_a_file_that_cannot_be_had_fails_at_its_turn(
 
 
 def test_a_file_that_is_gone_is_a_sentence(
-    server: Bucket, fetch: Fetch, manifest: Manifest
+    bucket: Bucket, fetch: Fetch, manifest: Manifest
 ) -> None:
     gone = manifest.files[3].key
-    server.remove(gone)
-    try:
-        with pytest.raises(Unreachable, match=f"{gone} is not there: run again later"):
-            list(fetch())
-    finally:
-        server.put(gone, FILES[3])
+    bucket.remove(gone)
+    with pytest.raises(Unreachable, match=f"{gone} is not there: run again later"):
+        list(fetch())
 
 
 def test_the_next_files_come_while_one_is_worked_on_but_not_all(

@@ -8,7 +8,6 @@ import pty
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,14 +18,13 @@ import pytest
 from buildhub import lambda_s3_event
 from tests.support.archive_tree import candidate_tree
 from tests.support.event_system import EventSystem
-from tests.support.lambda_runtime import HandlerError, LambdaRuntime
+from tests.support.lambda_runtime import HandlerError, LambdaRuntime, installed_here
 from tests.support.locales import LOCALES
 from tests.support.s3_events import created, in_sqs
 from tests.support.sentry_server import running_sentry
 
 pytestmark = pytest.mark.functional
 
-ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).with_name("s3-event-to-kinto")
 FOLDER = "pub/firefox/candidates/54.0-candidates/build1/win64"
 EXE = f"{FOLDER}/fr/Firefox Setup 54.0.exe"
@@ -46,10 +44,8 @@ def variables(system: EventSystem, **more: str) -> dict[str, str]:
 
 
 def function(system: EventSystem, tmp_path: Path, **more: str) -> LambdaRuntime:
-    """The Lambda; its code is ours, what it needs is what is installed here."""
-    packages = f"{ROOT}:{sysconfig.get_path('purelib')}"
-    environment = variables(system, PYTHONPATH=packages, **more)
-    return LambdaRuntime("buildhub.lambda_s3_event.lambda_handler", tmp_path, environment)
+    handler = "buildhub.lambda_s3_event.lambda_handler"
+    return installed_here(handler, tmp_path, variables(system, **more))
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from tests.support.lambda_runtime import LambdaRuntime
 pytestmark = [
     pytest.mark.functional,
     pytest.mark.slow,
-    pytest.mark.xdist_group("lambda zip"),
 ]
 
 KEY = "pub/devedition/candidates/55.0b1-candidates/build5/win64/pt-BR/Firefox Setup 55.0b1.exe"

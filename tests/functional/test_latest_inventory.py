@@ -10,7 +10,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,12 +30,11 @@ from tests.support.faulty_proxy import (
     unavailable,
 )
 from tests.support.kinto_server import Kinto
-from tests.support.lambda_runtime import LambdaRuntime
+from tests.support.lambda_runtime import LambdaRuntime, installed_here
 from tests.support.s3_bucket import Bucket
 
 pytestmark = pytest.mark.functional
 
-ROOT = Path(__file__).parents[2]
 COMMAND = str(Path(sys.executable).with_name("latest-inventory-to-kinto"))
 YESTERDAY, TODAY, TOMORROW = "2017-08-09T00-12Z", "2017-08-10T00-11Z", "2017-08-11T00-10Z"
 
@@ -119,25 +117,18 @@ class Run:
         return sorted(self.moments()) == sorted(key for tree in trees for key in builds(tree))
 
 
-@pytest.fixture(scope="module")
-def _bucket() -> Iterator[Bucket]:
-    with s3_bucket.running() as bucket:
-        yield bucket
-
-
 @pytest.fixture
-def run(_bucket: Bucket, kinto: Kinto, tmp_path: Path) -> Iterator[Run]:
+def run(bucket: Bucket, kinto: Kinto, tmp_path: Path) -> Iterator[Run]:
     """Two inventories of today; yesterday's list what nobody has."""
-    _bucket.empty()
     absent = nightly_tree("firefox", moment="2016-01-01-10-00-25", **SMALL)
-    _bucket.add_inventory("firefox", YESTERDAY, [csv(absent)])
-    _bucket.add_inventory("firefox", TODAY, halves(FIREFOX))
-    _bucket.add_inventory("archive", TODAY, halves(OTHERS))
+    bucket.add_inventory("firefox", YESTERDAY, [csv(absent)])
+    bucket.add_inventory("firefox", TODAY, halves(FIREFOX))
+    bucket.add_inventory("archive", TODAY, halves(OTHERS))
     with (
-        running_proxy(_bucket.url) as s3,
+        running_proxy(bucket.url) as s3,
         ArchiveServer(FIREFOX | OTHERS | LATER) as archive,
     ):
-        yield Run(_bucket, s3, archive, kinto, tmp_path)
+        yield Run(bucket, s3, archive, kinto, tmp_path)
 
 
 def columns(table: str) -> dict[str, dict[str, str]]:
@@ -315,11 +306,9 @@ def test_check_without_an_inventory_is_not_an_answer(run: Run) -> None:
 
 @pytest.fixture
 def container(run: Run, tmp_path: Path) -> Iterator[LambdaRuntime]:
-    """The Lambda; its code is ours, what it needs is what is installed here."""
-    packages = f"{ROOT}:{sysconfig.get_path('purelib')}"
-    variables = run.variables | {"PYTHONPATH": packages, "NB_PARALLEL_REQUESTS": "1"}
+    variables = run.variables | {"NB_PARALLEL_REQUESTS": "1"}
     handler = "buildhub.lambda_s3_inventory.lambda_handler"
-    with LambdaRuntime(handler, tmp_path, variables) as container:
+    with installed_here(handler, tmp_path, variables) as container:
         yield container
 
 

@@ -24,18 +24,6 @@ pytestmark = pytest.mark.functional
 FILES = [s3_bucket.packed(b'"b","k","1","2017-08-01T00:00:00.000Z","e"\n')]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Bucket]:
-    with s3_bucket.running() as bucket:
-        yield bucket
-
-
-@pytest.fixture
-def bucket(server: Bucket) -> Bucket:
-    server.empty()
-    return server
-
-
 @pytest.fixture
 def proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
     with running_proxy(bucket.url) as proxy:

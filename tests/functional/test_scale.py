@@ -48,7 +48,7 @@ def archive() -> Iterator[ArchiveServer]:
         yield server
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.slow)])
 def parts(archive: ArchiveServer, tmp_path: Path, request: pytest.FixtureRequest) -> Parts:
     """Rows in random order, spread over parts of different sizes; every tenth row is in two."""
     chance = random.Random(request.param)
@@ -87,8 +87,8 @@ zcat part-*.csv.gz | parallel -j 4 --pipe --block 50k inventory-to-records -q > 
     "script",
     [
         pytest.param(XARGS, id="xargs"),
-        pytest.param(PARALLEL_FILES, id="parallel-files"),
-        pytest.param(PARALLEL_PIPE, id="parallel-pipe"),
+        pytest.param(PARALLEL_FILES, id="parallel-files", marks=pytest.mark.slow),
+        pytest.param(PARALLEL_PIPE, id="parallel-pipe", marks=pytest.mark.slow),
     ],
 )
 def test_processes_that_share_a_cache_give_the_records_of_the_whole(parts: Parts, script: str):
@@ -107,6 +107,7 @@ def test_a_part_that_fails_is_seen_in_the_exit_status(parts: Parts):
     assert b"part-1.csv.gz" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_parts_in_any_order_and_again_store_each_record_once(parts: Parts, kinto: Kinto):
     kinto.make_collection()
     done = parts.run(

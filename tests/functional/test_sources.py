@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -28,11 +27,10 @@ from tests.support.archive_tree import nightly_tree, release_tree
 from tests.support.bucket_tree import made
 from tests.support.gcs_server import BUCKET, GcsServer
 from tests.support.kinto_server import Kinto
-from tests.support.lambda_runtime import LambdaRuntime
+from tests.support.lambda_runtime import LambdaRuntime, installed_here
 
 pytestmark = pytest.mark.functional
 
-ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 LOCALES = ("en-US", "fr", "ja")
 
@@ -118,18 +116,11 @@ class Sources:
             process.wait(timeout=30)
 
 
-@pytest.fixture(scope="module")
-def _s3() -> Iterator[s3_bucket.Bucket]:
-    with s3_bucket.running() as bucket:
-        yield bucket
-
-
 @pytest.fixture
-def sources(_s3: s3_bucket.Bucket, kinto: Kinto, tmp_path: Path) -> Iterator[Sources]:
-    _s3.empty()
+def sources(bucket: s3_bucket.Bucket, kinto: Kinto, tmp_path: Path) -> Iterator[Sources]:
     objects = [made(key, file.date)._replace(size=file.size) for key, file in FILES.items()]
     with ArchiveServer(FILES) as archive, GcsServer(objects, page_size=20) as gcs:
-        yield Sources(archive, gcs, _s3, kinto, tmp_path)
+        yield Sources(archive, gcs, bucket, kinto, tmp_path)
 
 
 # ---- the formats ----
@@ -332,11 +323,10 @@ def test_a_signal_ends_a_run_over_a_bucket_that_is_silent(sources: Sources) -> N
 
 @pytest.fixture
 def container(sources: Sources, tmp_path: Path) -> Iterator[LambdaRuntime]:
-    """The inventory Lambda with SOURCE=bucket; what it needs is what is installed here."""
-    packages = f"{ROOT}:{sysconfig.get_path('purelib')}"
-    variables = sources.variables | {"PYTHONPATH": packages, "SOURCE": "bucket"}
+    """The inventory Lambda with SOURCE=bucket."""
+    variables = sources.variables | {"SOURCE": "bucket"}
     handler = "buildhub.lambda_s3_inventory.lambda_handler"
-    with LambdaRuntime(handler, tmp_path, variables) as container:
+    with installed_here(handler, tmp_path, variables) as container:
         yield container
 
 

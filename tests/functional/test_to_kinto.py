@@ -18,6 +18,7 @@ from tests.support.ports import free_port
 from tests.support.records import make_record, ndjson
 
 pytestmark = pytest.mark.functional
+slow = pytest.mark.slow  # the same promise, once more
 
 COMMAND = Path(sys.executable).with_name("to-kinto")
 COLLECTION = "/buckets/build-hub/collections/releases"
@@ -112,7 +113,9 @@ def test_without_skip_nothing_is_kept_of_the_server(to_kinto):
     assert list(to_kinto.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["the same cache", "a new cache"])
+@pytest.mark.parametrize(
+    "again", [False, pytest.param(True, marks=slow)], ids=["the same cache", "a new cache"]
+)
 def test_with_skip_another_date_and_fewer_tools_are_no_change(to_kinto, tmp_path, again):
     """Two sources date one object differently; a candidate's .json, which names ``ld``, expires."""
     records = [make_record(n) for n in range(30)]
@@ -129,7 +132,7 @@ def test_with_skip_another_date_and_fewer_tools_are_no_change(to_kinto, tmp_path
     assert done.stderr == summary(updated=1, unchanged=29)
 
 
-@pytest.mark.parametrize("first", [(), ("--skip",)])
+@pytest.mark.parametrize("first", [(), pytest.param(("--skip",), marks=slow)])
 def test_with_skip_unchanged_records_stay_as_they_are(to_kinto, first):
     records = [make_record(n) for n in range(60)]
     to_kinto(ndjson(records), *first)
@@ -195,6 +198,7 @@ def test_a_flushed_server_is_noticed(to_kinto):
     assert stored(to_kinto.kinto) == data_of(*records)
 
 
+@pytest.mark.slow
 def test_a_collection_made_anew_is_noticed_though_it_has_as_many_records(to_kinto):
     records = [make_record(n) for n in range(3)]
     to_kinto(ndjson(records), "--skip")
@@ -206,6 +210,7 @@ def test_a_collection_made_anew_is_noticed_though_it_has_as_many_records(to_kint
     assert stored(to_kinto.kinto) == data_of(*records, *others[1:])
 
 
+@pytest.mark.slow
 def test_each_server_bucket_and_collection_is_known_for_itself(to_kinto):
     record = ndjson([make_record(1)])
     to_kinto.kinto.make_collection(collection="copies")
@@ -223,7 +228,7 @@ def test_a_record_without_id_is_added(to_kinto):
     assert all(data | {"id": ""} == record["data"] | {"id": ""} for data in stored(to_kinto.kinto))
 
 
-@pytest.mark.parametrize("options", [(), ("--skip",)])
+@pytest.mark.parametrize("options", [("--skip",), pytest.param((), marks=slow)])
 def test_of_one_id_the_last_record_counts(to_kinto, options):
     """Also where the server has the last one already: it is not taken for unchanged."""
     versions = [make_record(7, build={"number": n % 7}) for n in range(100)]
@@ -404,7 +409,7 @@ def test_the_collection_does_not_exist_with_skip(to_kinto):
     assert "has no collection build-hub/release: run " in one_sentence(done)
 
 
-@pytest.mark.parametrize("options", [(), ("--skip",)])
+@pytest.mark.parametrize("options", [("--skip",), pytest.param((), marks=slow)])
 def test_the_collection_belongs_to_somebody_else(strict_kinto, tmp_path, options):
     """basicauth takes any password, and makes another user of it."""
     strict_kinto.make_collection()
@@ -415,7 +420,9 @@ def test_the_collection_belongs_to_somebody_else(strict_kinto, tmp_path, options
     assert b"pass-word" not in done.stderr
 
 
-@pytest.mark.parametrize("options", [(), ("--skip",), ("--debug",)])
+@pytest.mark.parametrize(
+    "options", [("--debug",), pytest.param((), marks=slow), pytest.param(("--skip",), marks=slow)]
+)
 def test_the_password_is_wrong(accounts_kinto, tmp_path, options):
     accounts_kinto.make_collection()
     done = Command(accounts_kinto, tmp_path)(ndjson([make_record(1)]), *options)
@@ -432,7 +439,10 @@ def test_the_right_password_is_right(accounts_kinto, tmp_path):
     assert command(ndjson([make_record(1)]), "--auth", "user:pass").stderr == summary(created=1)
 
 
-@pytest.mark.parametrize("auth", ["hunter2", "hunter 2", "Token hunter2"])
+@pytest.mark.parametrize(
+    "auth",
+    ["hunter2", pytest.param("hunter 2", marks=slow), pytest.param("Token hunter2", marks=slow)],
+)
 def test_credentials_of_no_known_form_are_said_without_showing_them(to_kinto, auth):
     done = to_kinto(ndjson([make_record(1)]), "--auth", auth)
     assert (done.returncode, auth in one_sentence(done)) == (1, False)
@@ -446,7 +456,12 @@ def test_the_cache_folder_can_not_be_made(to_kinto):
 
 
 @pytest.mark.parametrize(
-    "damage", [b"no database at all", b"SQLite format 3\x00 but the rest is nonsense" * 100, b""]
+    "damage",
+    [
+        b"SQLite format 3\x00 but the rest is nonsense" * 100,
+        pytest.param(b"no database at all", marks=slow),
+        pytest.param(b"", marks=slow),
+    ],
 )
 def test_a_damaged_store_is_set_aside_and_made_anew(to_kinto, damage):
     records = ndjson([make_record(1)])
@@ -478,7 +493,9 @@ def test_a_second_run_on_the_same_folder_says_so_and_damages_nothing(to_kinto):
 
 
 @pytest.mark.parametrize(
-    ("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+    ("signum", "status"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=slow)],
+    ids=["Ctrl-C", "SIGTERM"],
 )
 def test_a_signal_stops_it_after_what_was_read_is_stored(to_kinto, signum, status):
     records = [make_record(n) for n in range(40)]
@@ -495,6 +512,7 @@ def test_a_signal_stops_it_after_what_was_read_is_stored(to_kinto, signum, statu
     assert stored(to_kinto.kinto) == data_of(*records)
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_nothing_and_breaks_nothing(to_kinto):
     records = [make_record(n) for n in range(400)]
     with to_kinto.start("--skip") as process:
@@ -535,7 +553,12 @@ def test_a_terminal_as_standard_input_shows_the_help(to_kinto):
 
 
 @pytest.mark.parametrize(
-    ("options", "status"), [(("--nonsense",), 2), (("--jobs", "4"), 2), (("--server", "ftp:"), 2)]
+    ("options", "status"),
+    [
+        (("--server", "ftp:"), 2),
+        pytest.param(("--nonsense",), 2, marks=slow),
+        pytest.param(("--jobs", "4"), 2, marks=slow),
+    ],
 )
 def test_wrong_usage(to_kinto, options, status):
     assert to_kinto(b"", *options).returncode == status
@@ -591,8 +614,11 @@ def test_check_prints_the_first_hundred(to_kinto):
     assert "and 3 more." in done.stderr.decode()
 
 
-@pytest.mark.parametrize("options", [["--check"], ["--check", "--skip"], ["--dry-run"]])
-@pytest.mark.parametrize("server", ["kinto", "strict_kinto"])
+@pytest.mark.parametrize(
+    "options",
+    [["--check"], pytest.param(["--check", "--skip"], marks=slow), ["--dry-run"]],
+)
+@pytest.mark.parametrize("server", ["kinto", pytest.param("strict_kinto", marks=slow)])
 def test_on_a_server_that_was_never_initialized_everything_is_missing(
     server, options, request, tmp_path
 ):

@@ -14,7 +14,7 @@ from tests.support.lambda_zip import build
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lambda zip")]
+pytestmark = [pytest.mark.slow]
 
 
 def run_on_its_own(folder: Path, code: str) -> str:

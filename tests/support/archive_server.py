@@ -22,7 +22,6 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import unquote
 
@@ -250,12 +249,7 @@ class ArchiveServer:
             raise self._error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
 

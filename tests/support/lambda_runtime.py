@@ -12,6 +12,7 @@ import os
 import queue
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -19,9 +20,9 @@ import uuid
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+ROOT = Path(__file__).parents[2]
 API = "/2018-06-01/runtime"
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:buildhub"
 
@@ -78,12 +79,7 @@ class LambdaRuntime:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._kill()
         self._server.shutdown()
         self._thread.join()
@@ -160,6 +156,12 @@ class LambdaRuntime:
         self._events.put(None)
         self._events = queue.SimpleQueue()
         self._answers = queue.SimpleQueue()
+
+
+def installed_here(handler: str, folder: Path, environment: Mapping[str, str]) -> LambdaRuntime:
+    """A handler of this clone, with the packages that are installed here."""
+    packages = f"{ROOT}:{sysconfig.get_path('purelib')}"
+    return LambdaRuntime(handler, folder, {"PYTHONPATH": packages, **environment})
 
 
 def _api_of(runtime: LambdaRuntime) -> type[BaseHTTPRequestHandler]:

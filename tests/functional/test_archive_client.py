@@ -23,6 +23,8 @@ from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 from tests.support.hostile_server import HostileServer, path_of, response, serving
 
+pytestmark = pytest.mark.functional
+
 T = TypeVar("T")
 
 

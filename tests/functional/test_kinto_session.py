@@ -19,6 +19,8 @@ from buildhub.signals import AbandonableCalls, CancellationToken
 from tests.support.hostile_server import Answer, path_of, response, serving
 from tests.support.records import make_record
 
+pytestmark = pytest.mark.functional
+
 JSON = "Content-Type: application/json"
 
 

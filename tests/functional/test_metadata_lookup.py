@@ -2,68 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from buildhub.archive.cache import LookupCache
-from buildhub.archive.client import Archive
-from buildhub.archive.formats import Metadata
-from buildhub.archive.locations import location_of
-from buildhub.archive.lookup import MetadataLookup, NotCached
-from buildhub.builds.recognise import recognise
 from buildhub.errors import Unreachable
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import candidate_buildid, candidate_tree, nightly_tree, release_tree
 from tests.support.locales import LOCALES
+from tests.support.metadata_lookup import Run
+
+pytestmark = pytest.mark.functional
 
 CANDIDATES = "pub/firefox/candidates"
-DATE = "2017-06-13T12:00:00Z"
 HTML = b"<html><body>Service Unavailable</body></html>"
-
-
-@dataclass
-class Run:
-    """One run of a program that looks up the metadata of builds."""
-
-    server: ArchiveServer
-    folder: Path | None = None
-    now: float = 1_800_000_000  # January 2027
-    keep_absent: bool = True
-
-    def find(self, *keys: str, date: str = DATE) -> list[Metadata | None]:
-        return asyncio.run(self._find(keys, date))
-
-    def build_id(self, key: str, date: str = DATE) -> str | None:
-        (found,) = self.find(key, date=date)
-        return found.build["id"] if found else None
-
-    async def _find(self, keys: tuple[str, ...], date: str) -> list[Metadata | None]:
-        answers = LookupCache(self.folder, self.server.url)
-        try:
-            async with Archive(self.server.url, retries=1, timeout=5) as archive:
-                lookup = MetadataLookup(
-                    archive, answers, keep_absent=self.keep_absent, clock=lambda: self.now
-                )
-                return list(await asyncio.gather(*(self._ask(lookup, k, date) for k in keys)))
-        finally:
-            answers.close()
-
-    @staticmethod
-    async def _ask(lookup: MetadataLookup, key: str, date: str) -> Metadata | None:
-        build = recognise(key)
-        assert build, key
-        location = location_of(build)
-        known = lookup.cached(location, date)
-        if isinstance(known, NotCached):
-            return await lookup.fetch(location, date)
-        return known
 
 
 @pytest.fixture(params=["2018", "today"])

@@ -14,7 +14,9 @@ from buildhub.errors import Unreachable
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import candidate_buildid, candidate_tree, nightly_tree, release_tree
-from tests.unit.test_lookup import Run
+from tests.support.metadata_lookup import Run
+
+pytestmark = pytest.mark.functional
 
 NIGHTLY = "pub/firefox/nightly/2017/08/2017-08-08-10-00-25-mozilla-central"
 KEY = f"{NIGHTLY}/firefox-57.0a1.en-US.win64.installer.exe"

@@ -17,6 +17,8 @@ from buildhub.inventory.reader import InventoryReader
 from buildhub.streams import blocks
 from tests.support.records import make_record
 
+pytestmark = pytest.mark.functional
+
 BIN = Path(sys.executable).parent
 ROW = (
     b'"b","pub/firefox/releases/54.0/mac/fr/Firefox+54.0.dmg","1","2017-06-13T12:00:00.000Z","e"\n'
