@@ -15,24 +15,13 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol, Self
-from urllib.parse import unquote_plus
 
 from .. import MAX_LINE
 from ..errors import BadInput
 from ..streams import is_cut
-
-#: A record's size has to fit the 64 bits of a JSON parser; S3's largest object has 5 TB.
-MAX_SIZE = 2**63 - 1
-
-# 2E+10 occurs. More digits than MAX_SIZE has are not worth computing.
-_SIZE = re.compile(r"[0-9]{1,19}(?:\.[0-9]{1,19})?(?:[eE]\+?[0-9]{1,2})?")
-_UTC_DATE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?", re.ASCII)
-_DATE = re.compile(
-    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?\ ?(Z|UTC|[+-]\d\d:?\d\d)?", re.ASCII
-)
+from .values import parse_size, s3_date, s3_key, utc_date
 
 #: The columns that are needed, as ``fileSchema`` of an S3 manifest calls them.
 _NEEDED = ("Key", "Size", "LastModifiedDate")
@@ -254,63 +243,4 @@ def _s3_row(columns: Sequence[str], schema: Schema) -> InventoryRow | None:
         return None
     if is_delete_marker is not None and columns[is_delete_marker].lower() == "true":
         return None
-    return InventoryRow(_s3_key(columns[key]), parse_size(columns[size]), _s3_date(columns[date]))
-
-
-def _s3_key(encoded: str) -> str:
-    if "%" not in encoded:
-        return encoded.replace("+", " ")
-    try:
-        return unquote_plus(encoded, errors="strict")
-    except UnicodeDecodeError:
-        raise BadInput(f"the key {encoded!r} is not UTF-8") from None
-
-
-def parse_size(text: str) -> int:
-    """Bytes. Raises :class:`BadInput`."""
-    if text.isdecimal() and text.isascii() and len(text) < len(str(MAX_SIZE)):
-        return int(text)
-    if _SIZE.fullmatch(text) and (size := _whole(text)) is not None and size <= MAX_SIZE:
-        return size
-    raise BadInput(f"the size {shortened(text)!r} is not a number of bytes")
-
-
-def _whole(text: str) -> int | None:
-    """The value of ``2E+10``; None if it is not an integer."""
-    from decimal import Decimal  # takes 2 ms, and sizes are hardly ever written like that
-
-    size = Decimal(text)
-    return int(size) if size == int(size) else None
-
-
-def _s3_date(text: str) -> str:
-    """Whole seconds; dates have any number of decimals, or none."""
-    found = _UTC_DATE.fullmatch(text)
-    return _valid_date(found[1] if found else "", text)
-
-
-def utc_date(text: str) -> str:
-    """Whole seconds in UTC, from a date with a ``T`` or a blank, with an offset or without."""
-    found = _DATE.fullmatch(text)
-    if found is None or found[3] in (None, "Z", "UTC"):
-        return _valid_date(f"{found[1]}T{found[2]}" if found else "", text)
-    try:
-        moment = datetime.fromisoformat(f"{found[1]}T{found[2]}{found[3]}").astimezone(UTC)
-    except (ValueError, OverflowError):
-        moment = None
-    return _valid_date(moment.strftime("%Y-%m-%dT%H:%M:%S") if moment else "", text)
-
-
-def _valid_date(date: str, text: str) -> str:
-    try:
-        datetime.fromisoformat(date)
-    except ValueError:
-        raise BadInput(
-            f"the date {shortened(text)!r} is not a time such as 2017-07-13T23:37:23.000Z"
-        ) from None
-    return date + "Z"
-
-
-def shortened(text: str) -> str:
-    """As much of a wrong value as belongs in a message."""
-    return text if len(text) <= 100 else text[:100] + "…"
+    return InventoryRow(s3_key(columns[key]), parse_size(columns[size]), s3_date(columns[date]))
