@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import itertools
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.support.archive_files import File
@@ -27,9 +28,12 @@ OTHERS = (
 
 
 def _row(key: str, number: int) -> bytes:
-    """A row. Its ETag is as random as a real one, which makes half of the packed bytes."""
+    """A row. Its ETag is as random as a real one, which makes half of the packed bytes.
+
+    A key always has the same size.
+    """
     etag = hashlib.md5(b"%d" % number, usedforsecurity=False).hexdigest()
-    size = 30_000_000 + number % 20_000_000
+    size = 30_000_000 + zlib.crc32(key.encode()) % 20_000_000
     return (
         f'"net-mozaws-prod-delivery-firefox","{key}","{size}",'
         f'"2017-07-13T23:{number // 60 % 60:02}:{number % 60:02}.000Z",'
@@ -37,9 +41,9 @@ def _row(key: str, number: int) -> bytes:
     ).encode()
 
 
-def builds() -> Iterator[str]:
-    """Form-encoded keys of builds, in the order of the bucket: 180,000 different ones."""
-    for version, platform, locale in itertools.product(VERSIONS, PLATFORMS, LOCALES):
+def builds(versions: Sequence[str] = VERSIONS) -> Iterator[str]:
+    """Form-encoded keys of builds, in the order of the bucket: 450 of each version."""
+    for version, platform, locale in itertools.product(versions, PLATFORMS, LOCALES):
         name = archive_name("firefox", version, platform, locale).replace(" ", "+")
         yield f"pub/firefox/releases/{version}/{platform}/{locale}/{name}"
 
@@ -50,26 +54,30 @@ def others() -> Iterator[str]:
         yield f"pub/firefox/releases/{version}/" + shape.format(version=version, locale=locale)
 
 
-def rows(number: int, builds_in_thousand: int) -> Iterator[bytes]:
+def rows(
+    number: int, builds_in_thousand: int, versions: Sequence[str] = VERSIONS
+) -> Iterator[bytes]:
     """So many rows, some of them builds, evenly spread."""
-    build, other = itertools.cycle(builds()), itertools.cycle(others())
+    build, other = itertools.cycle(builds(versions)), itertools.cycle(others())
     for n in range(number):
         is_build = n * builds_in_thousand % 1000 < builds_in_thousand
         yield _row(next(build if is_build else other), n)
 
 
-def write(path: Path, number: int, builds_in_thousand: int) -> Path:
+def write(
+    path: Path, number: int, builds_in_thousand: int, versions: Sequence[str] = VERSIONS
+) -> Path:
     """An inventory as a gzip file."""
     with gzip.open(path, "wb", compresslevel=6) as file:
-        batch = iter(rows(number, builds_in_thousand))
+        batch = rows(number, builds_in_thousand, versions)
         while block := b"".join(itertools.islice(batch, 10_000)):
             file.write(block)
     return path
 
 
-def archive_files() -> dict[str, File]:
-    """The metadata of all builds above."""
+def archive_files(versions: Sequence[str] = VERSIONS) -> dict[str, File]:
+    """The metadata of the builds of these versions."""
     files: dict[str, File] = {}
-    for version in VERSIONS:
+    for version in versions:
         files |= release_tree("firefox", version, builds=(1,), locales=("en-US",))
     return files

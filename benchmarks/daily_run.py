@@ -1,0 +1,110 @@
+"""What a daily run costs that finds nothing new: ``inventory-to-records | to-kinto --skip``.
+
+Each build is on the server and in the index of the cache folder, and all metadata is cached. The
+claim, for 10 million rows of which 750,000 are builds: at most 25 s of processor time, of both
+programs together. The server costs next to nothing and is not counted.
+
+    .venv/bin/python -m benchmarks.daily_run [--rows 10000000]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from benchmarks import fake_kinto, inventories
+from buildhub.kinto import Client, RecordIndex
+from buildhub.records import digest
+from tests.support.archive_server import ArchiveServer
+
+BIN = Path(sys.executable).parent
+
+#: Of a thousand rows.
+BUILDS = 75
+LOCALES_AND_PLATFORMS = 450
+
+MINORS = ["", ".1", ".2", ".3", *(f"b{number}" for number in range(1, 16))]
+VERSIONS = [f"{major}.0{minor}" for major in range(30, 130) for minor in MINORS]
+
+
+def records(command: list[str]) -> Iterator[dict[str, Any]]:
+    """What a command prints."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        yield from map(orjson.loads, process.stdout)
+    assert process.returncode == 0
+
+
+def fill_index(folder: Path, url: str, reading: list[str]) -> int:
+    """Note that the server has all records; returns how many."""
+    client = Client(url, "user:pass", "build-hub", "releases")
+    with RecordIndex(folder, client.target) as index:
+        made = ((one["data"]["id"], digest(one["data"])) for one in records(reading))
+        while batch := list(itertools.islice(made, 10_000)):
+            index.mark_stored(batch)
+        count = len(index)
+        path = index.path
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("INSERT INTO state VALUES ('since', ?)", (fake_kinto.CHANGED,))
+    return count
+
+
+def ended(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
+    """What a process has used, once it has ended well."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage
+
+
+def daily_run(reading: list[str], environ: dict[str, str]) -> None:
+    """The pipe, and what both of its programs have used."""
+    reader = subprocess.Popen(reading, stdout=subprocess.PIPE)
+    assert reader.stdout
+    writer = subprocess.Popen([BIN / "to-kinto", "--skip"], stdin=reader.stdout, env=environ)
+    reader.stdout.close()
+    usages = {"inventory-to-records": ended(reader), "to-kinto --skip": ended(writer)}
+    total = 0.0
+    for name, usage in usages.items():
+        total += usage.ru_utime + usage.ru_stime
+        print(f"{name}: {usage.ru_utime:.1f} + {usage.ru_stime:.1f} s, {usage.ru_maxrss >> 10} MiB")
+    print(f"together {total:.1f} s of processor time (at most 25 for 10 million rows)")
+
+
+@click.command()
+@click.option("--rows", default=10_000_000, show_default=True)
+def main(rows: int) -> None:
+    """Print the processor time of both programs."""
+    builds = rows * BUILDS // 1000
+    versions = VERSIONS[: -(-builds // LOCALES_AND_PLATFORMS)]
+    with (
+        tempfile.TemporaryDirectory() as name,
+        ArchiveServer(inventories.archive_files(versions)) as archive,
+        fake_kinto.running(records=builds) as url,
+    ):
+        folder = Path(name)
+        options = ["-q", "--archive-url", archive.url, "--cache-folder", name]
+        reading = [str(BIN / "inventory-to-records"), *options]
+        only_builds = inventories.write(folder / "builds.csv.gz", builds, 1000, versions)
+        known = fill_index(folder, url, [*reading, str(only_builds)])
+        assert known == builds, f"{known:,} known of {builds:,} builds"
+        all_rows = inventories.write(folder / "all.csv.gz", rows, BUILDS, versions)
+        print(f"{rows:,} rows, {builds:,} builds known", flush=True)
+        environ = {**os.environ, "SERVER_URL": url, "CACHE_FOLDER": name, "AUTH": "user:pass"}
+        daily_run([*reading, str(all_rows)], environ)
+
+
+if __name__ == "__main__":
+    main()
