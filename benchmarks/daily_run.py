@@ -79,7 +79,7 @@ def daily_run(reading: list[str], environ: dict[str, str]) -> None:
     total = 0.0
     for name, usage in usages.items():
         total += usage.ru_utime + usage.ru_stime
-        print(f"{name}: {usage.ru_utime:.1f} + {usage.ru_stime:.1f} s, {usage.ru_maxrss >> 10} MiB")
+        print(f"{name}: user {usage.ru_utime:.1f} s, system {usage.ru_stime:.1f} s")
     print(f"together {total:.1f} s of processor time (at most 25 for 10 million rows)")
 
 
