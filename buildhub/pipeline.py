@@ -244,6 +244,8 @@ class Pipeline:
                 break
             for start in range(0, len(rows), BATCH):
                 yield self._take(rows[start : start + BATCH])
+                if self._window:  # its requests need not wait until all rows are taken
+                    await asyncio.sleep(0)
                 while len(self._window) > WINDOW:
                     await self._wait(stopped)
                     yield self._ready()

@@ -226,7 +226,9 @@ class _Writer:
                 break
             writable = [record for one in open_ids if (record := records[one])]
             results |= dict.fromkeys(open_ids, PutResult(PutStatus.UNCHANGED))
-            results |= await asyncio.to_thread(put_if_unchanged, self._client, writable, stored)
+            put = await asyncio.to_thread(put_if_unchanged, self._client, writable, stored)
+            conflicts = {one for one in put if put[one].status is PutStatus.CONFLICT}
+            results |= put | dict.fromkeys(conflicts, _CONFLICT)
         return [results[build.id] for build, _ in batch]
 
     async def _make_anew(self, builds: Sequence[Build]) -> dict[str, Record | None]:
