@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import itertools
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -10,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import logs
+from .. import MAX_LINE, logs
 from ..errors import BadInput
 from ..events.result import EventResult
 from ..settings import Settings
 from ..signals import CancellationToken
-from ..streams import chunks, name_of
+from ..streams import blocks, chunks, is_cut, name_of
 from . import runner
 from .options import option
 from .standard_streams import Command
@@ -90,33 +92,51 @@ class _Run:
     def handle_file(self, service: EventService, path: str) -> None:
         """Handle all events of a file. Raises :class:`Interrupted` on a signal."""
         try:
-            content = b"".join(chunks(path, self._cancellation))
+            for where, document in _documents(path, self._cancellation):
+                self._handle(service, where, document)
         except BadInput as error:
             self._unread += 1
             logger.error("%s", error)
-            return
-        for event in self._events(content, name_of(path)):
-            result = service.handle(event, cancellation=self._cancellation)
-            self.result.merge(result)
-            self._cancellation.raise_if_cancelled()
-            if result.problem:
-                logs.log_error(result.problem)
 
-    def _events(self, content: bytes, name: str) -> Iterator[Any]:
-        """The one event that a file holds, or those of its lines."""
-        documents = {name: content}
-        lines = content.splitlines()
-        if len(lines) > 1 and _is_json(lines[0]):
-            numbered = enumerate(lines, 1)
-            documents = {f"{name}, line {n}": line for n, line in numbered if line.strip()}
-        for where, document in documents.items():
-            try:
-                event = json.loads(document)
-            except (ValueError, RecursionError) as error:
-                self.result.malformed += 1
-                logger.error("%s: this is not an event: it is not JSON (%s).", where, error)
-            else:
-                yield event
+    def _handle(self, service: EventService, where: str, document: bytes) -> None:
+        try:
+            event = json.loads(document)
+        except (ValueError, RecursionError) as error:
+            problem = (
+                f"it is longer than {MAX_LINE >> 20} MiB"
+                if is_cut(document)
+                else (f"it is not JSON ({error})")
+            )
+            self.result.malformed += 1
+            logger.error("%s: this is not an event: %s.", where, problem)
+            return
+        result = service.handle(event, cancellation=self._cancellation)
+        self.result.merge(result)
+        self._cancellation.raise_if_cancelled()
+        if result.problem:
+            logs.log_error(result.problem)
+
+
+def _documents(path: str, cancellation: CancellationToken) -> Iterator[tuple[str, bytes]]:
+    """The one event that a file holds, or those of its lines, and where each is.
+
+    Raises :class:`BadInput` if the file can't be read, or is one event that is too large.
+    """
+    name = name_of(path)
+    pieces = map(io.BytesIO, blocks(chunks(path, cancellation)))
+    lines = itertools.chain.from_iterable(pieces)
+    beginning = list(itertools.islice(lines, 2))
+    if len(beginning) == 2 and _is_json(beginning[0]):
+        for number, line in enumerate(itertools.chain(beginning, lines), 1):
+            if line.strip():
+                yield f"{name}, line {number}", line
+        return
+    content = bytearray()
+    for line in itertools.chain(beginning, lines):
+        content += line
+        if len(content) > MAX_LINE:
+            raise BadInput(f"{name}: the event is larger than {MAX_LINE >> 20} MiB.")
+    yield name, bytes(content)
 
 
 def _is_json(line: bytes) -> bool:

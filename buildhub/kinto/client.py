@@ -136,7 +136,12 @@ class Client:
     @functools.cached_property
     def batch_size(self) -> int:
         """Requests in one batch: what was asked for, but not more than the server accepts."""
-        info, _ = self.request("GET", "/", validate=_validate_root)
+        try:
+            info, _ = self.request("GET", "/", validate=_validate_root)
+        except RequestRejected as error:
+            if error.status in (401, 403):
+                raise self.fatal(error) from None
+            raise
         limit = int(info["settings"].get("batch_max_requests") or DEFAULT_BATCH_SIZE)
         return min(limit, self._wanted_batch_size or limit)
 

@@ -232,6 +232,22 @@ def test_the_command_handles_an_event_on_several_lines(
     assert len(system.records()) == 3
 
 
+def test_an_event_that_is_too_large_is_reported_and_the_others_are_handled(
+    system: EventSystem, event_file: Path
+) -> None:
+    long = b"[" + b"1," * (9 << 20) + b"1]"
+    event = event_file.read_bytes()
+    event_file.write_bytes(event + b"\n" + long + b"\n" + event)
+    done = command(system, str(event_file))
+    assert done.returncode == 1
+    assert f"{event_file}, line 2: this is not an event: it is longer than 16 MiB." in done.stderr
+    assert "5 events, 4 handled, 0 ignored, 1 malformed, 0 failed" in done.stderr
+    event_file.write_bytes(long.replace(b",", b",\n"))
+    done = command(system, str(event_file))
+    assert done.returncode == 1
+    assert f"{event_file}: the event is larger than 16 MiB." in done.stderr
+
+
 def test_a_file_that_can_not_be_read_keeps_no_other_from_being_handled(
     system: EventSystem, event_file: Path
 ) -> None:
