@@ -85,7 +85,7 @@ def test_the_summary_says_how_many_rows_and_requests(server: GcsServer) -> None:
     assert stderr == f"archive-to-inventory: {len(TREE.wanted):,} rows, {requests:,} requests.\n"
 
 
-def test_quiet_says_nothing(server: GcsServer) -> None:
+def test_quiet_prints_nothing(server: GcsServer) -> None:
     assert run(server, "-q").stderr == ""
 
 

@@ -119,7 +119,7 @@ class Run:
 
 @pytest.fixture
 def run(bucket: Bucket, kinto: Kinto, tmp_path: Path) -> Iterator[Run]:
-    """Two inventories of today; yesterday's list what nobody has."""
+    """Two inventories of today; yesterday's list files that do not exist."""
     absent = nightly_tree("firefox", moment="2016-01-01-10-00-25", **SMALL)
     bucket.add_inventory("firefox", YESTERDAY, [csv(absent)])
     bucket.add_inventory("firefox", TODAY, halves(FIREFOX))
@@ -229,7 +229,7 @@ def test_a_run_leaves_another_alone(run: Run) -> None:
     assert run.has_all(FIREFOX, OTHERS)
 
 
-def test_a_run_that_was_killed_is_made_good_by_the_next(run: Run) -> None:
+def test_a_killed_run_is_completed_by_the_next(run: Run) -> None:
     def held(answer: ProxyResponse) -> ProxyResponse:
         run.s3.held_after = len(answer.body) // 2
         run.s3.flowing.clear()
@@ -256,7 +256,7 @@ def test_a_run_that_was_killed_is_made_good_by_the_next(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_a_kinto_that_is_away_for_five_seconds_is_waited_for(run: Run) -> None:
+def test_a_kinto_that_is_down_for_five_seconds_is_awaited(run: Run) -> None:
     def held(answer: ProxyResponse) -> ProxyResponse:
         run.s3.held_after = len(answer.body) // 2
         run.s3.flowing.clear()

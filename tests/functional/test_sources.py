@@ -136,7 +136,7 @@ def s3_csv(*, later: timedelta = timedelta(0)) -> str:
 
 
 def google_report() -> str:
-    """Google's report: a header, raw keys, the columns in the order of whoever asked for it."""
+    """Google's report: a header, raw keys, the columns in any order."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     header = ["project", "updated", "name", "timeCreated", "size"]
