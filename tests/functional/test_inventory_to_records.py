@@ -136,7 +136,9 @@ def test_a_record_is_whole(tool: Tool) -> None:
     ],
     ids=["plain", "gzip", "two members", "empty member", "no last newline", "blanks as %20"],
 )
-@pytest.mark.parametrize("way", ["stdin", "dash", "file"])
+@pytest.mark.parametrize(
+    "way", ["file", *(pytest.param(way, marks=pytest.mark.slow) for way in ("stdin", "dash"))]
+)
 def test_any_packing_by_any_way(tool: Tool, tmp_path: Path, packed: bytes, way: str) -> None:
     if way == "file":
         (tmp_path / "a.csv.gz").write_bytes(packed)
@@ -211,7 +213,15 @@ def test_builds_are_skipped_by_reason(tool: Tool) -> None:
         assert reason in messages
 
 
-@pytest.mark.parametrize(("hours", "records"), [("0", 2), ("1", 0), ("1000000", 2), ("0.5", 0)])
+@pytest.mark.parametrize(
+    ("hours", "records"),
+    [
+        ("0", 2),
+        ("1", 0),
+        pytest.param("1000000", 2, marks=pytest.mark.slow),
+        pytest.param("0.5", 0, marks=pytest.mark.slow),
+    ],
+)
 def test_min_age_is_hours_and_0_turns_it_off(tool: Tool, hours: str, records: int) -> None:
     done = tool(stdin=GOOD, MIN_AGE_LAST_MODIFIED_HOURS=hours)
     assert len(urls(done.stdout)) == records

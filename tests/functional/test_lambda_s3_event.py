@@ -291,7 +291,10 @@ def test_a_terminal_gets_the_help(system: EventSystem) -> None:
     assert "s3-event-to-kinto event.json" in done.stderr
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signum", "status"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_a_signal_stops_it(system: EventSystem, event_file: Path, signum: int, status: int) -> None:
     system.archive.fail(EXE, "hang")
     process = subprocess.Popen(
