@@ -1,6 +1,6 @@
 """``make run`` and ``make stop``: the whole job on this machine, with the real commands.
 
-``SERVER_URL``, ``ARCHIVE_URL``, ``INVENTORY`` and every variable of the commands are heeded.
+``SERVER_URL``, ``ARCHIVE_URL``, ``INVENTORY`` and every variable of the commands are used.
 """
 
 from __future__ import annotations

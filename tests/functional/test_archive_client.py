@@ -54,7 +54,7 @@ def archive() -> Iterator[ArchiveServer]:
 
 
 @pytest.mark.parametrize("behaviour", [503, 500, 502, 429, "reset", "cut", "hang"])
-def test_faults_that_pass_are_survived(archive: ArchiveServer, behaviour: int) -> None:
+def test_transient_faults_are_survived(archive: ArchiveServer, behaviour: int) -> None:
     archive.fail("f1", behaviour)
     assert document(archive, "f1", retries=1, timeout=1) == b"content 1"
 
@@ -121,8 +121,8 @@ def test_a_server_that_trickles_is_left_at_the_deadline(
 
 
 @pytest.mark.parametrize("pause", [0, 0.05], ids=["at once", "while the connection is idle"])
-def test_a_response_too_many_is_not_that_to_the_next_request(pause: float) -> None:
-    """The second one belongs to nobody: with it, all that follow would be off by one."""
+def test_a_surplus_response_is_not_taken_for_the_next(pause: float) -> None:
+    """The second one answers no request: with it, all that follow would be off by one."""
 
     async def one_after_the_other(archive: Archive) -> list[bytes | None]:
         found = []

@@ -71,7 +71,9 @@ def wanted(choose: Callable[[str], bool], objects: list[Object] = TREE.wanted) -
     return rows(one for one in objects if choose(one.name))
 
 
-@pytest.mark.parametrize("jobs", ["1", "2", "16", "100"])
+@pytest.mark.parametrize(
+    "jobs", ["1", "16", *(pytest.param(jobs, marks=pytest.mark.slow) for jobs in ("2", "100"))]
+)
 def test_rows_of_all_folders_with_builds_in_order_whatever_jobs_is(
     server: GcsServer, jobs: str
 ) -> None:
@@ -85,11 +87,13 @@ def test_the_summary_says_how_many_rows_and_requests(server: GcsServer) -> None:
     assert stderr == f"archive-to-inventory: {len(TREE.wanted):,} rows, {requests:,} requests.\n"
 
 
-def test_quiet_says_nothing(server: GcsServer) -> None:
+def test_quiet_prints_nothing(server: GcsServer) -> None:
     assert run(server, "-q").stderr == ""
 
 
-@pytest.mark.parametrize("page_size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    "page_size", [7, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, 1000))]
+)
 def test_empty_pages_with_a_token_are_no_end(page_size: int) -> None:
     tree = Tree(versions=2, days=30)
     with GcsServer(tree.objects, page_size=page_size, empty_every=2) as server:
@@ -259,7 +263,9 @@ def test_one_huge_flat_folder_is_listed_by_many_at_once() -> None:
 # ---- failures ----
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+)
 def test_the_rows_are_the_same_if_a_fifth_of_the_answers_fail(seed: int) -> None:
     tree = Tree(versions=5, days=100)
     with GcsServer(tree.objects, page_size=100, faults=0.2, seed=seed) as server:
@@ -300,7 +306,13 @@ def test_a_service_that_is_down_ends_the_run() -> None:
 # ---- interruptions ----
 
 
-@pytest.mark.parametrize("start_after", ["pub/firefox/releases/53.0b2/mac/de/x", "pub/mobile", "z"])
+@pytest.mark.parametrize(
+    "start_after",
+    [
+        "pub/firefox/releases/53.0b2/mac/de/x",
+        *(pytest.param(key, marks=pytest.mark.slow) for key in ("pub/mobile", "z")),
+    ],
+)
 def test_start_after_is_exclusive(server: GcsServer, start_after: str) -> None:
     assert listed(server, "--start-after", start_after) == wanted(lambda key: key > start_after)
     key = TREE.wanted[100].name

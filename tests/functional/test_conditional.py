@@ -1,4 +1,4 @@
-"""Conditional writes on a real Kinto: nobody undoes what another one did."""
+"""Conditional writes on a real Kinto: no writer undoes what another one did."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_what_is_new_is_created_what_differs_updated_what_is_equal_left(kinto, c
     assert sum(after[id] == before[id] for id in before) == 50
 
 
-def test_a_record_that_the_schema_refuses_is_told_and_the_others_are_stored(kinto, client):
+def test_a_record_that_the_schema_refuses_is_reported_and_the_others_are_stored(kinto, client):
     outcomes = store(client, [make_record(1), make_record(2, build=7), make_record(3)])
     assert what(outcomes) == ["created", "refused", "created"]
     assert "7 is not of type 'object'" in outcomes[1].reason
@@ -74,7 +74,7 @@ def test_a_deleted_record_is_created_again(kinto, client):
 
 
 def test_writers_at_the_same_moment_store_each_record_once(kinto, client):
-    """Three containers with the same records: nobody replaces what another one stored."""
+    """Three containers with the same records: none replaces what another one stored."""
     records = [make_record(n) for n in range(60)]
     results: list[list[str]] = []
     start = threading.Barrier(3)

@@ -42,7 +42,7 @@ THREE_DAYS = 3 * 24 * 3600
 
 
 def some_file(seed: int, size: int = 300_000, members: int = 1) -> bytes:
-    """Gzip that hardly shrinks, so that it takes several reads."""
+    """Random bytes, which gzip does not make smaller, so that it takes several reads."""
     return s3_bucket.packed(random.Random(seed).randbytes(size), members)
 
 
@@ -382,7 +382,7 @@ def test_own_old_files_go_and_no_others(fetch: Fetch, tmp_path: Path) -> None:
     assert left == {*others, *young, *map(name_of, FILES)}
 
 
-def test_an_old_file_that_is_still_of_use_is_kept_and_young_again(
+def test_an_old_file_that_is_still_needed_is_kept_and_touched(
     fetch: Fetch, proxy: FaultyProxy
 ) -> None:
     first, *_ = list(fetch())

@@ -1,6 +1,6 @@
 """Whatever the order of events, however often they come: the same records in the end.
 
-The archive grows in one order, and is told of in another; events come in handfuls, as a queue
+Files appear in one order, and their events in another; events come in batches, as a queue
 delivers them, and only of files that are there. ``BUILDHUB_ORDERS=50`` tries the whole release
 in 50 orders (some minutes) instead of 2.
 """
@@ -32,24 +32,24 @@ Tree = dict[str, File]
 
 
 def history(tree: Tree, random: random.Random, repeats: int) -> Iterator[tuple[Tree, list[str]]]:
-    """What comes to the archive, and what it is told of then; some files are told of twice."""
+    """The new files of each step, and its events; some files have two events."""
     coming = random.sample(sorted(tree), len(tree))
-    telling = coming + random.sample(coming, repeats)
-    random.shuffle(telling)
+    events = coming + random.sample(coming, repeats)
+    random.shuffle(events)
     there: set[str] = set()
-    while telling:
+    while events:
         size = random.randint(1, max(1, len(tree) // 4))
-        told, telling = telling[:size], telling[size:]
+        batch, events = events[:size], events[size:]
         ahead = random.randint(0, len(coming))
-        new = ({*told} | {*coming[:ahead]}) - there
+        new = ({*batch} | {*coming[:ahead]}) - there
         there |= new
-        yield {key: tree[key] for key in new}, told
+        yield {key: tree[key] for key in new}, batch
 
 
 def live_through(system: EventSystem, steps: Iterator[tuple[Tree, list[str]]]) -> None:
-    for new, told in steps:
+    for new, batch in steps:
         system.archive.files.update(new)
-        account = system.service.handle(in_sqs(*map(created, told)))
+        account = system.service.handle(in_sqs(*map(created, batch)))
         assert not account.failures
 
 

@@ -164,7 +164,7 @@ def test_both_orders_end_in_what_the_pipe_makes(
 
 
 def test_one_event_at_a_time_is_enough(system: EventSystem) -> None:
-    """The metadata wakes those that came before it; who comes later finds it."""
+    """The event of the metadata stores the builds that came before it; later ones find it."""
     system.archive.files.update(release_tree(platforms=("win64",), builds=(1,)))
     for key in sorted(system.archive.files):
         system.deliver(key)
@@ -237,13 +237,13 @@ def test_a_removal_is_ignored_and_the_record_stays(system: EventSystem) -> None:
     assert system.kinto.records() == before
 
 
-def test_products_that_are_not_wanted_are_ignored(system: EventSystem) -> None:
+def test_products_that_are_not_selected_are_ignored(system: EventSystem) -> None:
     system.archive.files.update(candidate_tree(platforms=("win64",)))
     account = system.container(PRODUCTS="mobile thunderbird").handle(created(EXE, JSON))
     assert (account.ignored, system.archive.total) == (2, 0)
 
 
-def test_a_malformed_record_is_told_and_the_others_are_handled(
+def test_a_malformed_record_is_reported_and_the_others_are_handled(
     system: EventSystem, caplog: pytest.LogCaptureFixture
 ) -> None:
     system.archive.files.update(candidate_tree(platforms=("win64",)))
@@ -272,7 +272,7 @@ def test_a_suspicious_record_is_not_stored(
 
 
 @pytest.mark.parametrize("other", ["firefox-54.0.1.json", "buildhub.json"])
-def test_several_metadata_files_in_one_folder_are_believed_as_in_the_pipe(
+def test_several_metadata_files_in_one_folder_have_the_precedence_of_the_pipe(
     system: EventSystem, other: str
 ) -> None:
     """Also if the less trusted comes first: the other one's event corrects the record."""
@@ -319,14 +319,14 @@ def test_a_later_build_changes_the_release(system: EventSystem) -> None:
 # Files and listings that lag behind their events
 
 
-def test_an_archive_that_is_not_there_yet_is_waited_for(system: EventSystem) -> None:
+def test_an_archive_that_does_not_exist_yet_is_awaited(system: EventSystem) -> None:
     system.archive.files.update(candidate_tree(platforms=("win64",)))
     system.archive.fail(EXE, 404, 404, 404)
     assert not system.deliver(EXE).failures
     assert len(system.records()) == 1
 
 
-def test_metadata_that_is_not_there_yet_is_waited_for(system: EventSystem) -> None:
+def test_metadata_that_does_not_exist_yet_is_awaited(system: EventSystem) -> None:
     system.archive.files.update(candidate_tree(platforms=("win64",)))
     system.archive.fail(JSON, 404, 404, 404)
     assert not system.deliver(JSON).failures
@@ -334,7 +334,7 @@ def test_metadata_that_is_not_there_yet_is_waited_for(system: EventSystem) -> No
 
 
 @pytest.mark.parametrize(("event", "number"), [(JSON, 3), (EXE, 1)])
-def test_metadata_that_is_an_error_page_at_first_is_asked_for_again(
+def test_metadata_that_is_an_error_page_at_first_is_requested_again(
     system: EventSystem, event: str, number: int
 ) -> None:
     system.archive.files.update(candidate_tree(platforms=("win64",)))
@@ -343,7 +343,7 @@ def test_metadata_that_is_an_error_page_at_first_is_asked_for_again(
     assert len(system.records()) == number
 
 
-def test_an_archive_without_metadata_is_not_waited_for(system: EventSystem) -> None:
+def test_metadata_that_no_folder_has_is_not_awaited(system: EventSystem) -> None:
     """Metadata has an event of its own."""
     system.archive.files[EXE] = File(5)
     assert not system.deliver(EXE).failures
@@ -390,7 +390,7 @@ def test_a_nightly_is_found_although_its_large_folder_is_listed_from_a_cache(
 
 
 def test_a_localised_nightly_that_is_not_listed_yet_is_found(system: EventSystem) -> None:
-    """Nothing tells that it is missing, so the folder is looked into as often as allowed."""
+    """Nothing shows that it is missing, so the folder is listed as often as allowed."""
     system.archive.files.update(nightly_tree(platforms=("win64",)))
     system.archive.lag(f"{NIGHTLY}-l10n/firefox-57.0a1.fr.win64.installer.exe", 3)
     system.deliver(f"{NIGHTLY}/firefox-57.0a1.en-US.win64.json")
@@ -576,8 +576,8 @@ def test_a_rebuilt_file_updates_its_record(system: EventSystem) -> None:
     assert system.records() == pipeline_records(system.archive)
 
 
-def test_a_warm_container_knows_nothing_from_before(system: EventSystem) -> None:
-    """Neither that there was no metadata, nor what it said."""
+def test_a_warm_container_remembers_nothing(system: EventSystem) -> None:
+    """Neither that there was no metadata, nor its content."""
     tree = candidate_tree(platforms=("win64",))
     system.archive.files.update({EXE: tree[EXE]})
     system.deliver(EXE)
@@ -603,10 +603,10 @@ def test_two_containers_at_once_store_each_record_once(
     with caplog.at_level(logging.INFO, "buildhub"):
         at_once(lambda: system.deliver(JSON), lambda: second.handle(created(*archives)))
     assert system.records() == pipeline_records(system.archive)
-    said = " ".join(caplog.messages)
-    assert "updated" not in said
-    by_metadata = re.search(r"(\d+) created", said)
-    assert int(by_metadata[1] if by_metadata else 0) + said.count(": created") == len(archives)
+    log = " ".join(caplog.messages)
+    assert "updated" not in log
+    by_metadata = re.search(r"(\d+) created", log)
+    assert int(by_metadata[1] if by_metadata else 0) + log.count(": created") == len(archives)
 
 
 def at_once(*functions: Callable[[], object]) -> None:

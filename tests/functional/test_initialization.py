@@ -93,7 +93,7 @@ def test_who_may_not_change_anything_needs_not_where_nothing_differs(strict_kint
     assert initialize(client_of(strict_kinto, auth="other:person")) == []
 
 
-def test_who_may_not_change_what_differs_is_told(strict_kinto):
+def test_without_permission_to_change_what_differs_it_is_an_error(strict_kinto):
     strict_kinto.call("PUT", BUCKET, json={"permissions": {"read": ["system.Everyone"]}})
     with pytest.raises(Fatal, match=r"--auth or AUTH, or set INITIALIZE_SERVER=false") as caught:
         initialize(client_of(strict_kinto, auth="other:secret-of-other"))

@@ -136,7 +136,9 @@ def test_a_record_is_whole(tool: Tool) -> None:
     ],
     ids=["plain", "gzip", "two members", "empty member", "no last newline", "blanks as %20"],
 )
-@pytest.mark.parametrize("way", ["stdin", "dash", "file"])
+@pytest.mark.parametrize(
+    "way", ["file", *(pytest.param(way, marks=pytest.mark.slow) for way in ("stdin", "dash"))]
+)
 def test_any_packing_by_any_way(tool: Tool, tmp_path: Path, packed: bytes, way: str) -> None:
     if way == "file":
         (tmp_path / "a.csv.gz").write_bytes(packed)
@@ -167,10 +169,10 @@ def test_a_bad_row_is_one_sentence_and_exit_1(tool: Tool, bad: bytes, sentence: 
     done = tool(stdin=row(WINDOWS) + bad + row(MAC))
     assert urls(done.stdout) == both(tool.server)
     assert done.returncode == 1
-    told = sentences(done.stderr)
-    assert len(told) == 2
-    assert sentence in told[0]
-    assert "1 bad rows" in told[1]
+    messages = sentences(done.stderr)
+    assert len(messages) == 2
+    assert sentence in messages[0]
+    assert "1 bad rows" in messages[1]
 
 
 def test_a_cut_gzip_is_one_sentence_and_what_came_before_is_kept(
@@ -205,13 +207,21 @@ def test_builds_are_skipped_by_reason(tool: Tool) -> None:
     )
     done = tool("--since", "2017-01-01", "--product", "firefox", stdin=rows)
     assert done.returncode == 0
-    (told,) = sentences(done.stderr)
-    assert told.startswith("inventory-to-records: 4 rows, 4 builds, 1 records, skipped: ")
+    (messages,) = sentences(done.stderr)
+    assert messages.startswith("inventory-to-records: 4 rows, 4 builds, 1 records, skipped: ")
     for reason in ("1 no metadata", "1 too old", "1 other product"):
-        assert reason in told
+        assert reason in messages
 
 
-@pytest.mark.parametrize(("hours", "records"), [("0", 2), ("1", 0), ("1000000", 2), ("0.5", 0)])
+@pytest.mark.parametrize(
+    ("hours", "records"),
+    [
+        ("0", 2),
+        ("1", 0),
+        pytest.param("1000000", 2, marks=pytest.mark.slow),
+        pytest.param("0.5", 0, marks=pytest.mark.slow),
+    ],
+)
 def test_min_age_is_hours_and_0_turns_it_off(tool: Tool, hours: str, records: int) -> None:
     done = tool(stdin=GOOD, MIN_AGE_LAST_MODIFIED_HOURS=hours)
     assert len(urls(done.stdout)) == records
@@ -248,7 +258,7 @@ def test_a_wrong_schema_is_one_sentence(tool: Tool) -> None:
     assert "Invalid value for '--schema': there is no column Key" in done.stderr.decode()
 
 
-def test_a_failed_request_is_told_with_its_key_and_exit_1(tool: Tool) -> None:
+def test_a_failed_request_is_reported_with_its_key_and_exit_1(tool: Tool) -> None:
     with ArchiveServer(release_tree("firefox", "54.0", builds=(1,))) as server:
         tool.environ["ARCHIVE_URL"] = server.url
         folder = "pub/firefox/candidates/54.0-candidates/build1/win64/en-US/"
@@ -256,15 +266,15 @@ def test_a_failed_request_is_told_with_its_key_and_exit_1(tool: Tool) -> None:
         done = tool(stdin=GOOD)
         assert done.returncode == 1
         assert urls(done.stdout) == [server.url + MAC]
-        told = sentences(done.stderr)
-        assert f"{WINDOWS}: its metadata cannot be fetched: {server.url}pub/firefox" in told[0]
-        assert "HTTP 503 (2 attempts)" in told[0]
-        assert "1 failed" in told[1]
+        messages = sentences(done.stderr)
+        assert f"{WINDOWS}: its metadata cannot be fetched: {server.url}pub/firefox" in messages[0]
+        assert "HTTP 503 (2 attempts)" in messages[0]
+        assert "1 failed" in messages[1]
         # nothing wrong was remembered
         assert len(urls(tool(stdin=GOOD).stdout)) == 2
 
 
-def test_no_archive_is_told_and_ends(tool: Tool) -> None:
+def test_an_archive_that_is_down_is_reported_and_ends_the_run(tool: Tool) -> None:
     done = tool(stdin=GOOD, ARCHIVE_URL="http://127.0.0.1:9/", NB_RETRY_REQUEST="0")
     assert done.returncode == 1
     assert "http://127.0.0.1:9/pub/firefox/candidates/54.0-candidates/" in done.stderr.decode()
@@ -324,7 +334,7 @@ def test_a_signal_ends_it_while_the_archive_is_silent(tool: Tool) -> None:
         assert process.returncode == 143
 
 
-def test_a_reader_that_goes_away_is_exit_141_and_no_word(tool: Tool) -> None:
+def test_a_closed_output_is_exit_141_without_a_message(tool: Tool) -> None:
     many = b"".join(row(WINDOWS, n) for n in range(20_000))
     process = tool.start("-q")
     assert process.stdout

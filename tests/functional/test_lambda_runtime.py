@@ -65,7 +65,7 @@ def test_events_go_in_and_answers_come_out_of_a_warm_container(function: LambdaR
 
 
 @pytest.mark.parametrize("function", ["obey"], indirect=True)
-def test_an_error_is_told_and_the_container_lives_on(function: LambdaRuntime) -> None:
+def test_an_error_is_reported_and_the_container_survives(function: LambdaRuntime) -> None:
     with pytest.raises(HandlerError, match="ValueError: no é such thing"):
         function.invoke("raise")
     assert function.invoke("well") == "well"
@@ -94,7 +94,7 @@ def test_what_lacks_in_the_folder_is_missing_although_it_is_installed_here(
 
 
 @pytest.mark.parametrize("function", ["no_such_function"], indirect=True)
-def test_a_handler_that_is_not_there_is_told(function: LambdaRuntime) -> None:
+def test_a_missing_handler_is_reported(function: LambdaRuntime) -> None:
     with pytest.raises(HandlerError, match="Handler 'no_such_function' missing"):
         function.invoke()
 

@@ -101,7 +101,7 @@ def test_failures_are_raised_at_the_end_and_named(
     assert len(system.records()) == 1
 
 
-def test_a_queue_is_told_which_messages_failed(
+def test_a_queue_gets_the_messages_that_failed(
     system: EventSystem, container: LambdaRuntime
 ) -> None:
     """A message with two records fails with one of them; what never gets better does not."""
@@ -307,7 +307,10 @@ def test_a_terminal_gets_the_help(system: EventSystem) -> None:
     assert "s3-event-to-kinto event.json" in done.stderr
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signum", "status"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_a_signal_stops_it(system: EventSystem, event_file: Path, signum: int, status: int) -> None:
     system.archive.fail(EXE, "hang")
     process = subprocess.Popen(
@@ -319,8 +322,8 @@ def test_a_signal_stops_it(system: EventSystem, event_file: Path, signum: int, s
     while not system.archive.requests["HEAD", EXE]:
         time.sleep(0.01)
     process.send_signal(signum)
-    _, told = process.communicate(timeout=30)
+    _, messages = process.communicate(timeout=30)
     assert process.returncode == status
-    assert f"{EXE}: stopped by signal {signum:d}" in told
-    assert told.splitlines()[-1].startswith("s3-event-to-kinto: 2 events,")
-    assert "Traceback" not in told
+    assert f"{EXE}: stopped by signal {signum:d}" in messages
+    assert messages.splitlines()[-1].startswith("s3-event-to-kinto: 2 events,")
+    assert "Traceback" not in messages

@@ -119,7 +119,7 @@ class Run:
 
 @pytest.fixture
 def run(bucket: Bucket, kinto: Kinto, tmp_path: Path) -> Iterator[Run]:
-    """Two inventories of today; yesterday's list what nobody has."""
+    """Two inventories of today; yesterday's list files that do not exist."""
     absent = nightly_tree("firefox", moment="2016-01-01-10-00-25", **SMALL)
     bucket.add_inventory("firefox", YESTERDAY, [csv(absent)])
     bucket.add_inventory("firefox", TODAY, halves(FIREFOX))
@@ -178,6 +178,7 @@ def test_tomorrow_only_what_is_new_is_written(run: Run) -> None:
     assert [keys[-1] in seen.path for seen in run.s3.fetched(".csv.gz")] == [True]
 
 
+@pytest.mark.slow
 def test_a_folder_that_has_no_manifest_yet_is_passed_over(run: Run) -> None:
     run.bucket.put(s3_bucket.PREFIX.format("firefox") + f"{TOMORROW}/manifest.checksum", b"?")
     done = run()
@@ -186,7 +187,9 @@ def test_a_folder_that_has_no_manifest_yet_is_passed_over(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "other"), [("archive", FIREFOX), ("firefox", OTHERS)], ids=["last", "first"]
+    ("broken", "other"),
+    [("archive", FIREFOX), pytest.param("firefox", OTHERS, marks=pytest.mark.slow)],
+    ids=["last", "first"],
 )
 def test_an_inventory_that_fails_does_not_stop_the_other(
     run: Run, broken: str, other: dict[str, File]
@@ -201,7 +204,12 @@ def test_an_inventory_that_fails_does_not_stop_the_other(
 
 
 @pytest.mark.parametrize(
-    "fault", [cut_at(100), damaged, unavailable], ids=["broken off", "damaged", "503"]
+    "fault",
+    [
+        cut_at(100),
+        *(pytest.param(fault, marks=pytest.mark.slow) for fault in (damaged, unavailable)),
+    ],
+    ids=["broken off", "damaged", "503"],
 )
 def test_a_download_that_fails_once_is_tried_again(
     run: Run, fault: Callable[[ProxyResponse], ProxyResponse]
@@ -229,7 +237,7 @@ def test_a_run_leaves_another_alone(run: Run) -> None:
     assert run.has_all(FIREFOX, OTHERS)
 
 
-def test_a_run_that_was_killed_is_made_good_by_the_next(run: Run) -> None:
+def test_a_killed_run_is_completed_by_the_next(run: Run) -> None:
     def held(answer: ProxyResponse) -> ProxyResponse:
         run.s3.held_after = len(answer.body) // 2
         run.s3.flowing.clear()
@@ -256,7 +264,7 @@ def test_a_run_that_was_killed_is_made_good_by_the_next(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_a_kinto_that_is_away_for_five_seconds_is_waited_for(run: Run) -> None:
+def test_a_kinto_that_is_down_for_five_seconds_is_awaited(run: Run) -> None:
     def held(answer: ProxyResponse) -> ProxyResponse:
         run.s3.held_after = len(answer.body) // 2
         run.s3.flowing.clear()
@@ -276,6 +284,7 @@ def test_a_kinto_that_is_away_for_five_seconds_is_waited_for(run: Run) -> None:
     assert run.has_all(FIREFOX, OTHERS)
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing(run: Run) -> None:
     assert run("--inventory", "archive").returncode == 0
     before_it = run.moments()

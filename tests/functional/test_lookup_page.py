@@ -346,7 +346,7 @@ def test_no_result_is_a_sentence_and_the_ways_out_are_links(lookup: Lookup) -> N
     )
 
 
-def test_a_row_has_all_that_is_asked_for(lookup: Lookup) -> None:
+def test_a_row_has_all_fields(lookup: Lookup) -> None:
     lookup.open("id=firefox_release_53-0_win64_fr")
     cells = [" ".join(text.split()) for text in lookup.tab.locator("#rows td").all_inner_texts()]
     record = next(one for one in CATALOGUE if one["id"] == "firefox_release_53-0_win64_fr")
@@ -501,7 +501,7 @@ def test_records_with_fields_missing_or_of_other_types_are_shown(
     assert (lookup.heading(), lookup.errors) == ("0 builds", [])
 
 
-def test_a_server_that_does_not_answer_is_a_sentence(opener: Opener) -> None:
+def test_a_server_that_does_not_answer_is_reported(opener: Opener) -> None:
     port = free_port()
     lookup = opener(f"http://127.0.0.1:{port}/v1")
     lookup.open("build.id=20170612224034")
@@ -572,13 +572,13 @@ def test_a_server_without_the_collection_says_what_to_do(opener: Opener, kinto: 
 
 
 @pytest.mark.slow
-def test_what_is_not_kinto_is_said(opener: Opener, address: str) -> None:
+def test_a_server_that_is_not_kinto_is_reported(opener: Opener, address: str) -> None:
     lookup = opener(address)
     lookup.open("target.version=53.0", server=f"{address}index.html?")
     assert "(HTTP 404)" in lookup.tab.get_by_role("alert").inner_text()
 
 
-def test_an_empty_catalogue_is_said(opener: Opener, kinto: Kinto) -> None:
+def test_an_empty_catalogue_is_reported(opener: Opener, kinto: Kinto) -> None:
     make_collection(kinto, [])
     lookup = opener(kinto.url)
     lookup.open()

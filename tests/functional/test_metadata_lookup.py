@@ -62,7 +62,7 @@ OLD = "pub/firefox/nightly/2010/07/2010-07-05-04-mozilla-central"
     ],
 )
 @pytest.mark.parametrize("ending", [".json", ".buildhub.json", ".txt"])
-def test_a_nightlys_lies_beside_the_en_us_file(
+def test_a_nightlys_metadata_is_beside_the_en_us_file(
     server: ArchiveServer, key: str, beside: str, ending: str
 ) -> None:
     folder = key.rpartition("/")[0].replace("-l10n", "").removesuffix("/en-US")
@@ -77,7 +77,7 @@ def test_a_nightlys_lies_beside_the_en_us_file(
     assert found.build == {"id": "20170808100025", "date": "2017-08-08T10:00:25Z"}
 
 
-def test_json_is_believed_before_buildhub_json_and_that_before_txt(server: ArchiveServer) -> None:
+def test_json_takes_precedence_over_buildhub_json_and_that_over_txt(server: ArchiveServer) -> None:
     key = f"{NIGHTLY}/firefox-57.0a1.en-US.win64.installer.exe"
     stem = key.removesuffix(".installer.exe")
     server.files[f"{stem}.json"] = File(body=b'{"buildid": "20170808100003"}')
@@ -90,7 +90,9 @@ def test_json_is_believed_before_buildhub_json_and_that_before_txt(server: Archi
     assert Run(server).build_id(key) == "20170808100001"
 
 
-def test_a_candidates_lies_in_the_en_us_folder_of_its_platform(server: ArchiveServer) -> None:
+def test_a_candidates_metadata_is_in_the_en_us_folder_of_its_platform(
+    server: ArchiveServer,
+) -> None:
     server.files |= candidate_tree("firefox", "54.0", 3)
     build = f"{CANDIDATES}/54.0-candidates/build3"
     found = Run(server).find(
@@ -220,7 +222,7 @@ def test_metadata_counts_whatever_its_content_type(
 
 
 @pytest.mark.parametrize("body", [HTML, b'["no", "object"]', b'{"buildid": ""}', b""])
-def test_a_page_instead_of_the_json_gives_way_to_buildhub_json(
+def test_buildhub_json_is_used_if_the_json_is_an_error_page(
     server: ArchiveServer, body: bytes
 ) -> None:
     server.files |= release_tree(
@@ -484,7 +486,7 @@ def test_a_second_run_asks_nothing_of_a_settled_version(
     assert server.total == 0
 
 
-def test_a_young_version_is_listed_once_a_run_and_a_new_build_is_found(
+def test_a_recent_version_is_listed_once_per_run_and_a_new_build_is_found(
     server: ArchiveServer, tmp_path: Path
 ) -> None:
     keys = keys_of_a_release(server)
@@ -511,7 +513,7 @@ def test_a_young_version_is_listed_once_a_run_and_a_new_build_is_found(
     ],
     ids=str,
 )
-def test_none_is_good_for_an_hour_for_a_young_build_and_for_30_days_otherwise(
+def test_an_absence_is_cached_for_an_hour_for_a_recent_build_and_for_30_days_otherwise(
     server: ArchiveServer, tmp_path: Path, age: int, later: int, asked: bool
 ) -> None:
     keys = (
@@ -525,7 +527,7 @@ def test_none_is_good_for_an_hour_for_a_young_build_and_for_30_days_otherwise(
     assert [bool(f) for f in found] == [asked, asked]
 
 
-def test_a_lambda_believes_no_earlier_none(server: ArchiveServer, tmp_path: Path) -> None:
+def test_a_lambda_ignores_a_cached_absence(server: ArchiveServer, tmp_path: Path) -> None:
     key = f"{NIGHTLY}/firefox-57.0a1.en-US.win64.installer.exe"
     run = Run(server, tmp_path, keep_absent=False)
     assert run.build_id(key) is None
@@ -553,7 +555,9 @@ def test_a_damaged_cache_is_set_aside(
     assert list(tmp_path.glob("*.damaged-*"))
 
 
-def test_an_archive_that_is_away_is_no_none(server: ArchiveServer, tmp_path: Path) -> None:
+def test_an_unreachable_archive_is_not_taken_for_an_absence(
+    server: ArchiveServer, tmp_path: Path
+) -> None:
     server.files |= nightly_tree("firefox", "57.0a1")
     key = f"{NIGHTLY}/firefox-57.0a1.en-US.win64.installer.exe"
     server.fail(key.replace(".installer.exe", ".json"), 503, 503)

@@ -78,14 +78,14 @@ def build_ids(records: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {record_id: record["build"]["id"] for record_id, record in records.items()}
 
 
-def test_explain_knows_its_builds() -> None:
+def test_explain_recognises_its_builds() -> None:
     key = f"{CANDIDATES}/fr/specimen_1.0b2.tar.xz"
     assert recognise(key) is None
-    said = run("inventory_to_records", "--explain", key)
+    explanation = run("inventory_to_records", "--explain", key)
     for field in ("product sample", "version 1.0b2rc3", "channel aurora", f"id {BUILDS[key]}"):
-        assert field in said
-    said = run("inventory_to_records", "--explain", f"{CANDIDATES}/fr/other_1.0b2.tar.xz")
-    assert f"called {SAMPLE.examples}, in any letter case" in said
+        assert field in explanation
+    explanation = run("inventory_to_records", "--explain", f"{CANDIDATES}/fr/other_1.0b2.tar.xz")
+    assert f"called {SAMPLE.examples}, in any letter case" in explanation
 
 
 def test_the_pipe_makes_its_records(archive: ArchiveServer, tmp_path: Path) -> None:

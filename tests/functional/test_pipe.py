@@ -78,28 +78,28 @@ def without_servers_own(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_record_of_the_sample_is_there_and_equal(pipe: Pipe) -> None:
-    told = pipe.load()
+    summary = pipe.load()
     sent = pipe.sent()
     assert len(sent) >= 300
     assert {k: without_servers_own(v) for k, v in pipe.stored().items()} == sent
-    assert f"{len(sent)} created, 0 updated, 0 unchanged, 0 refused, 0 failed" in told
+    assert f"{len(sent)} created, 0 updated, 0 unchanged, 0 refused, 0 failed" in summary
 
 
 def test_a_second_run_leaves_every_record_as_it_was(pipe: Pipe) -> None:
     pipe.load()
     before = pipe.stored()
-    told = pipe.load()
+    summary = pipe.load()
     assert pipe.stored() == before
-    assert f"0 created, 0 updated, {len(before)} unchanged" in told
+    assert f"0 created, 0 updated, {len(before)} unchanged" in summary
 
 
 @pytest.mark.slow
 def test_without_skip_every_record_is_written(pipe: Pipe) -> None:
     pipe.load(options="")
     before = pipe.stored()
-    told = pipe.load(options="")
+    summary = pipe.load(options="")
     after = pipe.stored()
-    assert f"0 created, {len(before)} updated, 0 unchanged" in told
+    assert f"0 created, {len(before)} updated, 0 unchanged" in summary
     assert all(after[k]["last_modified"] > before[k]["last_modified"] for k in before)
 
 
@@ -113,9 +113,9 @@ def test_a_changed_size_updates_that_record_only(pipe: Pipe) -> None:
     content = gzip.decompress(tree.INVENTORY.read_bytes())
     assert content.count(f'"{size}"'.encode()) == 1
     changed.write_bytes(gzip.compress(content.replace(f'"{size}"'.encode(), f'"{size}1"'.encode())))
-    told = pipe.load(changed)
+    summary = pipe.load(changed)
     after = pipe.stored()
-    assert f"0 created, 1 updated, {len(before) - 1} unchanged" in told
+    assert f"0 created, 1 updated, {len(before) - 1} unchanged" in summary
     assert [k for k in before if after[k] != before[k]] == [key]
     assert after[key]["download"]["size"] == int(f"{size}1")
 
@@ -126,8 +126,8 @@ def test_a_record_that_was_deleted_on_the_server_is_created_again(pipe: Pipe) ->
     before = pipe.stored()
     gone = sorted(before)[7]
     pipe.kinto.call("DELETE", f"/buckets/build-hub/collections/releases/records/{gone}")
-    told = pipe.load()
-    assert f"1 created, 0 updated, {len(before) - 1} unchanged" in told
+    summary = pipe.load()
+    assert f"1 created, 0 updated, {len(before) - 1} unchanged" in summary
     assert set(pipe.stored()) == set(before)
 
 

@@ -76,7 +76,7 @@ def test_a_date_without_a_manifest_yet_means_the_one_before(
     assert inventories.newest_manifest("firefox").date == "2017-08-01T00-12Z"
 
 
-def test_one_day_can_be_asked_for(bucket: Bucket, inventories: Inventories) -> None:
+def test_one_day_can_be_requested(bucket: Bucket, inventories: Inventories) -> None:
     """An invocation of the Lambda goes on where the one before stopped, also after midnight."""
     bucket.add_inventory("firefox", "2017-08-01T00-12Z", FILES)
     bucket.add_inventory("firefox", "2017-08-02T00-11Z", FILES)
@@ -88,7 +88,7 @@ def test_one_day_can_be_asked_for(bucket: Bucket, inventories: Inventories) -> N
         inventories.manifest_of("firefox", "hive")
 
 
-def test_an_unknown_inventory_is_one_sentence_that_says_what_to_do(
+def test_an_unknown_inventory_is_one_sentence_with_advice(
     bucket: Bucket, inventories: Inventories
 ) -> None:
     bucket.add_inventory("firefox", "2017-08-01T00-12Z", FILES)
@@ -153,7 +153,7 @@ def test_s3_that_stays_busy_is_a_sentence(bucket: Bucket, proxy: FaultyProxy) ->
         Inventories(timeout_seconds=5, retries=1).newest_manifest("firefox")
 
 
-def test_nobody_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
 
     with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:9/.* does not answer"):

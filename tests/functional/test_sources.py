@@ -136,7 +136,7 @@ def s3_csv(*, later: timedelta = timedelta(0)) -> str:
 
 
 def google_report() -> str:
-    """Google's report: a header, raw keys, the columns in the order of whoever asked for it."""
+    """Google's report: a header, raw keys, the columns in any order."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     header = ["project", "updated", "name", "timeCreated", "size"]
@@ -188,6 +188,7 @@ def test_sizes_for_people_are_refused_and_not_guessed(sources: Sources) -> None:
 # ---- the second run ----
 
 
+@pytest.mark.slow
 def test_the_second_run_of_the_pipe_writes_nothing(sources: Sources) -> None:
     sources.kinto.make_collection()
     assert f"{len(KEYS)} created, 0 updated" in sources(PIPE).stderr
@@ -266,6 +267,7 @@ def test_a_file_that_is_too_old_is_skipped_with_min_age(sources: Sources) -> Non
     assert rows["firefox/releases"]["skipped"].endswith(" too old")
 
 
+@pytest.mark.slow
 def test_a_dry_run_and_check_over_the_bucket_write_nothing(sources: Sources) -> None:
     rows = table(sources("SOURCE=bucket latest-inventory-to-kinto --dry-run").stderr, "section")
     assert total(rows, "created") == len(KEYS)
@@ -387,7 +389,9 @@ def test_remaining_that_no_invocation_returned_is_refused(container: LambdaRunti
 # ---- the age of inventories ----
 
 
-@pytest.mark.parametrize(("days", "is_stale"), [(4, True), (1, False)])
+@pytest.mark.parametrize(
+    ("days", "is_stale"), [(4, True), pytest.param(1, False, marks=pytest.mark.slow)]
+)
 def test_an_inventory_older_than_three_days_is_a_warning_that_names_the_bucket(
     sources: Sources, days: int, is_stale: bool
 ) -> None:

@@ -1,4 +1,4 @@
-"""A stop is heeded within seconds, whatever a command waits for, and ends with its summary."""
+"""A signal ends a command within seconds, whatever it waits for, and its summary is printed."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def stop(process: subprocess.Popen[bytes], signum: signal.Signals) -> str:
     try:
         process.wait(SECONDS)
     except subprocess.TimeoutExpired:
-        pytest.fail("the signal was not heeded")
+        pytest.fail("the signal did not end it")
     messages = process.stderr.read().decode()
     assert process.returncode == 128 + signum, messages
     assert "Traceback" not in messages

@@ -180,7 +180,7 @@ def test_a_record_that_was_deleted_on_the_server_is_created_again(to_kinto):
     assert stored(to_kinto.kinto) == data_of(*records)
 
 
-def test_a_record_that_somebody_else_changed_is_put_right(to_kinto):
+def test_a_record_that_another_client_changed_is_corrected(to_kinto):
     record = make_record(1)
     to_kinto(ndjson([record]), "--skip")
     path = f"{RECORDS}/{record['data']['id']}"
@@ -239,7 +239,7 @@ def test_of_one_id_the_last_record_counts(to_kinto, options):
     assert stored(to_kinto.kinto) == data_of(versions[-1], *others)
 
 
-def test_dry_run_stores_nothing_and_tells_what_would_be(to_kinto):
+def test_dry_run_stores_nothing_and_reports_what_would_be_stored(to_kinto):
     records = [make_record(n) for n in range(5)]
     to_kinto(ndjson(records[:3]))
     before = to_kinto.kinto.records()
@@ -282,7 +282,7 @@ def test_a_file_that_is_missing_does_not_stop_the_others(to_kinto):
     assert done.stderr.endswith(summary(created=1))
 
 
-def test_a_packed_file_that_is_cut_is_said_and_what_came_before_is_stored(to_kinto):
+def test_a_truncated_gzip_file_is_reported_and_what_came_before_is_stored(to_kinto):
     data = gzip.compress(ndjson(make_record(n) for n in range(1000)))
     done = to_kinto(data[:-200])
     assert done.returncode == 1
@@ -410,7 +410,7 @@ def test_the_collection_does_not_exist_with_skip(to_kinto):
 
 
 @pytest.mark.parametrize("options", [("--skip",), pytest.param((), marks=slow)])
-def test_the_collection_belongs_to_somebody_else(strict_kinto, tmp_path, options):
+def test_the_collection_belongs_to_another_user(strict_kinto, tmp_path, options):
     """basicauth takes any password, and makes another user of it."""
     strict_kinto.make_collection()
     done = Command(strict_kinto, tmp_path)(ndjson([make_record(1)]), *options)
@@ -443,7 +443,7 @@ def test_the_right_password_is_right(accounts_kinto, tmp_path):
     "auth",
     ["hunter2", pytest.param("hunter 2", marks=slow), pytest.param("Token hunter2", marks=slow)],
 )
-def test_credentials_of_no_known_form_are_said_without_showing_them(to_kinto, auth):
+def test_credentials_in_an_unknown_form_are_an_error_that_does_not_show_them(to_kinto, auth):
     done = to_kinto(ndjson([make_record(1)]), "--auth", auth)
     assert (done.returncode, auth in one_sentence(done)) == (1, False)
 
@@ -463,7 +463,7 @@ def test_the_cache_folder_can_not_be_made(to_kinto):
         pytest.param(b"", marks=slow),
     ],
 )
-def test_a_damaged_store_is_set_aside_and_made_anew(to_kinto, damage):
+def test_a_damaged_store_is_set_aside_and_replaced(to_kinto, damage):
     records = ndjson([make_record(1)])
     to_kinto(records, "--skip")
     (store,) = to_kinto.folder.glob("*.sqlite3")
@@ -474,7 +474,7 @@ def test_a_damaged_store_is_set_aside_and_made_anew(to_kinto, damage):
     assert (b"is set aside as" in done.stderr) == bool(damage)
 
 
-def test_a_second_run_on_the_same_folder_says_so_and_damages_nothing(to_kinto):
+def test_a_second_run_on_the_same_folder_is_reported_and_harmless(to_kinto):
     records = [make_record(n) for n in range(30)]
     with to_kinto.start("--skip") as first:
         first.stdin.write(ndjson(records[:10]))
@@ -525,7 +525,7 @@ def test_a_killed_run_loses_nothing_and_breaks_nothing(to_kinto):
     assert to_kinto(ndjson(records), "--skip").stderr == summary(unchanged=400)
 
 
-def test_a_closed_standard_input_is_said(to_kinto):
+def test_a_closed_standard_input_is_reported(to_kinto):
     line = f"{COMMAND} --skip <&-"
     done = subprocess.run(
         ["/bin/sh", "-c", line], env=to_kinto.environment, capture_output=True, timeout=60
@@ -564,7 +564,7 @@ def test_wrong_usage(to_kinto, options, status):
     assert to_kinto(b"", *options).returncode == status
 
 
-def test_quiet_says_nothing_of_what_went_well(to_kinto):
+def test_quiet_prints_no_summary(to_kinto):
     assert to_kinto(ndjson([make_record(1)]), "-q").stderr == b""
 
 

@@ -64,7 +64,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("spoiled", UNREADABLE.values(), ids=UNREADABLE)
-def test_it_is_asked_for_again_like_a_503(
+def test_an_unreadable_file_is_requested_again_like_a_503(
     server: ArchiveServer, tmp_path: Path, spoiled: object
 ) -> None:
     """If no attempt helps, the build fails, and nothing is remembered."""
@@ -77,7 +77,7 @@ def test_it_is_asked_for_again_like_a_503(
     assert Run(server, tmp_path).build_id(KEY)
 
 
-def test_a_page_for_once_does_no_harm(server: ArchiveServer) -> None:
+def test_an_error_page_once_does_no_harm(server: ArchiveServer) -> None:
     server.fail(f"{STEM}.json", "html")
     assert Run(server).build_id(KEY)
 
@@ -229,7 +229,7 @@ def test_a_row_also_corrects_what_was_remembered(server: ArchiveServer, tmp_path
     assert release.build["number"] == 3
 
 
-def test_what_was_learned_in_the_future_is_unknown(server: ArchiveServer, tmp_path: Path) -> None:
+def test_an_answer_cached_in_the_future_is_ignored(server: ArchiveServer, tmp_path: Path) -> None:
     """The clock was in 2036 for an hour: "no metadata" would be believed for ten years."""
     good = server.files.pop(f"{STEM}.json")
     in_2036 = 2_100_000_000
@@ -239,7 +239,7 @@ def test_what_was_learned_in_the_future_is_unknown(server: ArchiveServer, tmp_pa
 
 
 @pytest.mark.parametrize("keep_absent", [True, False])
-def test_the_highest_build_of_the_future_is_unknown(
+def test_a_highest_build_cached_in_the_future_is_ignored(
     server: ArchiveServer, tmp_path: Path, keep_absent: bool
 ) -> None:
     Run(server, tmp_path, 2_100_000_000).find(RELEASE)
@@ -265,7 +265,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("row", ODD, ids=repr)
-def test_odd_values_in_a_sound_table_are_unknown(
+def test_odd_values_in_a_valid_table_are_ignored(
     server: ArchiveServer, tmp_path: Path, row: tuple[object, object, object]
 ) -> None:
     cache = LookupCache(tmp_path, server.url)

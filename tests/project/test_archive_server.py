@@ -57,7 +57,7 @@ def test_without_the_accept_header_a_listing_is_a_page(archive: ArchiveServer) -
     assert get(archive, FOLDER).headers["Content-Type"].startswith("text/html")
 
 
-def test_head_tells_exact_size_and_date(archive: ArchiveServer) -> None:
+def test_head_has_exact_size_and_date(archive: ArchiveServer) -> None:
     answer = requests.head(archive.url + BUILD, timeout=5)
     assert answer.headers["Content-Length"] == str(62 << 20)
     assert answer.headers["Last-Modified"] == "Wed, 02 Aug 2017 10:11:12 GMT"

@@ -98,7 +98,7 @@ def test_a_kinto_that_answers_already_is_used_and_left_alone(demo: Demo, tmp_pat
     assert "is stopped" in demo("stop").stdout
 
 
-def test_anything_else_on_the_port_is_said(demo: Demo) -> None:
+def test_another_server_on_the_port_is_reported(demo: Demo) -> None:
     with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever).start()
         demo.port = server.server_port

@@ -67,7 +67,7 @@ def test_the_engine_that_works_builds(tmp_path, status, said):
     assert result.stdout == said
 
 
-def test_without_an_engine_it_says_which_are_known(tmp_path):
+def test_without_an_engine_the_supported_ones_are_listed(tmp_path):
     environment = engines(tmp_path, docker=1, podman=1, buildah=1)
     result = subprocess.run(
         [ROOT / ".docker" / "build.sh", "dev", "a:b"],

@@ -77,7 +77,7 @@ def test_each_variable_of_the_settings_is_documented():
 
 
 @pytest.mark.parametrize("variable", VARIABLES.values(), ids=lambda v: v.env)
-def test_each_variable_is_heeded_by_somebody(variable):
+def test_each_variable_is_used(variable):
     assert generate.users(variable)
 
 

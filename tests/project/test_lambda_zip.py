@@ -25,7 +25,7 @@ def run_on_its_own(folder: Path, code: str) -> str:
 
 
 def test_another_clone_at_another_time_gives_the_same_bytes(lambda_zip, tmp_path):
-    """Neither the folder's name, nor the files' times, nor what lies beside them, gets in."""
+    """The folder's name, the files' times, and other files in the folder make no difference."""
     clone = tmp_path / "clone"
     for name in ("buildhub", "jobs", ".lambda", "requirements"):
         shutil.copytree(ROOT / name, clone / name, symlinks=True, copy_function=shutil.copyfile)

@@ -72,7 +72,7 @@ def test_the_wheel_holds_the_package_and_its_data_and_no_tests(dist):
 @pytest.mark.parametrize(
     "command", ["inventory-to-records", "to-kinto", "latest-inventory-to-kinto"]
 )
-def test_an_installed_command_tells_its_version(commands, command):
+def test_an_installed_command_prints_its_version(commands, command):
     said = subprocess.check_output([commands / command, "--version"], text=True)
     assert said == f"{command} {buildhub.__version__}\n"
 

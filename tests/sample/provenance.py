@@ -27,7 +27,7 @@ FINAL_BUILDS = {
 #: Releases whose candidates have gone, and one whose last build lacks a platform.
 NO_CANDIDATES = {("firefox", "52.0b9"), ("thunderbird", "128.2.1esr"), ("mobile", "42.0b2")}
 NO_METADATA = {("firefox", "67.0.4", "win32")}
-#: The build folder that has everything that lies beside metadata.
+#: The build folder that has everything that is found beside metadata.
 WITH_NEIGHBOURS = {("firefox", "54.0", 3)}
 
 _REPACK = re.compile(r"-(EME-free|sha1)$")

@@ -1,4 +1,4 @@
-"""The sample, as it lies in this folder: its inventory, and its files to be served."""
+"""The sample in this folder: its inventory, and its files to be served."""
 
 from __future__ import annotations
 

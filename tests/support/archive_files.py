@@ -53,7 +53,7 @@ class Tree(MutableMapping[str, File]):
         return self
 
     def entries(self, folder: str) -> list[str] | None:
-        """What lies in ``folder/`` ("" is the root), sorted; subfolders end with a slash."""
+        """The content of ``folder/`` ("" is the root), sorted; subfolders end with a slash."""
         return sorted(self._folders[folder]) if folder in self._folders else None
 
     def _enter(self, path: str) -> None:

@@ -214,7 +214,7 @@ def metadata_files(
 def candidate_metadata(
     root: str, origin: Origin, kinds: Collection[str], *, date: str
 ) -> dict[str, File]:
-    """What lies in ``<root><platform>/en-US/`` beside the build; ``root`` is the build folder."""
+    """The files in ``<root><platform>/en-US/`` beside the build; ``root`` is the build folder."""
     folder = f"{root}{origin.platform}/en-US/"
     name = f"{origin.app}-{origin.version}"
     if origin.product == "mobile":

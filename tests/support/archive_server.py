@@ -4,7 +4,7 @@
         requests.get(archive.url + "pub/a%20b.json")
 
 It answers as ``ARCHIVE.md`` section 3 says: listings in the form of 2018 or of today, files,
-`HEAD`. It counts what it was asked for and misbehaves when told to.
+`HEAD`. It counts requests, and misbehaves on demand.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class ArchiveServer:
             if path in self._hidden:
                 return _not_found()
             return await self._serve(request, path)
-        except ConnectionResetError:  # the client has gone: nobody sees what is answered
+        except ConnectionResetError:  # the client has gone
             return web.Response()
         finally:
             self._under_way -= 1

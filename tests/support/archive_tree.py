@@ -151,5 +151,5 @@ def _compression(version: str) -> str:
 
 
 def _build(key: str, date: str) -> File:
-    """A build of some 30 to 60 MB, which nobody will fetch; the key decides its size."""
+    """A build of some 30 to 60 MB, which is never fetched; the key decides its size."""
     return File(size=30_000_000 + zlib.crc32(key.encode()) % 30_000_000, date=date)

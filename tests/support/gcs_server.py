@@ -140,7 +140,7 @@ class GcsServer:
             )
         except Refusal as refusal:
             return _error(refusal.status, str(refusal))
-        except ConnectionResetError:  # the client has gone: nobody sees what is answered
+        except ConnectionResetError:  # the client has gone
             return web.Response()
         finally:
             self._under_way -= 1

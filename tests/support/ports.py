@@ -14,7 +14,7 @@ _random = random.SystemRandom()
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port on which no server listens."""
     while True:
         port = _random.choice(_PORTS)
         with socket.socket() as probe:

@@ -1,6 +1,6 @@
 """A real S3 API on loopback that holds inventories in the archive's own layout.
 
-``moto``'s server answers; whoever is to find it sets AWS_ENDPOINT_URL to :attr:`Bucket.url`.
+It is ``moto``'s server; programs find it by AWS_ENDPOINT_URL, set to :attr:`Bucket.url`.
 """
 
 from __future__ import annotations

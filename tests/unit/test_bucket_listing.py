@@ -39,7 +39,7 @@ def keys_of_builds() -> Iterator[str]:
                 yield key
 
 
-def test_every_build_of_the_table_lies_in_a_folder_that_is_listed() -> None:
+def test_every_build_of_the_table_is_in_a_folder_that_is_listed() -> None:
     missed = []
     for key in keys_of_builds():
         _, product, name, top = key.split("/")[:4]
@@ -255,7 +255,7 @@ ITEM = {"name": "pub/a/b", "size": "5", "timeCreated": "2017-07-13T23:37:23.000Z
     ],
     ids=repr,
 )
-def test_a_page_that_is_none_is_asked_for_again(page: object) -> None:
+def test_an_invalid_page_is_requested_again(page: object) -> None:
     with RawServer() as server, pytest.raises(Unreachable, match=r"\(2 attempts\)"):
         asyncio.run(run_on(server, page, FirstObject("pub/a/", lambda date: ())))
 

@@ -50,7 +50,7 @@ def test_each_record_has_its_outcome(server):
     ]  # fmt: skip
 
 
-def test_a_server_that_goes_away_fails_what_is_not_settled(server):
+def test_records_that_are_not_settled_when_the_server_goes_down_fail(server):
     server.mock.add("GET", RECORDS, json=look())
     server.answers = [each(), (503, {}, {})]
     records = [make_record(n, id=f"r{n}") for n in range(5)]
@@ -70,7 +70,7 @@ def test_nothing_to_store_asks_nothing(server):
     assert not server.mock.calls
 
 
-def test_a_refusal_can_be_asked_for_its_status(server):
+def test_a_rejection_has_its_status(server):
     server.answers = [(404, {}, {"message": "gone"})]
     with pytest.raises(
         RequestRejected, match=r"Kinto answered 404 to POST /batch: gone\."

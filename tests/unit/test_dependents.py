@@ -66,7 +66,7 @@ def leads_to(walk: FolderWalk, key: str) -> bool:
     )
 
 
-def test_every_real_build_is_woken_by_each_file_in_which_it_looks_for_metadata() -> None:
+def test_every_real_build_depends_on_each_file_where_its_metadata_is_looked_for() -> None:
     """30,755 of them, three of Fenix, and two apps' nightlies.
 
     A file that none of them reads would not be worth a request.
@@ -79,13 +79,13 @@ def test_every_real_build_is_woken_by_each_file_in_which_it_looks_for_metadata()
             if key not in seen:
                 seen[key] = dependents_of(key)
             dependents = seen[key]
-            assert dependents, f"{key} wakes nobody, but should {build.key}"
+            assert dependents, f"{key} has no dependents; {build.key} depends on it"
             assert dependents.concerns(build), (key, build.key)
             assert any(leads_to(walk, build.key) for walk in dependents.walks), (key, build.key)
     assert number == 30_755 + 3 + 2
 
 
-def test_no_real_build_is_taken_for_metadata_nor_is_what_it_lies_beside() -> None:
+def test_no_real_build_is_mistaken_for_metadata() -> None:
     for key in real_keys():
         if not key.endswith((".json", ".txt")):
             assert dependents_of(key) is None
@@ -98,7 +98,7 @@ MOBILE = "pub/mobile/nightly/2017/08/2017-08-01-15-03-46-mozilla-central-android
 
 
 @pytest.mark.parametrize(
-    ("key", "woken", "asleep"),
+    ("key", "depending", "others"),
     [
         (
             f"{CANDIDATES}/win32/en-US/firefox-54.0.json",
@@ -177,18 +177,20 @@ MOBILE = "pub/mobile/nightly/2017/08/2017-08-01-15-03-46-mozilla-central-android
         ),
     ],
 )
-def test_who_is_woken_and_who_is_not(key: str, woken: list[str], asleep: list[str]) -> None:
+def test_which_builds_depend_on_a_file_and_which_do_not(
+    key: str, depending: list[str], others: list[str]
+) -> None:
     dependents = dependents_of(key)
     assert dependents
 
-    def is_woken(build_key: str) -> bool:
+    def depends(build_key: str) -> bool:
         build = recognise(build_key)
         assert build, build_key
         found = any(leads_to(walk, build_key) for walk in dependents.walks)
         return found and dependents.concerns(build)
 
-    assert [is_woken(one) for one in woken] == [True] * len(woken)
-    assert [is_woken(one) for one in asleep] == [False] * len(asleep)
+    assert [depends(one) for one in depending] == [True] * len(depending)
+    assert [depends(one) for one in others] == [False] * len(others)
 
 
 def test_builds_of_products_that_are_not_read_are_left_out() -> None:

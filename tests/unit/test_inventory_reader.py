@@ -1,4 +1,4 @@
-"""Rows of an inventory → entries: any form of CSV, any cutting into blocks, every bad row told."""
+"""Rows of an inventory → entries: any form of CSV, in any blocks; every bad row is reported."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ ENTRY = InventoryRow(
 def read(
     pieces: Iterable[bytes], schema: str | None = None
 ) -> tuple[list[InventoryRow], InventoryReader, list[str]]:
-    told: list[str] = []
-    reader = InventoryReader(PATTERN, Schema.parse(schema) if schema else None, told.append)
+    errors: list[str] = []
+    reader = InventoryReader(PATTERN, Schema.parse(schema) if schema else None, errors.append)
     entries = [e for batch in reader.entries(blocks(pieces), "a.csv") for e in batch]
-    return entries, reader, told
+    return entries, reader, errors
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def read(
     ],
 )
 def test_a_row_is_read_in_any_of_its_forms(block: bytes) -> None:
-    entries, reader, told = read([block])
+    entries, reader, errors = read([block])
     assert entries == [ENTRY]
-    assert told == []
+    assert errors == []
     assert reader.rows == block.count(b"net-mozaws")
 
 
@@ -113,19 +113,19 @@ def test_a_bad_row_is_told_with_its_line_and_the_others_are_read(
 ) -> None:
     bad = ROW.replace(old, new)
     assert bad != ROW
-    entries, reader, (told,) = read([OTHER + ROW + bad + ROW])
+    entries, reader, (errors,) = read([OTHER + ROW + bad + ROW])
     assert entries == [ENTRY, ENTRY]
     assert reader.rows == 4
     assert reader.bad_rows == 1
-    assert told.startswith("a.csv, line 3: ")
-    assert told.endswith("; the row is skipped.")
-    assert sentence in told
+    assert errors.startswith("a.csv, line 3: ")
+    assert errors.endswith("; the row is skipped.")
+    assert sentence in errors
 
 
 def test_lines_are_counted_across_blocks() -> None:
     bad = ROW.replace(b"37219504", b"big")
-    _, _, told = read([ROW * 3, ROW + bad, b"\n" + bad])
-    assert [t.partition(":")[0] for t in told] == ["a.csv, line 5", "a.csv, line 7"]
+    _, _, errors = read([ROW * 3, ROW + bad, b"\n" + bad])
+    assert [t.partition(":")[0] for t in errors] == ["a.csv, line 5", "a.csv, line 7"]
 
 
 ALL = b'"b","pub/a.exe","v1","%s","%s","%s","2017-07-13T23:37:23Z","etag"\n'
@@ -142,9 +142,9 @@ def test_old_versions_and_delete_markers_are_no_builds(schema: str | None) -> No
         + ALL % (b"true", b"true", b"")
         + ALL % (b"false", b"true", b"")
     )
-    entries, reader, told = read([block], schema)
+    entries, reader, errors = read([block], schema)
     assert [e.size for e in entries] == [1]
-    assert (reader.rows, told) == (4, [])
+    assert (reader.rows, errors) == (4, [])
 
 
 def test_the_schema_names_the_columns() -> None:
@@ -155,8 +155,8 @@ def test_the_schema_names_the_columns() -> None:
 
 
 def test_a_row_with_fewer_columns_than_the_schema_is_told() -> None:
-    _, _, (told,) = read([ROW], "Bucket, Key, Size, LastModifiedDate")
-    assert "5 columns where the schema has 4" in told
+    _, _, (errors,) = read([ROW], "Bucket, Key, Size, LastModifiedDate")
+    assert "5 columns where the schema has 4" in errors
 
 
 @pytest.mark.parametrize("text", ["", "Bucket, Key, Size", "Key; Size; LastModifiedDate"])
@@ -202,9 +202,9 @@ FINE_ROWS = [
 
 @pytest.mark.parametrize("name", ODD_ROWS)
 def test_an_odd_row_is_reported_and_never_ends_the_run(name: str) -> None:
-    rows, reader, told = read([ROW + ODD_ROWS[name] + ROW])
+    rows, reader, errors = read([ROW + ODD_ROWS[name] + ROW])
     assert rows == [ENTRY, ENTRY]
-    assert (reader.rows, reader.bad_rows, len(told)) == (3, 1, 1)
+    assert (reader.rows, reader.bad_rows, len(errors)) == (3, 1, 1)
 
 
 @given(
@@ -225,8 +225,8 @@ def test_any_chunking_gives_the_same_rows_and_reports(
 
 
 def test_the_first_row_with_the_usual_columns_decides_for_its_file() -> None:
-    _, reader, told = read([columns(4) + columns(6) + columns(4)])
-    assert told == ["a.csv, line 2: 6 columns where the schema has 4; the row is skipped."]
+    _, reader, errors = read([columns(4) + columns(6) + columns(4)])
+    assert errors == ["a.csv, line 2: 6 columns where the schema has 4; the row is skipped."]
     assert reader.rows == 3
 
 
@@ -308,9 +308,9 @@ def test_inventories_of_other_makers_are_recognised_by_their_first_line(
     maker: str, times: int
 ) -> None:
     """Keys are raw there; headers and totals may recur (``zcat *``) and are not rows."""
-    rows, reader, told = read([OTHER_MAKERS[maker].encode() * times])
+    rows, reader, errors = read([OTHER_MAKERS[maker].encode() * times])
     assert rows == BUILDS * times
-    assert told == []
+    assert errors == []
     assert reader.rows == (2 if "SHA256" not in OTHER_MAKERS[maker] else 3) * times
 
 
@@ -326,8 +326,8 @@ def test_inventories_of_other_makers_are_recognised_by_their_first_line(
 )
 def test_bad_lines_of_other_makers_are_reported(maker: str, line: str, sentence: str) -> None:
     text = OTHER_MAKERS[maker] + line + "\n" + OTHER_MAKERS[maker]
-    rows, reader, (told,) = read([text.encode()])
-    assert sentence in told
+    rows, reader, (errors,) = read([text.encode()])
+    assert sentence in errors
     assert (rows, reader.bad_rows) == (BUILDS * 2, 1)
 
 
@@ -353,12 +353,12 @@ def test_quoted_and_irregular_rows_are_read_like_the_csv_module_does(
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
     for bucket, key, size in rows:
         writer.writerow([bucket, key, size, "2017-07-13T23:37:23Z", "etag"])
-    entries, reader, told = read([text.getvalue().encode()])
+    entries, reader, errors = read([text.getvalue().encode()])
     assert reader.rows == len(rows)
     assert [e.key for e in entries] == [
         key for _, key, size in rows if size != "x" and key in ("pub/a.exe",)
     ]
-    assert len(told) == sum(size == "x" and key == "pub/a.exe" for _, key, size in rows)
+    assert len(errors) == sum(size == "x" and key == "pub/a.exe" for _, key, size in rows)
 
 
 @pytest.mark.parametrize(
@@ -367,6 +367,6 @@ def test_quoted_and_irregular_rows_are_read_like_the_csv_module_does(
 )
 def test_blank_lines_before_the_first_row_are_not_rows(pieces: list[bytes]) -> None:
     """Wherever a block ends: they may be one by themselves. They count as lines."""
-    entries, reader, told = read(pieces)
+    entries, reader, errors = read(pieces)
     assert (entries, reader.rows) == ([ENTRY], 2)
-    assert [line.partition(":")[0] for line in told] == ["a.csv, line 4"]
+    assert [line.partition(":")[0] for line in errors] == ["a.csv, line 4"]

@@ -61,13 +61,13 @@ def test_a_server_that_shows_nothing_without_credentials_names_the_cure(server, 
         assert client(retries=0).batch_size
 
 
-def test_what_is_no_kinto_is_said(server):
+def test_a_server_that_is_not_kinto_is_reported(server):
     server.mock.replace("GET", f"{URL}/", body="<html>hello</html>")
     with pytest.raises(Unreachable, match=r"its response is not JSON.*--server or SERVER_URL"):
         assert client(retries=0).batch_size
 
 
-def test_an_address_that_can_not_be_one_is_said():
+def test_an_invalid_address_is_reported():
     with pytest.raises(Fatal, match="check --server"):
         assert Client("http://", "u:p", "b", "c", retries=0).batch_size
 

@@ -58,7 +58,7 @@ def test_no_more_than_the_depth_is_done_ahead(work: Work) -> None:
     assert work.begun == [1, 2, 3]
 
 
-def test_nothing_is_done_before_the_first_is_asked_for(work: Work) -> None:
+def test_nothing_is_done_before_the_first_is_requested(work: Work) -> None:
     results(work, [1, 2]).close()
 
     assert work.begun == []
@@ -74,7 +74,7 @@ def test_an_error_surfaces_at_its_turn_and_is_the_last(work: Work) -> None:
     assert work.begun == [1, 4]
 
 
-def test_closing_tells_the_function_at_work_to_stop(work: Work) -> None:
+def test_closing_cancels_the_running_function(work: Work) -> None:
     iterator = results(work, [1, 5, 2])
     next(iterator)
     assert work.fifth.wait(30)

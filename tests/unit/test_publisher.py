@@ -54,9 +54,9 @@ def test_a_failure_that_stays_takes_no_other_record_along(server):
         return each(*(503 if one["path"].endswith("r1") else 201 for one in asked))(asked)
 
     server.answers = [poisoned]
-    summary, said = publish(3, retries=1)
+    summary, errors = publish(3, retries=1)
     assert summary == PublishCounts(created=2, failed=1)
-    assert said == ["line 2: r1 may not be stored: Kinto answered 503."]
+    assert errors == ["line 2: r1 may not be stored: Kinto answered 503."]
     assert server.ids() == [["r0", "r1", "r2"]] * 2 + [["r0"], ["r1"], ["r2"]]
 
 
@@ -81,7 +81,7 @@ def test_a_failure_that_stays_takes_no_other_record_along(server):
     ],
     ids=repr,
 )
-def test_an_answer_of_no_use_is_asked_for_again(server, trouble):
+def test_an_unusable_response_is_requested_again(server, trouble):
     server.answers = [trouble, trouble, each()]
     assert publish(3) == (PublishCounts(created=3), [])
     assert server.ids() == [["r0", "r1", "r2"]] * 3
@@ -96,9 +96,9 @@ def test_a_record_that_breaks_the_server_takes_no_other_along(server, status):
         return (status, {"Retry-After": "0"}, {}) if broken else each()(asked)
 
     server.answers = [poisoned]
-    summary, said = publish(6, retries=1)
+    summary, errors = publish(6, retries=1)
     assert summary == PublishCounts(created=5, failed=1)
-    assert said == [f"line 2: r1 may not be stored: Kinto answered {status}."]
+    assert errors == [f"line 2: r1 may not be stored: Kinto answered {status}."]
 
 
 @pytest.mark.parametrize("answer", [(200, {}, {}), (200, {}, "nonsense"), requests.Timeout()])
@@ -110,9 +110,9 @@ def test_a_single_request_without_a_proper_answer_is_a_failure_of_its_record(ser
 
 def test_records_of_a_batch_that_can_not_be_delivered_are_counted_and_the_next_is_sent(server):
     server.answers = [(502, {}, {}), (502, {}, {}), each()]
-    summary, said = publish(6, retries=1)
+    summary, errors = publish(6, retries=1)
     assert summary == PublishCounts(created=3, failed=3)
-    assert said == [
+    assert errors == [
         "line 1: this and the records up to line 3 may not be stored: Kinto at"
         f" {URL} gives no proper answer (it answered 502): check that it is running, and --server"
         " or SERVER_URL."
@@ -121,8 +121,8 @@ def test_records_of_a_batch_that_can_not_be_delivered_are_counted_and_the_next_i
 
 def test_a_server_that_stays_away_ends_the_run_and_all_that_was_added_is_counted(server):
     server.answers = [(503, {}, {})]
-    said: list[str] = []
-    publisher = Publisher(client(retries=0), known=None, on_error=said.append)
+    errors: list[str] = []
+    publisher = Publisher(client(retries=0), known=None, on_error=errors.append)
 
     def endless() -> None:
         with publisher:
@@ -163,8 +163,8 @@ def test_what_concerns_all_records_ends_the_run(server, status, inside):
 
 def test_a_record_without_id_gets_one_so_that_sending_it_twice_stores_it_once(server):
     server.answers = [(503, {}, {}), each(200)]
-    said: list[str] = []
-    with Publisher(client(), known=None, on_error=said.append) as publisher:
+    errors: list[str] = []
+    with Publisher(client(), known=None, on_error=errors.append) as publisher:
         publisher.add({"data": {"name": "x"}}, "line 1")
     first, second = server.batches
     assert first == second

@@ -515,11 +515,11 @@ def test_what_is_hardly_a_key_is_no_build(key):
 
 @pytest.mark.parametrize("key", [f"pub/{key}" for key, *_ in BUILDS])
 def test_explain_names_the_shape_and_every_field_of_a_build(key):
-    build, said = recognise(key), explain(key)
-    assert said.startswith("build: a ")
-    assert "/".join(key.split("/")[:3]) + "/<" in said
+    build, explanation = recognise(key), explain(key)
+    assert explanation.startswith("build: a ")
+    assert "/".join(key.split("/")[:3]) + "/<" in explanation
     fields = expected(build)._asdict()
-    assert all(f"{name} {value}" in said for name, value in fields.items())
+    assert all(f"{name} {value}" in explanation for name, value in fields.items())
 
 
 # ---- fields that need a word of their own ----
@@ -595,7 +595,7 @@ def test_no_text_makes_it_raise(key):
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_a_damaged_key_is_never_taken_for_more_than_it_says(builds, data):
+def test_a_damaged_key_yields_only_what_it_contains(builds, data):
     """What is still recognised after one change says what stands in the changed key."""
     key = data.draw(st.sampled_from(builds))
     at = data.draw(st.integers(0, len(key)))

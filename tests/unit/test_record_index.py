@@ -21,7 +21,7 @@ from tests.support.stub_kinto import RECORDS, Answer, StubKinto, client, each
 
 
 def test_what_may_be_stored_is_not_taken_for_unchanged(server, tmp_path):
-    """Known: version 1. Version 2 fails, nobody knows how. Version 1 has to be sent again."""
+    """Version 1 is known. Version 2 fails, and may be stored: version 1 has to be sent again."""
     server.answers = [each(), (503, {}, {}), each(200)]
     with RecordIndex(tmp_path, "http://kinto.test") as known:
         with Publisher(client(retries=0), known=known, on_error=lambda sentence: None) as publisher:
