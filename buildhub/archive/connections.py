@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import select
 from typing import TYPE_CHECKING, Any
-from urllib.request import getproxies
 
 from .. import USER_AGENT
 
@@ -21,6 +20,8 @@ def open_session(limit: int, timeout: float) -> aiohttp.ClientSession:
 
     aiohttp is imported here: a run that finds everything in its cache never needs it (0.1 s).
     """
+    from urllib.request import getproxies
+
     import aiohttp
 
     return aiohttp.ClientSession(
