@@ -21,6 +21,9 @@ LAMBDA_ZIP ?= lambda.zip
 TARGET ?= runtime
 BUILDFLAGS ?=
 
+# Otherwise each of the many processes that tests start compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install run stop test test-all format lint types \
 	functional fuzz chaos bench docs pictures lock docker lambda.zip
