@@ -1,8 +1,8 @@
-"""What a daily run costs that finds nothing new: ``inventory-to-records | to-kinto --skip``.
+"""What a daily run costs that finds nothing new, as a pipe and as ``latest-inventory-to-kinto``.
 
 Each build is on the server and in the index of the cache folder, and all metadata is cached. The
-claim, for 10 million rows of which 750,000 are builds: at most 25 s of processor time, of both
-programs together. The server costs next to nothing and is not counted.
+claim, for 10 million rows of which 750,000 are builds: at most 25 s of processor time. The servers
+are not counted.
 
     .venv/bin/python -m benchmarks.daily_run [--rows 10000000]
 """
@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -27,6 +27,7 @@ import orjson
 from benchmarks import fake_kinto, inventories
 from buildhub.kinto import Client, RecordIndex
 from buildhub.records import digest
+from tests.support import s3_bucket
 from tests.support.archive_server import ArchiveServer
 
 BIN = Path(sys.executable).parent
@@ -61,32 +62,42 @@ def fill_index(folder: Path, url: str, reading: list[str]) -> int:
     return count
 
 
-def ended(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
-    """What a process has used, once it has ended well."""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage
+def processor_seconds(*processes: subprocess.Popen[bytes]) -> str:
+    """What processes have used, once all have ended well."""
+    used = []
+    for process in processes:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        used.append(usage.ru_utime + usage.ru_stime)
+    return f"{' + '.join(f'{one:.1f}' for one in used)} = {sum(used):.1f} s of processor time"
 
 
-def daily_run(reading: list[str], environ: dict[str, str]) -> None:
-    """The pipe, and what both of its programs have used."""
+def pipe(reading: list[str], environ: dict[str, str]) -> None:
+    """Inventory | records | Kinto."""
     reader = subprocess.Popen(reading, stdout=subprocess.PIPE)
     assert reader.stdout
     writer = subprocess.Popen([BIN / "to-kinto", "--skip"], stdin=reader.stdout, env=environ)
     reader.stdout.close()
-    usages = {"inventory-to-records": ended(reader), "to-kinto --skip": ended(writer)}
-    total = 0.0
-    for name, usage in usages.items():
-        total += usage.ru_utime + usage.ru_stime
-        print(f"{name}: user {usage.ru_utime:.1f} s, system {usage.ru_stime:.1f} s")
-    print(f"together {total:.1f} s of processor time (at most 25 for 10 million rows)")
+    print(
+        f"inventory-to-records | to-kinto --skip: {processor_seconds(reader, writer)}", flush=True
+    )
+
+
+def whole_run(inventory: Path, environ: dict[str, str]) -> None:
+    """All in one program, from a bucket on this machine."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto's requests
+    with s3_bucket.running() as bucket:
+        bucket.add_inventory("firefox", "2026-11-24T01-00Z", [inventory.read_bytes()])
+        environ |= {"AWS_ENDPOINT_URL": bucket.url, "INITIALIZE_SERVER": "false"}
+        program = [BIN / "latest-inventory-to-kinto", "--inventory", "firefox"]
+        print(f"{program[0].name}: {processor_seconds(subprocess.Popen(program, env=environ))}")
 
 
 @click.command()
 @click.option("--rows", default=10_000_000, show_default=True)
 def main(rows: int) -> None:
-    """Print the processor time of both programs."""
+    """Print the processor time of both ways."""
     builds = rows * BUILDS // 1000
     versions = VERSIONS[: -(-builds // LOCALES_AND_PLATFORMS)]
     with (
@@ -102,8 +113,10 @@ def main(rows: int) -> None:
         assert known == builds, f"{known:,} known of {builds:,} builds"
         all_rows = inventories.write(folder / "all.csv.gz", rows, BUILDS, versions)
         print(f"{rows:,} rows, {builds:,} builds known", flush=True)
-        environ = {**os.environ, "SERVER_URL": url, "CACHE_FOLDER": name, "AUTH": "user:pass"}
-        daily_run([*reading, str(all_rows)], environ)
+        own = {"SERVER_URL": url, "CACHE_FOLDER": name, "AUTH": "user:pass"}
+        environ = {**os.environ, **own, "ARCHIVE_URL": archive.url}
+        pipe([*reading, str(all_rows)], environ)
+        whole_run(all_rows, environ)
 
 
 if __name__ == "__main__":
