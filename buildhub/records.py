@@ -120,7 +120,8 @@ def digest(data: Mapping[str, Any]) -> bytes:
     """40 bytes for :func:`differs`: what a record says, then each field of its toolchain.
 
     ``last_modified`` and ``schema`` are set by the server and ignored; so is the order of fields,
-    and ``download.date``, which depends on whom the archive's date was learned from.
+    and ``download.date``, which depends on whom the archive's date was learned from. Of a record
+    that we can't have made, such as one nested 300 deep, it is empty: it equals nothing.
     """
     facts = {**data}
     facts.pop("last_modified", None)
@@ -132,7 +133,10 @@ def digest(data: Mapping[str, Any]) -> bytes:
     if isinstance(build := facts.get("build"), dict):
         facts["build"] = build = {**build}
         tools = _tools_digest(*map(str, map(build.pop, _TOOLCHAIN, _BLANKS)))
-    packed = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
+    try:
+        packed = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # nested deeply, half of a surrogate pair, a number of more than 64 bits
+        return b""
     return hashlib.blake2b(packed, digest_size=_DIGEST_SIZE).digest() + tools
 
 
@@ -153,7 +157,7 @@ def differs(stored: bytes | None, new: bytes) -> bool:
     missing that were stored: a candidate's ``.json`` is deleted after a year, and the
     ``buildhub.json`` that remains says less.
     """
-    if stored == new:
+    if stored and stored == new:
         return False
     if not stored or stored[:_DIGEST_SIZE] != new[:_DIGEST_SIZE]:
         return True

@@ -256,4 +256,4 @@ def info_names(platform: str) -> tuple[str, ...]:
 def build_number(folder: str) -> int | None:
     """10 of ``build10``; None for a folder of another name (``beta-channel-switch``)."""
     found = _BUILD_FOLDER.fullmatch(folder)
-    return int(found["number"]) if found else None
+    return int(found["number"]) if found and len(found["number"]) < 10 else None

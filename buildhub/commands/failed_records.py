@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,7 +39,14 @@ def failed_records(path: Path | None) -> Iterator[Callable[[Any], None]]:
         yield lambda record: None
         return
     with _written_aside(path) as write:
-        yield lambda record: write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+        yield lambda record: write(_line(record))
+
+
+def _line(record: Any) -> bytes:
+    try:
+        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # nested deeply
+        return json.dumps(record).encode() + b"\n"
 
 
 @contextlib.contextmanager

@@ -115,7 +115,7 @@ class RecordIndex:
                 if one.get("deleted") is True:
                     database.execute("DELETE FROM known WHERE id = ?", (one["id"],))
                 else:
-                    database.execute(_LEARN, (one["id"], _digest(one)))
+                    database.execute(_LEARN, (one["id"], digest(one)))
             database.execute("INSERT OR REPLACE INTO state VALUES ('since', ?)", (since,))
 
     def forget_all(self) -> None:
@@ -150,14 +150,6 @@ class RecordIndex:
 
     def _broken(self, error: sqlite3.Error) -> Fatal:
         return Fatal(f"Cannot use {self.path} ({error}): free space for it, or delete it.")
-
-
-def _digest(data: Mapping[str, Any]) -> bytes:
-    """The digest of a record of the server; of one that we could never have made, none."""
-    try:
-        return digest(data)
-    except TypeError:  # orjson: a lone surrogate, or a number of more than 64 bits
-        return b""
 
 
 def _file_name(target: str) -> str:

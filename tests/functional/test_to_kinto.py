@@ -355,6 +355,20 @@ def test_bad_lines_are_named_each_and_the_others_are_stored(to_kinto, bad_lines,
     assert len(messages) == len(bad_lines)
 
 
+def test_a_record_that_is_nested_deeply_is_a_record_like_any_other(to_kinto):
+    """300 levels are more than some libraries write: only whether it is equal is not known."""
+    nested = make_record(1, note=json.loads("[" * 300 + "]" * 300))
+    records = [make_record(0), nested, make_record(2)]
+    for options, counts in (
+        ([], {"created": 3}),
+        (["--skip"], {"updated": 1, "unchanged": 2}),
+        (["--skip"], {"updated": 1, "unchanged": 2}),
+    ):
+        done = to_kinto(ndjson(records), *options)
+        assert (done.returncode, done.stderr) == (0, summary(**counts))
+    assert stored(to_kinto.kinto) == data_of(*records)
+
+
 def test_a_record_that_the_schema_refuses_is_reported_and_its_batch_is_stored(to_kinto):
     records = [make_record(n) for n in range(10)]
     records[4]["data"]["target"] = {"os": "windows"}

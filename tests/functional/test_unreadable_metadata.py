@@ -207,6 +207,13 @@ def test_what_can_be_used_of_a_listing_is_used(server: ArchiveServer, date: obje
     assert Run(server).build_id(APK)
 
 
+def test_a_build_folder_of_thousands_of_digits_is_not_one(server: ArchiveServer) -> None:
+    prefixes = ["build1/", f"build{'9' * 5000}/"]
+    listing = json.dumps({"prefixes": prefixes, "files": []}).encode()
+    server.answer(CANDIDATES, *[listing] * 3)
+    assert Run(server).build_id(RELEASE)
+
+
 def test_a_row_in_build3_proves_that_there_is_a_build_3(
     server: ArchiveServer, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, NotRequired, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -148,6 +149,13 @@ def test_a_tool_that_was_not_stored_is_a_change() -> None:
 @pytest.mark.parametrize("stored", [None, b""])
 def test_what_is_not_stored_or_not_known_differs_from_everything(stored: bytes | None) -> None:
     assert differs(stored, digest(make_record(1)["data"]))
+
+
+@pytest.mark.parametrize("value", [json.loads("[" * 300 + "]" * 300), 1 << 70, "\ud800"])
+def test_a_record_that_we_can_not_have_made_equals_nothing(value: object) -> None:
+    odd = digest(make_record(1, note=value)["data"])
+    assert odd == b""
+    assert differs(odd, odd)
 
 
 def test_the_digest_leaves_the_record_as_it_was() -> None:

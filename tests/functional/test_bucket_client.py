@@ -19,6 +19,8 @@ from buildhub.inventory.folders import Section, Selection
 from buildhub.inventory.walks import FirstObject
 from tests.support.hostile_server import Answer, path_of, response, serving
 
+pytestmark = pytest.mark.functional
+
 JSON = "Content-Type: application/json"
 PREFIX = "pub/firefox/releases/"
 ITEM = {
