@@ -1,92 +1,29 @@
-"""The real command ``to-kinto`` against a real Kinto."""
+"""The real command ``to-kinto`` against a real Kinto: what it stores, reads and reports."""
 
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 
-from tests.support.kinto_server import Kinto
-from tests.support.ports import free_port
 from tests.support.records import make_record, ndjson
+from tests.support.to_kinto_command import (
+    COLLECTION,
+    COMMAND,
+    RECORDS,
+    SCHEMA,
+    Command,
+    data_of,
+    stored,
+    summary,
+    wait_for,
+)
 
 pytestmark = pytest.mark.functional
 slow = pytest.mark.slow  # the same promise, once more
-
-COMMAND = Path(sys.executable).with_name("to-kinto")
-COLLECTION = "/buckets/build-hub/collections/releases"
-RECORDS = f"{COLLECTION}/records"
-
-#: A schema that is enough to be refused by.
-SCHEMA = {
-    "type": "object",
-    "properties": {"target": {"properties": {"os": {"enum": ["win", "mac"]}}}},
-}
-
-
-class Command:
-    """``to-kinto`` with a server and a cache folder of its own."""
-
-    def __init__(self, kinto: Kinto, folder: Path) -> None:
-        self.kinto = kinto
-        self.folder = folder
-        self.environment = {
-            **os.environ,
-            "SERVER_URL": kinto.url,
-            "AUTH": "user:pass-word",
-            "CACHE_FOLDER": str(folder),
-        }
-
-    def __call__(
-        self, stdin: bytes, *options: object, **environment: str
-    ) -> subprocess.CompletedProcess[bytes]:
-        """Run it to its end."""
-        return subprocess.run(
-            [COMMAND, *map(str, options)],
-            input=stdin, capture_output=True, timeout=60, cwd=self.folder,
-            env=self.environment | environment,
-        )  # fmt: skip
-
-    def start(self, *options: object, **environment: str) -> subprocess.Popen[bytes]:
-        """Start it, with pipes at all ends."""
-        return subprocess.Popen(
-            [COMMAND, *map(str, options)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            cwd=self.folder, env=self.environment | environment,
-        )  # fmt: skip
-
-
-@pytest.fixture
-def to_kinto(kinto: Kinto, tmp_path: Path) -> Command:
-    kinto.make_collection(schema=SCHEMA)
-    return Command(kinto, tmp_path)
-
-
-def summary(created: int = 0, updated: int = 0, unchanged: int = 0, **more: int) -> bytes:
-    """The last line on stderr."""
-    return (
-        f"to-kinto: {created} created, {updated} updated, {unchanged} unchanged,"
-        f" {more.get('refused', 0)} refused, {more.get('failed', 0)} failed.\n"
-    ).encode()
-
-
-def stored(kinto: Kinto) -> list[dict]:
-    """What is on the server, less what the server adds, by id."""
-    return [
-        {name: value for name, value in record.items() if name not in ("last_modified", "schema")}
-        for _, record in sorted(kinto.records().items())
-    ]
-
-
-def data_of(*records: dict) -> list[dict]:
-    return sorted((record["data"] for record in records), key=lambda data: data["id"])
 
 
 # What is stored
@@ -397,112 +334,6 @@ def test_the_reason_for_a_refusal_is_cut_where_it_is_endless(kinto, tmp_path):
     assert len(done.stderr) < 1000
 
 
-# When nothing goes
-
-
-def test_no_kinto_on_the_port(to_kinto):
-    url = f"http://127.0.0.1:{free_port()}/v1"
-    done = to_kinto(ndjson([make_record(1)]), "--server", url, NB_RETRY_REQUEST="1")
-    assert done.returncode == 1
-    assert one_sentence(done) == (
-        f"Kinto at {url} gives no proper answer (Connection refused): check that it is running,"
-        " and --server or SERVER_URL."
-    )
-
-
-def test_the_collection_does_not_exist(to_kinto):
-    done = to_kinto(ndjson(make_record(n) for n in range(200)), "--collection", "release")
-    assert done.returncode == 1
-    assert "has no collection build-hub/release: run latest-inv" in one_sentence(done)
-    assert b"to-kinto: 0 created, 0 updated, 0 unchanged, 0 refused, " in done.stderr
-
-
-def test_the_collection_does_not_exist_with_skip(to_kinto):
-    done = to_kinto(ndjson([make_record(1)]), "--collection", "release", "--skip")
-    assert done.returncode == 1
-    assert "has no collection build-hub/release: run " in one_sentence(done)
-
-
-@pytest.mark.parametrize("options", [("--skip",), pytest.param((), marks=slow)])
-def test_the_collection_belongs_to_another_user(strict_kinto, tmp_path, options):
-    """basicauth takes any password, and makes another user of it."""
-    strict_kinto.make_collection()
-    done = Command(strict_kinto, tmp_path)(ndjson([make_record(1)]), *options)
-    assert done.returncode == 1
-    assert b"does not let these credentials" in done.stderr
-    assert b"(403): give others with --auth or AUTH.\n" in done.stderr
-    assert b"pass-word" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    "options", [("--debug",), pytest.param((), marks=slow), pytest.param(("--skip",), marks=slow)]
-)
-def test_the_password_is_wrong(accounts_kinto, tmp_path, options):
-    accounts_kinto.make_collection()
-    done = Command(accounts_kinto, tmp_path)(ndjson([make_record(1)]), *options)
-    assert done.returncode == 1
-    assert b"does not accept these credentials (401): give others with --auth or AUTH." in (
-        done.stderr
-    )
-    assert b"pass-word" not in done.stderr
-
-
-def test_the_right_password_is_right(accounts_kinto, tmp_path):
-    accounts_kinto.make_collection()
-    command = Command(accounts_kinto, tmp_path)
-    assert command(ndjson([make_record(1)]), "--auth", "user:pass").stderr == summary(created=1)
-
-
-@pytest.mark.parametrize(
-    "auth",
-    ["hunter2", pytest.param("hunter 2", marks=slow), pytest.param("Token hunter2", marks=slow)],
-)
-def test_credentials_in_an_unknown_form_are_an_error_that_does_not_show_them(to_kinto, auth):
-    done = to_kinto(ndjson([make_record(1)]), "--auth", auth)
-    assert (done.returncode, auth in one_sentence(done)) == (1, False)
-
-
-def test_the_cache_folder_can_not_be_made(to_kinto):
-    (to_kinto.folder / "file").touch()
-    done = to_kinto(ndjson([make_record(1)]), "--skip", "--cache-folder", "file/folder")
-    assert done.returncode == 1
-    assert "set CACHE_FOLDER to a folder" in one_sentence(done)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        b"SQLite format 3\x00 but the rest is nonsense" * 100,
-        pytest.param(b"no database at all", marks=slow),
-        pytest.param(b"", marks=slow),
-    ],
-)
-def test_a_damaged_store_is_set_aside_and_replaced(to_kinto, damage):
-    records = ndjson([make_record(1)])
-    to_kinto(records, "--skip")
-    (store,) = to_kinto.folder.glob("*.sqlite3")
-    store.write_bytes(damage)
-    done = to_kinto(records, "--skip")
-    assert done.returncode == 0
-    assert done.stderr.endswith(summary(unchanged=1))
-    assert (b"is set aside as" in done.stderr) == bool(damage)
-
-
-def test_a_second_run_on_the_same_folder_is_reported_and_harmless(to_kinto):
-    records = [make_record(n) for n in range(30)]
-    with to_kinto.start("--skip") as first:
-        first.stdin.write(ndjson(records[:10]))
-        first.stdin.flush()
-        wait_for(lambda: len(to_kinto.kinto.records()) == 10)
-        second = to_kinto(ndjson(records[:20]), "--skip")
-        first.stdin.write(ndjson(records[20:]))
-        _, messages = first.communicate()
-    assert b"Another run is using " in second.stderr
-    assert second.stderr.endswith(summary(created=10, unchanged=10))
-    assert messages == summary(created=20)
-    assert to_kinto(ndjson(records), "--skip").stderr == summary(unchanged=30)
-
-
 # How it is stopped, and asked
 
 
@@ -580,159 +411,3 @@ def test_wrong_usage(to_kinto, options, status):
 
 def test_quiet_prints_no_summary(to_kinto):
     assert to_kinto(ndjson([make_record(1)]), "-q").stderr == b""
-
-
-def one_sentence(done: subprocess.CompletedProcess[bytes]) -> str:
-    """The only message, without time and level; a summary may follow."""
-    lines = [line for line in done.stderr.decode().splitlines() if "to-kinto: " not in line]
-    assert len(lines) == 1, lines
-    return lines[0].partition(" ERROR ")[2]
-
-
-def wait_for(condition) -> None:
-    """Wait until something is so, for at most 20 seconds."""
-    for _ in range(400):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never came")
-
-
-# --check
-
-
-def checked(done: subprocess.CompletedProcess[bytes]) -> tuple[int, list[str]]:
-    """The exit status, and the differences that were printed."""
-    return done.returncode, done.stdout.decode().splitlines()
-
-
-def test_check_names_what_would_be_created_or_updated_and_writes_nothing(to_kinto):
-    records = [make_record(n) for n in range(4)]
-    assert to_kinto(ndjson(records[:3])).returncode == 0
-    before = to_kinto.kinto.records()
-    assert checked(to_kinto(ndjson(records[:3]), "--check")) == (0, [])
-    records[1]["data"]["download"]["size"] += 1
-    done = to_kinto(ndjson(records), "--check")
-    ids = [record["data"]["id"] for record in records]
-    assert checked(done) == (1, [f"updated\t{ids[1]}", f"created\t{ids[3]}"])
-    expected = summary(created=1, updated=1, unchanged=2)[len("to-kinto") :]
-    assert done.stderr == b"to-kinto (check)" + expected
-    assert to_kinto.kinto.records() == before
-
-
-def test_check_prints_the_first_hundred(to_kinto):
-    done = to_kinto(ndjson(make_record(n) for n in range(103)), "--check")
-    status, lines = checked(done)
-    assert (status, len(lines)) == (1, 100)
-    assert lines[-1] == f"created\t{make_record(99)['data']['id']}"
-    assert "and 3 more." in done.stderr.decode()
-
-
-@pytest.mark.parametrize(
-    "options",
-    [["--check"], pytest.param(["--check", "--skip"], marks=slow), ["--dry-run"]],
-)
-@pytest.mark.parametrize("server", ["kinto", pytest.param("strict_kinto", marks=slow)])
-def test_on_a_server_that_was_never_initialized_everything_is_missing(
-    server, options, request, tmp_path
-):
-    kinto = request.getfixturevalue(server)
-    done = Command(kinto, tmp_path)(ndjson([make_record(1)]), *options)
-    assert done.returncode == (1 if "--check" in options else 0)
-    assert b": 1 created" in done.stderr
-    assert kinto.call("GET", "/buckets").json()["data"] == []
-
-
-def test_check_does_not_know_what_it_cannot_read(to_kinto):
-    """Status 2, unless a record is known to be missing."""
-    bad = b"not JSON\n"
-    assert to_kinto(ndjson([make_record(1)])).returncode == 0
-    assert checked(to_kinto(bad + ndjson([make_record(1)]), "--check")) == (2, [])
-    status, lines = checked(to_kinto(bad + ndjson([make_record(2)]), "--check"))
-    assert (status, len(lines)) == (1, 1)
-    unreachable = {"SERVER_URL": f"http://127.0.0.1:{free_port()}/v1", "NB_RETRY_REQUEST": "0"}
-    assert checked(to_kinto(ndjson([make_record(1)]), "--check", **unreachable)) == (2, [])
-
-
-def test_check_with_wrong_credentials_is_not_an_answer(accounts_kinto, tmp_path):
-    done = Command(accounts_kinto, tmp_path)(ndjson([make_record(1)]), "--check", AUTH="user:no")
-    assert checked(done) == (2, [])
-
-
-# --failed
-
-
-def test_what_could_not_be_stored_is_kept_for_a_second_try(to_kinto, tmp_path):
-    """Of a server without collection everything; the second try reads and rewrites the file."""
-    records = [make_record(n) for n in range(30)]
-    to_kinto.kinto.call("DELETE", COLLECTION)
-    file = tmp_path / "failed.ndjson"
-    assert to_kinto(ndjson(records), "--failed", file).returncode == 1
-    kept = [json.loads(line) for line in file.read_text().splitlines()]
-    assert data_of(*kept) == data_of(*records)
-    to_kinto.kinto.make_collection(schema=SCHEMA)
-    done = to_kinto(b"", "--failed", file, file)
-    assert (done.returncode, done.stderr) == (0, summary(created=30))
-    assert stored(to_kinto.kinto) == data_of(*records)
-    assert file.read_bytes() == b""
-    assert not list(tmp_path.glob("*.part"))
-
-
-def test_refused_records_are_kept_and_stored_ones_are_not(to_kinto, tmp_path):
-    file = tmp_path / "failed.ndjson"
-    bad = make_record(1, target={"os": "atari"})
-    odd = {"data": {"id": "not an id"}}
-    done = to_kinto(ndjson([make_record(0), bad, odd, make_record(2)]), "--failed", file)
-    assert done.stderr.endswith(summary(created=2, refused=2))
-    assert [json.loads(line) for line in file.read_text().splitlines()] == [odd, bad]
-
-
-def test_a_record_without_id_is_kept_with_the_id_under_which_it_was_sent(to_kinto, tmp_path):
-    """It may have been stored: the second try must not store it twice."""
-    file = tmp_path / "failed.ndjson"
-    record = make_record(1)
-    del record["data"]["id"]
-    to_kinto.kinto.call("DELETE", COLLECTION)
-    to_kinto(ndjson([record]), "--failed", file)
-    (kept,) = map(json.loads, file.read_text().splitlines())
-    assert kept["data"].pop("id")
-    assert kept == record
-
-
-def test_a_file_that_cannot_be_written_is_named_before_anything_is_stored(to_kinto, tmp_path):
-    file = tmp_path / "absent" / "failed.ndjson"
-    done = to_kinto(ndjson([make_record(1)]), "--failed", file)
-    assert done.returncode == 1
-    assert f"Cannot write {file}".encode() in done.stderr
-    assert stored(to_kinto.kinto) == []
-
-
-def test_what_a_killed_run_has_left_beside_the_file_is_removed_by_the_next(to_kinto, tmp_path):
-    """What another run is writing stays, and so does what only looks similar."""
-    file = tmp_path / "failed.ndjson"
-    similar = tmp_path / "failed.ndjson.mine.part"
-    similar.write_text("precious")
-    killed, other = (to_kinto.start("--failed", file) for _ in range(2))
-    while len(parts := list(tmp_path.glob("failed.ndjson.????????.part"))) < 2:
-        time.sleep(0.01)
-    killed.kill()
-    killed.communicate()
-    assert to_kinto(b"", "--failed", file).returncode == 0
-    (left,) = tmp_path.glob("failed.ndjson.????????.part")
-    assert left in parts
-    other.communicate(b"")
-    assert sorted(path.name for path in tmp_path.glob("failed*")) == [file.name, similar.name]
-
-
-def test_a_link_stays_a_link_and_a_device_a_device(to_kinto, tmp_path):
-    link = tmp_path / "link"
-    link.symlink_to("failed.ndjson")
-    to_kinto(b"not JSON\n" + ndjson([{"data": 7}]), "--failed", link)
-    assert link.is_symlink()
-    assert link.read_bytes() == ndjson([{"data": 7}]).replace(b" ", b"")
-    os.mkfifo(tmp_path / "fifo")
-    for path in (tmp_path / "fifo", Path(os.devnull)):
-        done = to_kinto(b"", "--failed", path)
-        assert done.returncode == 1
-        assert f"Cannot write {path}: it is not a file".encode() in done.stderr
-        assert not path.is_file()
