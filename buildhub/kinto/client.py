@@ -139,15 +139,22 @@ class Client:
         try:
             info, _ = self.request("GET", "/", validate=_validate_root)
         except RequestRejected as error:
-            if error.status in (401, 403):
-                raise self.fatal(error) from None
-            raise
+            raise self._root_rejected(error) from None
         limit = int(info["settings"].get("batch_max_requests") or DEFAULT_BATCH_SIZE)
         return min(limit, self._wanted_batch_size or limit)
 
     def fatal(self, rejection: RequestRejected) -> Fatal:
         """The error for a rejection that concerns the whole collection, not one record."""
         return fatal_error(rejection, self.url, f"{self.bucket}/{self.collection}")
+
+    def _root_rejected(self, rejection: RequestRejected) -> Fatal:
+        """Kinto shows its root to everybody: who rejects the request may be a proxy."""
+        if rejection.status in (401, 403):
+            return self.fatal(rejection)
+        return Fatal(
+            f"{self.url} is not a Kinto, or a proxy denies access to it (it answered"
+            f" {rejection.status}): check --server or SERVER_URL."
+        )
 
     def _unreachable(self, error: RetryableError) -> Unreachable:
         message = (

@@ -133,18 +133,15 @@ class Built:
     @property
     def params(self) -> dict[str, str]:
         # Kinto compares texts. With a day on both sides the offset of a time zone is no matter.
-        params = {}
-        if self.since:
-            params["min_build.date"] = quoted(_day(self.since, -1))
-        if self.until:
-            params["lt_build.date"] = quoted(_day(self.until, 2))
-        return params
+        return _limits(
+            "build.date",
+            self.since and quoted(_day(self.since, -1)),
+            self.until and quoted(_day(self.until, 2)),
+        )
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         date = build_date(record)
-        if date is None or (self.since and date < self.since):
-            return False
-        return not (self.until and date >= self.until)
+        return date is not None and _is_between(date, self.since, self.until)
 
 
 @dataclass(frozen=True)
@@ -156,18 +153,22 @@ class Changed:
 
     @property
     def params(self) -> dict[str, str]:
-        params = {}
-        if self.since:
-            params["min_last_modified"] = str(_milliseconds(self.since))
-        if self.until:
-            params["lt_last_modified"] = str(_milliseconds(self.until))
-        return params
+        return _limits("last_modified", _milliseconds(self.since), _milliseconds(self.until))
 
     def matches(self, record: Mapping[str, Any]) -> bool:
-        modified = record["last_modified"]
-        if self.since and modified < _milliseconds(self.since):
-            return False
-        return not (self.until and modified >= _milliseconds(self.until))
+        since, until = _milliseconds(self.since), _milliseconds(self.until)
+        return _is_between(record["last_modified"], since, until)
+
+
+def _limits(field: str, since: object, until: object) -> dict[str, str]:
+    """Kinto's filters for values from ``since`` to before ``until``; None: no limit."""
+    limits = {f"min_{field}": since, f"lt_{field}": until}
+    return {name: str(value) for name, value in limits.items() if value is not None}
+
+
+def _is_between(value: Any, since: Any, until: Any) -> bool:
+    """Whether a value is ``since`` or later, and before ``until``; None: no limit."""
+    return (since is None or value >= since) and (until is None or value < until)
 
 
 def quoted(text: str) -> str:
@@ -184,6 +185,6 @@ def _day(moment: datetime, days: int) -> str:
     return day.date().isoformat()
 
 
-def _milliseconds(moment: datetime) -> int:
+def _milliseconds(moment: datetime | None) -> int | None:
     """A moment as ``last_modified`` has it: milliseconds since 1970, the next whole one."""
-    return max(0, math.ceil(moment.timestamp() * 1000))
+    return None if moment is None else max(0, math.ceil(moment.timestamp() * 1000))

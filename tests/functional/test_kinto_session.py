@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import re
 import socket
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from buildhub import MAX_PAGE
-from buildhub.errors import Interrupted, Unreachable
+from buildhub.errors import Fatal, Interrupted, Unreachable
 from buildhub.kinto import Client, Publisher
 from buildhub.signals import AbandonableCalls, CancellationToken
 from tests.support.hostile_server import Answer, path_of, response, serving
@@ -57,6 +58,23 @@ def test_a_server_that_trickles_is_left_at_the_deadline(head: bytes) -> None:
         with pytest.raises(Unreachable, match="no response in time"):
             client(server.url, timeout=0.5).request("GET", "/")
         assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        ("401 Unauthorized", "does not accept these credentials (401): give others with --auth"),
+        ("403 Forbidden", "give others with --auth or AUTH"),
+        ("404 Not Found", "is not a Kinto, or a proxy denies access to it (it answered 404)"),
+    ],
+)
+def test_a_rejection_of_the_first_request_names_a_cure(status: str, sentence: str) -> None:
+    def rejecting(connection: socket.socket, request: bytes) -> bool:
+        connection.sendall(response(b"{}", JSON, status=status))
+        return True
+
+    with serving(rejecting) as server, pytest.raises(Fatal, match=re.escape(sentence)):
+        Publisher(client(server.url), known=None, on_error=lambda sentence: None)
 
 
 @pytest.mark.parametrize(

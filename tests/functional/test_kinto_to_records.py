@@ -267,13 +267,33 @@ def test_records_that_lack_every_field(kinto: Kinto) -> None:
         assert run(kinto.url, *options, AUTH="user:pass").returncode == 1
 
 
-@pytest.fixture
-def small_pages(tmp_path: Path) -> Iterator[Kinto]:
-    """A Kinto in pages of 10, with the records 100 to 149."""
-    with running_kinto(tmp_path, KINTO_SETTINGS | SMALL_PAGES) as kinto:
-        initialize(Client(kinto.url, "user:pass", "build-hub", "releases"))
-        store(kinto, ndjson(map(make_record, range(100, 150))))
+@pytest.fixture(scope="module")
+def memory_small_pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+    with running_kinto(tmp_path_factory.mktemp("small"), KINTO_SETTINGS | SMALL_PAGES) as kinto:
         yield kinto
+
+
+@pytest.fixture(scope="module")
+def postgresql_small_pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+    with postgres.running_postgres() as url:
+        settings = postgres.kinto_settings(url) | SMALL_PAGES
+        with running_kinto(tmp_path_factory.mktemp("small"), settings) as kinto:
+            yield kinto
+
+
+@pytest.fixture(
+    params=[
+        "memory_small_pages",
+        pytest.param("postgresql_small_pages", marks=ON_POSTGRESQL.marks),
+    ]
+)
+def small_pages(request: pytest.FixtureRequest) -> Kinto:
+    """A Kinto in pages of 10, with the records 100 to 149."""
+    kinto: Kinto = request.getfixturevalue(request.param)
+    kinto.flush()
+    initialize(Client(kinto.url, "user:pass", "build-hub", "releases"))
+    store(kinto, ndjson(map(make_record, range(100, 150))))
+    return kinto
 
 
 def number(data: dict[str, Any]) -> int:

@@ -33,7 +33,7 @@ class StubKinto:
         self.limit: Any = 3
         mock.add_callback("GET", f"{URL}/", self._root)
         mock.add_callback("POST", f"{URL}/batch", self._batch)
-        mock.add_callback("GET", re.compile(re.escape(f"{RECORDS}?in_id=")), self._found)
+        mock.add_callback("GET", re.compile(rf"{RECORDS}\?in_id=[^&]*&_since=1$"), self._found)
 
     def _root(self, request: Any) -> Answer:
         return 200, {}, json.dumps({"settings": {"batch_max_requests": self.limit}})
