@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .client import Listing, Unreadable
+from .client import FolderContents, Unreadable
 from .locations import build_number
 
 
 class Lister(Protocol):
     """What is needed of an ``Archive``."""
 
-    async def listing(self, folder: str) -> Listing | None:
+    async def listing(self, folder: str) -> FolderContents | None:
         """The folder (raw key, ending in a slash), or None if there is none."""
 
 
@@ -60,6 +60,6 @@ class BuildFolders:
         return False
 
 
-def _numbers(listing: Listing) -> set[int]:
+def _numbers(listing: FolderContents) -> set[int]:
     """The numbers of the build folders in a listing of a version's candidates."""
     return {n for n in map(build_number, listing.folders) if n is not None}

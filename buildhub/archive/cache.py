@@ -48,7 +48,7 @@ class CacheEntry(NamedTuple):
 
     value: Any  #: Metadata; or the number of the highest build; None: there is none
     newest: str  #: date of the newest file that was seen there or asked for
-    learned: float  #: seconds since the epoch
+    fetched: float  #: seconds since the epoch
 
 
 class NotCached:
@@ -83,7 +83,7 @@ class LookupCache:
         if self._database is None:
             return
         value = list(entry.value) if isinstance(entry.value, Metadata) else entry.value
-        row = (self._archive_url + location, orjson.dumps(value), entry.newest, entry.learned)
+        row = (self._archive_url + location, orjson.dumps(value), entry.newest, entry.fetched)
         try:
             self._database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", row)
         except sqlite3.Error as error:
@@ -128,17 +128,17 @@ class LookupCache:
 def _entry(row: tuple[Any, Any, Any]) -> CacheEntry | None:
     """The entry in a row of the table; None for values that were never written there."""
     try:
-        value, newest, learned = orjson.loads(row[0]), row[1], float(row[2])
+        value, newest, fetched = orjson.loads(row[0]), row[1], float(row[2])
         date_in_seconds(newest)
     except (ValueError, TypeError):
         return None
-    if not math.isfinite(learned):
+    if not math.isfinite(fetched):
         return None
     if isinstance(value, list):
         value = _metadata(value)
     elif not (value is None or type(value) is int):
         return None
-    return CacheEntry(value, newest, learned)
+    return CacheEntry(value, newest, fetched)
 
 
 def _metadata(parts: list[Any]) -> Metadata | NotCached:
@@ -197,8 +197,8 @@ class CachedAnswers:
         if date > entry.newest:
             entry = entry._replace(newest=date)
             self._cache.put(candidates, entry)
-        settled = entry.learned - date_in_seconds(entry.newest) >= VERSION_SETTLED
-        return entry.value if settled or entry.learned >= self._started else NOT_CACHED
+        settled = entry.fetched - date_in_seconds(entry.newest) >= VERSION_SETTLED
+        return entry.value if settled or entry.fetched >= self._started else NOT_CACHED
 
     def put_highest_build(self, candidates: str, number: int | None, date: str) -> int | None:
         """Keep the number that a listing showed, or that of a higher build that was seen.
@@ -232,16 +232,16 @@ class CachedAnswers:
     def _valid(self, location: str) -> CacheEntry | None:
         """The entry, unless it was made by a clock that was ahead."""
         entry = self._cache.get(location)
-        if entry is None or entry.learned > self._clock() + CLOCK_ERROR:
+        if entry is None or entry.fetched > self._clock() + CLOCK_ERROR:
             return None
         return entry
 
     def _still_absent(self, entry: CacheEntry, date: str) -> bool:
         if not self._keep_absent:
-            return entry.learned >= self._started
+            return entry.fetched >= self._started
         now = self._clock()
         young = now - date_in_seconds(date) < YOUNG_BUILD
-        return now - entry.learned < (ABSENT_YOUNG if young else ABSENT_OLD)
+        return now - entry.fetched < (ABSENT_YOUNG if young else ABSENT_OLD)
 
 
 @functools.lru_cache(maxsize=4096)

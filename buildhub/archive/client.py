@@ -15,9 +15,9 @@ from ..retries import Retry, RetryableError, retry_after
 from .connections import open_session
 from .responses import (
     File,
+    FolderContents,
     IncompleteListing,
     InvalidContent,
-    Listing,
     read_content,
     read_file,
     read_listing,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
 
-__all__ = ["Archive", "File", "InvalidContent", "Listing", "Unreadable"]
+__all__ = ["Archive", "File", "FolderContents", "InvalidContent", "Unreadable"]
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class Archive:
             request.cancel()
         await asyncio.gather(*requests, return_exceptions=True)
 
-    async def listing(self, folder: str) -> Listing | None:
+    async def listing(self, folder: str) -> FolderContents | None:
         """The folder (raw key, ending in a slash), or None if there is none.
 
         If no attempt brought a complete listing, an incomplete one is returned. Raises

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from .client import InvalidContent, Listing, Unreadable
+from .client import FolderContents, InvalidContent, Unreadable
 from .consistency import contradiction, is_doubtful, is_json_object
 from .formats import (
     FORMATS,
@@ -33,7 +33,7 @@ _Parse = Callable[[bytes, str], Metadata | None]
 class Source(Protocol):
     """What a lookup needs of an ``Archive``."""
 
-    async def listing(self, folder: str) -> Listing | None:
+    async def listing(self, folder: str) -> FolderContents | None:
         """The folder (raw key, ending in a slash), or None if there is none."""
 
     async def document(self, key: str, check: Callable[[bytes], object] = ...) -> bytes | None:

@@ -24,7 +24,7 @@ class File(NamedTuple):
     date: str  #: last modification, in whole seconds: ``2017-03-07T12:07:51Z``
 
 
-class Listing(NamedTuple):
+class FolderContents(NamedTuple):
     """A folder of the archive."""
 
     folders: tuple[str, ...]  #: names without the slash
@@ -35,7 +35,7 @@ class Listing(NamedTuple):
 class IncompleteListing(RetryableError):
     """A listing with entries that can't be used; ``listing`` has the others."""
 
-    def __init__(self, listing: Listing, unusable: int) -> None:
+    def __init__(self, listing: FolderContents, unusable: int) -> None:
         super().__init__(f"the listing has {unusable} entries without a name")
         self.listing = listing
 
@@ -67,7 +67,7 @@ async def read_file(response: aiohttp.ClientResponse) -> File:
     return File(size, moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
-async def read_listing(response: aiohttp.ClientResponse) -> Listing:
+async def read_listing(response: aiohttp.ClientResponse) -> FolderContents:
     """A folder.
 
     Raises :class:`IncompleteListing` if entries have no name, and :class:`RetryableError` if the
@@ -82,7 +82,7 @@ async def read_listing(response: aiohttp.ClientResponse) -> Listing:
     if not isinstance(folders, list) or not isinstance(files, list):
         raise RetryableError("the response is not a listing")
     named = [file for file in files if isinstance(file, dict) and _is_text(file.get("name"))]
-    listing = Listing(
+    listing = FolderContents(
         tuple(name.rstrip("/") for name in folders if _is_text(name)),
         {file["name"]: _date(file.get("last_modified")) for file in named},
     )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from ..inventory.bucket import Bucket
-    from ..inventory.listing import Listing
+    from ..inventory.listing import BucketListing
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def main(
     """
     import asyncio
 
-    from ..inventory.listing import Listing
+    from ..inventory.listing import BucketListing
     from ..inventory.plan import requests
     from ..wiring import archive_bucket
 
@@ -152,8 +152,8 @@ def main(
         )
         bucket = archive_bucket(settings)
         jobs = settings.nb_parallel_requests
-        listing = Listing(bucket, requests(selection), jobs=jobs, on_error=logger.error)
-        run = _Run(selection, bucket, listing)
+        listing = BucketListing(bucket, requests(selection), jobs=jobs, on_error=logger.error)
+        run = _Output(selection, bucket, listing)
         show = verbosity > logs.QUIET and not os.isatty(STDOUT)
         try:
             with progress.pipe_display(show, run.status):
@@ -168,10 +168,10 @@ def main(
     runner.run(work, given, verbosity, defaults=DEFAULTS)
 
 
-class _Run:
+class _Output:
     """The wiring: bucket → listing → standard output."""
 
-    def __init__(self, selection: Selection, bucket: Bucket, listing: Listing) -> None:
+    def __init__(self, selection: Selection, bucket: Bucket, listing: BucketListing) -> None:
         self._selection = selection
         self._bucket = bucket
         self._listing = listing

@@ -64,7 +64,7 @@ def main(context: click.Context, /, files: Sequence[str], verbosity: int, **give
         verbosity = logs.VERBOSE  # the line for each record
 
     def work(settings: Settings, cancellation: CancellationToken) -> bool:
-        run = _Run(cancellation)
+        run = _EventFiles(cancellation)
         with contextlib.ExitStack() as stack:
             service = stack.enter_context(EventService(settings, cancellation=cancellation))
             stack.callback(
@@ -77,7 +77,7 @@ def main(context: click.Context, /, files: Sequence[str], verbosity: int, **give
     runner.run(work, given, verbosity, defaults=DEFAULTS)
 
 
-class _Run:
+class _EventFiles:
     """The wiring: files → events → the service."""
 
     def __init__(self, cancellation: CancellationToken) -> None:

@@ -94,7 +94,7 @@ def main(
                     refresh(index, client, cancellation.raise_if_cancelled)
             publisher = Publisher(
                 client,
-                known=index,
+                index=index,
                 rewrite=not (skip or check),
                 dry_run=sends_nothing,
                 on_difference=differences.add,
@@ -102,7 +102,7 @@ def main(
                 on_not_stored=stack.enter_context(failed_records(failed)),
             )
             label = "to-kinto (check)" if check else "to-kinto (dry run)" if dry_run else "to-kinto"
-            source = _Source(files, cancellation)
+            source = _RecordFiles(files, cancellation)
             stack.callback(
                 lambda: runner.echo_summary(
                     f"{label}: {publisher.counts}{source.bad_lines_counted()}.", verbosity
@@ -123,7 +123,7 @@ def _display(publisher: Publisher, verbosity: int) -> contextlib.AbstractContext
     )
 
 
-class _Source:
+class _RecordFiles:
     """Files → lines → records → a publisher."""
 
     def __init__(self, files: Sequence[str], cancellation: CancellationToken) -> None:

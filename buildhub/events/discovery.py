@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from ..archive.client import Archive, File, Listing
+from ..archive.client import Archive, File, FolderContents
 from ..builds.recognise import Build, recognise
 from ..errors import Fatal, Unreachable
 from .dependents import Dependents, FolderWalk
@@ -14,7 +14,7 @@ from .dependents import Dependents, FolderWalk
 #: Called with a build, and with its size and date where they are known already.
 OnFound = Callable[[Build, File | None], None]
 
-_NOTHING = Listing((), {})
+_NOTHING = FolderContents((), {})
 
 
 async def find_builds(archive: Archive, dependents: Dependents, on_found: OnFound) -> bool:
@@ -47,7 +47,7 @@ class _Search:
         self._archive = archive
         self._dependents = dependents
         self._on_found = on_found
-        self._listings: dict[str, asyncio.Task[Listing | None]] = {}
+        self._listings: dict[str, asyncio.Task[FolderContents | None]] = {}
 
     async def walk(self, folder: str, walk: FolderWalk) -> bool:
         """Search ``folder`` and those below it; whether everything is listed that must exist.
@@ -101,12 +101,12 @@ class _Search:
             return None  # reported by the search of that folder
         return builds[0].key.removeprefix(folder) if builds else None
 
-    def _builds_in(self, folder: str, listing: Listing) -> list[Build]:
+    def _builds_in(self, folder: str, listing: FolderContents) -> list[Build]:
         """The builds in a listing that depend on the metadata."""
         builds = (recognise(folder + name) for name in listing.files)
         return [build for build in builds if build and self._dependents.concerns(build)]
 
-    async def _list(self, folder: str) -> Listing:
+    async def _list(self, folder: str) -> FolderContents:
         if folder not in self._listings:
             self._listings[folder] = asyncio.ensure_future(self._archive.listing(folder))
         return await self._listings[folder] or _NOTHING

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Self
 
 from ..archive.cache import LookupCache
-from ..archive.client import Archive, File, InvalidContent, Listing
+from ..archive.client import Archive, File, FolderContents, InvalidContent
 from ..archive.locations import NightlyLocation, NoLocation, ReleaseLocation, location_of
 from ..archive.lookup import MetadataLookup
 from ..builds.recognise import Build
@@ -113,11 +113,11 @@ class _CompletedListings:
             self.read.add(key)
         return content
 
-    async def listing(self, folder: str) -> Listing | None:
+    async def listing(self, folder: str) -> FolderContents | None:
         listing = await self._archive.listing(folder)
         folders, files = self._arrived_in(folder)
         if listing is None:
-            return Listing(tuple(folders), files) if folders or files else None
+            return FolderContents(tuple(folders), files) if folders or files else None
         return listing._replace(
             folders=tuple(folders.union(listing.folders)), files=files | listing.files
         )

@@ -17,7 +17,7 @@ from isal import isal_zlib
 
 from ..errors import Unreachable
 from .bucket import Bucket
-from .walks import Outcome, Request, Walk
+from .walks import Request, RequestResult, Walk
 
 #: Pages of one walk, about: fewer cost requests (the last page is not full), more cost time (in
 #: a walk one page is asked for after the other).
@@ -38,8 +38,11 @@ ROUNDS = 3
 #: Behind all names.
 LAST = chr(0x10FFFF)
 
+#: The number of a request, the request, and what came of it.
+_Answer = tuple[int, Request, RequestResult | Exception]
 
-class Listing:
+
+class BucketListing:
     """Lists the objects that ``requests`` and all that follows from them find.
 
     ``jobs`` requests run at the same time. ``on_error`` is called with a sentence for each page
@@ -63,7 +66,9 @@ class Listing:
         self._pending: list[tuple[str, int, Request]] = []
         self._running: dict[int, str] = {}  #: positions of the requests without answer
         self._tasks: set[asyncio.Task[None]] = set()
-        self._answers: asyncio.Queue[tuple[int, Request, Outcome | Exception]] = asyncio.Queue()
+        self._answers: asyncio.Queue[tuple[int, Request, RequestResult | Exception]] = (
+            asyncio.Queue()
+        )
         self._waiting: list[tuple[str, bool, bytes]] = []
         self._waiting_bytes = 0
         self._pages = 0
@@ -133,7 +138,7 @@ class Listing:
         return before <= self._jobs // 4
 
     async def _run(self, number: int, request: Request) -> None:
-        answer: Outcome | Exception
+        answer: RequestResult | Exception
         for _ in range(ROUNDS):
             try:
                 answer = await request.run(self._bucket)
@@ -145,7 +150,7 @@ class Listing:
                 break
         self._answers.put_nowait((number, request, answer))
 
-    def _take(self, request: Request, answer: Outcome | Exception) -> bytes:
+    def _take(self, request: Request, answer: RequestResult | Exception) -> bytes:
         """What follows from an answer is pending now; its rows."""
         if isinstance(answer, Unreachable):
             self.failed += 1

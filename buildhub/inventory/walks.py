@@ -19,7 +19,7 @@ from .folders import Section, midpoint, successor
 from .rows import rows
 
 
-class Outcome(NamedTuple):
+class RequestResult(NamedTuple):
     """What a request has given."""
 
     rows: bytes  #: whole lines, in order
@@ -33,7 +33,7 @@ class Request(Protocol):
     def position(self) -> str:
         """No row comes before this name."""
 
-    async def run(self, bucket: Bucket) -> Outcome:
+    async def run(self, bucket: Bucket) -> RequestResult:
         """Make the request; raises what :class:`Bucket` raises."""
 
     def give_up(self) -> tuple[str, Sequence[Request]]:
@@ -55,12 +55,12 @@ class FolderListing:
     def position(self) -> str:
         return successor(self.last) if self.last else max(self.prefix, self.start)
 
-    async def run(self, bucket: Bucket) -> Outcome:
+    async def run(self, bucket: Bucket) -> RequestResult:
         page = await bucket.folders(self.prefix, self.start, self.end, self.token)
         self.token = page.token
         if page.folders:
             self.last = page.folders[-1]
-        return Outcome(b"", [*self.found(page.folders), *([self] if page.token else ())])
+        return RequestResult(b"", [*self.found(page.folders), *([self] if page.token else ())])
 
     def give_up(self) -> tuple[str, Sequence[Request]]:
         behind = f" behind {self.last}" if self.last else ""
@@ -82,15 +82,15 @@ class FirstObject:
     def position(self) -> str:
         return self.folder
 
-    async def run(self, bucket: Bucket) -> Outcome:
+    async def run(self, bucket: Bucket) -> RequestResult:
         page = await bucket.objects(
             self.folder, self.folder, successor(self.folder), self.token, at_most=2
         )
         for item in page.items:
             if item["name"] != self.folder:
-                return Outcome(b"", self._found(item["timeCreated"]))
+                return RequestResult(b"", self._found(item["timeCreated"]))
         self.token = page.token
-        return Outcome(b"", [self] if page.token else ())
+        return RequestResult(b"", [self] if page.token else ())
 
     def _found(self, created: str) -> Sequence[Request]:
         try:
@@ -144,7 +144,7 @@ class Walk:
     def position(self) -> str:
         return max(self.start, self.after)
 
-    async def run(self, bucket: Bucket) -> Outcome:
+    async def run(self, bucket: Bucket) -> RequestResult:
         page = await bucket.objects(self.section.prefix, self.start, self.end, self.token)
         names = [item["name"] for item in page.items]
         parts = list(self._wanted(names))
@@ -156,7 +156,7 @@ class Walk:
         passed = bisect_right(self.cuts, self.position)
         self.density.add(sum(j - i for i, j in parts), passed if goes_on else len(self.cuts) + 1)
         del self.cuts[:passed]
-        return Outcome(b"".join(lines), [self] if goes_on else ())
+        return RequestResult(b"".join(lines), [self] if goes_on else ())
 
     def _wanted(self, names: Sequence[str]) -> Iterator[tuple[int, int]]:
         """The parts of a page that are behind ``after``, and not in folders without builds."""

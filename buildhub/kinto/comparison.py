@@ -11,19 +11,19 @@ from .settlement import Effect
 
 
 class Comparison:
-    """Compares records with the index ``known``; without it nothing is on the server.
+    """Compares records with the index ``index``; without it nothing is on the server.
 
     With ``rewrite`` no record counts as unchanged.
     """
 
-    def __init__(self, known: RecordIndex | None, rewrite: bool) -> None:
-        self._known = known
+    def __init__(self, index: RecordIndex | None, rewrite: bool) -> None:
+        self._index = index
         self._rewrite = rewrite
 
     def look_up(self, records: Iterable[Any]) -> None:
         """Read what is known of records in one query; those that are not records do no harm."""
-        if self._known is not None:
-            self._known.preload([one for one in map(_id_of, records) if one])
+        if self._index is not None:
+            self._index.preload([one for one in map(_id_of, records) if one])
 
     def id_if_equal(self, record: Any) -> str | None:
         """The id of a record that equals one on the server in all that counts.
@@ -32,17 +32,17 @@ class Comparison:
         be valid, as the one on the server is. For None, :meth:`effect` says more.
         """
         record_id = _id_of(record)
-        if self._known is None or self._rewrite or record_id is None:
+        if self._index is None or self._rewrite or record_id is None:
             return None
-        on_server = self._known.digest(record_id)
+        on_server = self._index.digest(record_id)
         return record_id if on_server and on_server == digest(record["data"]) else None
 
     def effect(self, data: Mapping[str, Any]) -> Effect:
         """What storing this record does, as far as is known."""
         record_id = data.get("id")
-        if self._known is None or record_id is None:
+        if self._index is None or record_id is None:
             return Effect.CREATED
-        on_server = self._known.digest(record_id)
+        on_server = self._index.digest(record_id)
         if on_server is None:
             return Effect.CREATED
         if self._rewrite or differs(on_server, digest(data)):

@@ -48,7 +48,7 @@ def value_of(record: Mapping[str, Any], field: str) -> Any:
     return value
 
 
-def build_date(record: Mapping[str, Any]) -> datetime | None:
+def date_of_build(record: Mapping[str, Any]) -> datetime | None:
     """The moment of ``build.date``; None if the record has none, or one that is not a date."""
     text = value_of(record, "build.date")
     try:
@@ -140,7 +140,7 @@ class Built:
         )
 
     def matches(self, record: Mapping[str, Any]) -> bool:
-        date = build_date(record)
+        date = date_of_build(record)
         return date is not None and _is_between(date, self.since, self.until)
 
 

@@ -53,7 +53,7 @@ class _Batch:
 class Publisher:
     """Stores records; a context manager that sends the rest at the end.
 
-    With ``known``, records that are equal on the server are not sent, unless ``rewrite`` is set.
+    With ``index``, records that are equal on the server are not sent, unless ``rewrite`` is set.
     With ``dry_run`` nothing is sent: the counts say what would be stored, and ``on_difference``
     gets the id of each such record (``""`` if it has none) and ``"created"`` or ``"updated"``.
     ``on_error`` gets a sentence for each record that was not stored, ``on_not_stored`` the record
@@ -64,7 +64,7 @@ class Publisher:
         self,
         client: Client,
         *,
-        known: RecordIndex | None,
+        index: RecordIndex | None,
         rewrite: bool = False,
         dry_run: bool = False,
         on_difference: Callable[[str, str], None] = lambda record_id, effect: None,
@@ -72,11 +72,11 @@ class Publisher:
         on_not_stored: Callable[[Any], None] = lambda record: None,
     ) -> None:
         self._client = client
-        self._known = known
-        self._comparison = Comparison(known, rewrite)
+        self._index = index
+        self._comparison = Comparison(index, rewrite)
         self._dry_run = dry_run
         self._on_difference = on_difference
-        self._settlement = Settlement(known, on_error, on_not_stored)
+        self._settlement = Settlement(index, on_error, on_not_stored)
         self.counts = self._settlement.counts
         self._size = client.batch_size
         self._open = _Batch()
@@ -93,7 +93,7 @@ class Publisher:
                 self.flush()
             if kind is None and not self._dry_run and self._settlement.first_id:
                 raise_if_flushed(
-                    self._client, self._settlement.first_id, may_list=self._known is not None
+                    self._client, self._settlement.first_id, may_list=self._index is not None
                 )
         finally:
             self._abandon()  # nothing is left if all went well

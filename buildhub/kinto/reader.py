@@ -12,7 +12,7 @@ from ..errors import Fatal
 from ..retries import RetryableError
 from .client import Client
 from .errors import RequestRejected
-from .filters import Condition, build_date, quoted, value_of
+from .filters import Condition, date_of_build, quoted, value_of
 
 #: Records in one page: some 20 MB for a moment.
 PAGE_SIZE = 5_000
@@ -64,7 +64,7 @@ def newest(records: Iterable[Record], count: int) -> list[Record]:
     """
     heaps: dict[tuple[str, ...], list[tuple[Any, int, Record]]] = {}
     for number, record in enumerate(records):
-        if date := build_date(record):
+        if date := date_of_build(record):
             group = tuple(str(value_of(record, field)) for field in GROUP)
             heap = heaps.setdefault(group, [])
             push = heapq.heappush if len(heap) < count else heapq.heappushpop

@@ -87,7 +87,7 @@ class _Server:
     def publisher(self) -> Publisher:
         return Publisher(
             self.client,
-            known=self.index,
+            index=self.index,
             dry_run=self.dry_run,
             on_difference=self.on_difference,
             on_error=logger.error,

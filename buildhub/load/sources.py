@@ -21,7 +21,7 @@ from ..archive.lookup import MetadataLookup
 from ..errors import Interrupted
 from ..inventory.folders import Selection
 from ..inventory.formats import Schema
-from ..inventory.listing import Listing
+from ..inventory.listing import BucketListing
 from ..inventory.manifest import Manifest
 from ..inventory.plan import requests
 from ..inventory.rows import SCHEMA
@@ -146,7 +146,7 @@ async def load_section(context: LoadContext, task: SectionTask) -> None:
     )
     processor = context.processor(SCHEMA, dataclasses.replace(settings, since=None))
     bucket = archive_bucket(settings)
-    listing = Listing(
+    listing = BucketListing(
         bucket,
         requests(selection),
         jobs=settings.nb_parallel_requests,

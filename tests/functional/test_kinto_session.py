@@ -74,7 +74,7 @@ def test_a_rejection_of_the_first_request_names_a_cure(status: str, sentence: st
         return True
 
     with serving(rejecting) as server, pytest.raises(Fatal, match=re.escape(sentence)):
-        Publisher(client(server.url), known=None, on_error=lambda sentence: None)
+        Publisher(client(server.url), index=None, on_error=lambda sentence: None)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_refused_connection_is_reported_as_such_and_not_as_a_503() -> None:
         stack.close()
         with (
             contextlib.suppress(Unreachable),
-            Publisher(one, known=None, on_error=reported.append) as publisher,
+            Publisher(one, index=None, on_error=reported.append) as publisher,
         ):
             for number in range(2):
                 publisher.add(make_record(number), f"line {number}")

@@ -20,7 +20,7 @@ import responses
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from buildhub.archive.client import Archive, Listing
+from buildhub.archive.client import Archive, FolderContents
 from buildhub.archive.formats import FORMATS
 from buildhub.builds.explain import explain
 from buildhub.builds.recognise import Build, candidate_pattern, ending_pattern, recognise
@@ -169,7 +169,7 @@ async def _list(body: bytes) -> None:
     async with Archive(SERVER.answering(body), retries=0, timeout=10) as archive:
         with contextlib.suppress(BuildhubError):
             listing = await archive.listing("pub/firefox/")
-            assert isinstance(listing, Listing)
+            assert isinstance(listing, FolderContents)
             assert all(isinstance(name, str) for name in listing.files)
 
 

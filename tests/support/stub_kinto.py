@@ -81,7 +81,7 @@ def client(**options: Any) -> Client:
 def publish(count: int, **options: Any) -> tuple[PublishCounts, list[str]]:
     """Publish records 0 to ``count`` - 1; the summary, and what was reported."""
     said: list[str] = []
-    with Publisher(client(**options), known=None, on_error=said.append) as publisher:
+    with Publisher(client(**options), index=None, on_error=said.append) as publisher:
         for number in range(count):
             publisher.add(make_record(number, id=f"r{number}"), f"line {number + 1}")
     return publisher.counts, said

@@ -17,7 +17,7 @@ import pytest
 from buildhub.errors import Unreachable
 from buildhub.inventory.bucket import Bucket, Page
 from buildhub.inventory.folders import Section, Selection, midpoint
-from buildhub.inventory.listing import Listing
+from buildhub.inventory.listing import BucketListing
 from buildhub.inventory.plan import requests
 from buildhub.inventory.rows import rows
 from buildhub.inventory.walks import Density, FirstObject, Walk
@@ -166,7 +166,7 @@ def clocked_run(objects: list[Object], jobs: int) -> tuple[list[str], int, float
     async def run() -> tuple[list[str], int, float]:
         bucket = Clocked(GcsServer(objects, page_size=20))
         errors: list[str] = []
-        listing = Listing(
+        listing = BucketListing(
             bucket, requests(Selection(["firefox"])), jobs=jobs, on_error=errors.append
         )
         found = b"".join([block async for block in listing.blocks()]).decode().splitlines()

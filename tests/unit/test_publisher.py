@@ -122,7 +122,7 @@ def test_records_of_a_batch_that_can_not_be_delivered_are_counted_and_the_next_i
 def test_a_server_that_stays_away_ends_the_run_and_all_that_was_added_is_counted(server):
     server.answers = [(503, {}, {})]
     errors: list[str] = []
-    publisher = Publisher(client(retries=0), known=None, on_error=errors.append)
+    publisher = Publisher(client(retries=0), index=None, on_error=errors.append)
 
     def endless() -> None:
         with publisher:
@@ -164,7 +164,7 @@ def test_what_concerns_all_records_ends_the_run(server, status, inside):
 def test_a_record_without_id_gets_one_so_that_sending_it_twice_stores_it_once(server):
     server.answers = [(503, {}, {}), each(200)]
     errors: list[str] = []
-    with Publisher(client(), known=None, on_error=errors.append) as publisher:
+    with Publisher(client(), index=None, on_error=errors.append) as publisher:
         publisher.add({"data": {"name": "x"}}, "line 1")
     first, second = server.batches
     assert first == second

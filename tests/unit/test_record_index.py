@@ -21,10 +21,10 @@ from tests.support.stub_kinto import RECORDS, Answer, StubKinto, client, each
 
 
 def test_what_may_be_stored_is_not_taken_for_unchanged(server, tmp_path):
-    """Version 1 is known. Version 2 fails, and may be stored: version 1 has to be sent again."""
+    """Version 1 is index. Version 2 fails, and may be stored: version 1 has to be sent again."""
     server.answers = [each(), (503, {}, {}), each(200)]
-    with RecordIndex(tmp_path, "http://kinto.test") as known:
-        with Publisher(client(retries=0), known=known, on_error=lambda sentence: None) as publisher:
+    with RecordIndex(tmp_path, "http://kinto.test") as index:
+        with Publisher(client(retries=0), index=index, on_error=lambda sentence: None) as publisher:
             for number in (1, 2, 1):
                 publisher.add(make_record(1, build={"number": number}), "")
                 publisher.flush()
@@ -44,13 +44,13 @@ def test_what_was_noted_is_there_after_a_kill(tmp_path):
 
 
 def test_what_was_looked_up_ahead_is_right_after_a_change_too(tmp_path):
-    with RecordIndex(tmp_path, "http://kinto.test") as known:
-        known.mark_stored([("a", b"1"), ("b", b"2"), ("c", b"3")])
-        known.preload(["a", "b", "new"])
-        assert [known.digest(one) for one in ("a", "b", "c", "new")] == [b"1", b"2", b"3", None]
-        known.mark_stored([("a", b"4"), ("new", b"5")])
-        known.invalidate(["b"])
-        assert [known.digest(one) for one in ("a", "b", "c", "new")] == [b"4", b"", b"3", b"5"]
+    with RecordIndex(tmp_path, "http://kinto.test") as index:
+        index.mark_stored([("a", b"1"), ("b", b"2"), ("c", b"3")])
+        index.preload(["a", "b", "new"])
+        assert [index.digest(one) for one in ("a", "b", "c", "new")] == [b"1", b"2", b"3", None]
+        index.mark_stored([("a", b"4"), ("new", b"5")])
+        index.invalidate(["b"])
+        assert [index.digest(one) for one in ("a", "b", "c", "new")] == [b"4", b"", b"3", b"5"]
 
 
 class Collection:
@@ -91,12 +91,12 @@ def collection(server: StubKinto) -> Collection:
 
 def test_a_refresh_that_is_stopped_goes_on_where_it_was(collection, tmp_path):
     collection.hold(*"abcdefg", since=1_000_000)
-    with RecordIndex(tmp_path, "http://kinto.test") as known:
+    with RecordIndex(tmp_path, "http://kinto.test") as index:
         with pytest.raises(Interrupted):
-            refresh(known, client(), raise_if_cancelled=_interrupt)
-        assert len(known) == 2
-        refresh(known, client())
-        assert len(known) == 7
+            refresh(index, client(), raise_if_cancelled=_interrupt)
+        assert len(index) == 2
+        refresh(index, client())
+        assert len(index) == 7
     assert int(collection.asked[1]["_since"]) > 0
 
 
@@ -110,15 +110,15 @@ def test_a_record_that_others_store_meanwhile_does_not_make_it_read_everything_a
     """One comes between the last page and the count: it is in the next difference."""
     names = "abcdefg"
     collection.hold(*names, since=1_000_000)
-    with RecordIndex(tmp_path, "http://kinto.test") as known:
-        refresh(known, client())
+    with RecordIndex(tmp_path, "http://kinto.test") as index:
+        refresh(index, client())
         collection.asked.clear()
         collection.before_count = lambda: (
             collection.asked and collection.hold(*names, "h", since=1_000_000)
         )
-        refresh(known, client())
-        assert known.digest("h")
-        assert len(known) == 8
+        refresh(index, client())
+        assert index.digest("h")
+        assert len(index) == 8
     starts = [int(asked["_since"]) for asked in collection.asked if "_token" not in asked]
     assert len(starts) == 2
     assert min(starts) > 0
@@ -127,35 +127,35 @@ def test_a_record_that_others_store_meanwhile_does_not_make_it_read_everything_a
 def test_a_record_that_no_difference_shows_is_found_nevertheless(collection, tmp_path):
     """It was stored with a date of long ago. Everything is read, but only then."""
     collection.hold("a", "b", since=1_000_000)
-    with RecordIndex(tmp_path, "http://kinto.test") as known:
-        refresh(known, client())
+    with RecordIndex(tmp_path, "http://kinto.test") as index:
+        refresh(index, client())
         collection.asked.clear()
         collection.records.insert(0, {"id": "c", "last_modified": 1})
-        refresh(known, client())
-        assert known.digest("c")
+        refresh(index, client())
+        assert index.digest("c")
     assert ["_since" in asked for asked in collection.asked] == [True, False, False]
 
 
 def test_a_backup_that_came_back_is_noticed_though_it_has_as_many_records(collection, tmp_path):
     collection.hold("a", "b", since=50_000)
-    with RecordIndex(tmp_path, "http://kinto.test") as known:
-        refresh(known, client())
-        newer = known.digest("a")
+    with RecordIndex(tmp_path, "http://kinto.test") as index:
+        refresh(index, client())
+        newer = index.digest("a")
         collection.changed = 0
         collection.hold("a", "b", since=40_000)
         collection.records[0]["note"] = "as it was"
-        refresh(known, client())
-        assert known.digest("a") not in (None, newer)
+        refresh(index, client())
+        assert index.digest("a") not in (None, newer)
 
 
 def test_what_is_read_anew_each_time_is_what_may_have_been_overtaken(collection, tmp_path):
     """A slow transaction shows a record later than one that is dated after it."""
     collection.hold("a", "c", since=1_000_000)
-    with RecordIndex(tmp_path, "http://kinto.test") as known:
-        refresh(known, client())
+    with RecordIndex(tmp_path, "http://kinto.test") as index:
+        refresh(index, client())
         collection.records.insert(0, {"id": "b", "last_modified": 999_000})
-        refresh(known, client())
-        assert known.digest("b")
+        refresh(index, client())
+        assert index.digest("b")
     first, second = (asked for asked in collection.asked if "_token" not in asked)
     assert "_since" not in first
     assert int(second["_since"]) < 999_000
@@ -164,6 +164,6 @@ def test_what_is_read_anew_each_time_is_what_may_have_been_overtaken(collection,
 def test_a_record_that_nobody_can_have_made_equals_nothing(collection, tmp_path):
     collection.hold("a")
     collection.records[0]["note"] = "half of a pair: \ud800"
-    with RecordIndex(tmp_path, "http://kinto.test") as known:
-        refresh(known, client())
-        assert known.digest("a") == b""
+    with RecordIndex(tmp_path, "http://kinto.test") as index:
+        refresh(index, client())
+        assert index.digest("a") == b""
