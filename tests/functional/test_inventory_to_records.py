@@ -408,7 +408,7 @@ def test_a_killed_run_is_continued_by_the_next(tool: Tool) -> None:
             tree = release_tree("firefox", f"{version}.0", builds=(1,), platforms=("win64",))
             server.files |= tree
             keys += [k for k in tree if "/releases/" in k]
-        middle = "pub/firefox/candidates/50.0-candidates/build1/win64/en-US/"
+        middle = "pub/firefox/candidates/50.0-candidates/build1/win64/en-US/firefox-50.0.json"
         server.fail(middle, "hang")
         tool.environ |= {"ARCHIVE_URL": server.url}
         inventory = b"".join(map(row, keys))
