@@ -416,8 +416,10 @@ def test_a_killed_run_is_continued_by_the_next(tool: Tool) -> None:
         assert process.stdin
         process.stdin.write(inventory)
         process.stdin.flush()
+        deadline = time.monotonic() + 30
         while not server.requests["GET", middle]:
             assert process.poll() is None
+            assert time.monotonic() < deadline, server.requests
             time.sleep(0.01)
         process.kill()
         process.communicate()
