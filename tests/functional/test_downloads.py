@@ -238,7 +238,9 @@ def test_a_wait_can_be_ended(fetch: Fetch, proxy: FaultyProxy, tmp_path: Path) -
     assert not list((tmp_path / "buildhub").iterdir())
 
 
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "signum", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_killed_run_is_followed_by_one_that_works(
     fetch: Fetch, proxy: FaultyProxy, tmp_path: Path, signum: signal.Signals
 ) -> None:

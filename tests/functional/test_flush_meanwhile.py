@@ -84,10 +84,10 @@ def through(fault: Fault, kinto: Kinto, folder: Path, *options: str) -> tuple[in
     "event",
     [
         flush,
-        flush_and_make_anew,
+        pytest.param(flush_and_make_anew, marks=pytest.mark.slow),
         delete_collection,
-        delete_collection_and_make_anew,
-        delete_bucket_and_make_anew,
+        pytest.param(delete_collection_and_make_anew, marks=pytest.mark.slow),
+        pytest.param(delete_bucket_and_make_anew, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("batch", [2, 4], ids=["in the middle", "after the last batch"])
