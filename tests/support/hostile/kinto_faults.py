@@ -141,40 +141,24 @@ def half_a_page(exchange: Exchange) -> bool:
     return True
 
 
+def _status_fault(status: int, *, applied: bool) -> Fault:
+    name = f"{status} in a batch, {'applied' if applied else 'not applied'}"
+    return Fault(name, status_in_batch(status, applied=applied), _is_batch, special=True)
+
+
 def kinto_faults(elsewhere: str) -> list[Fault]:
     """The faults of Kinto."""
     return [
         *http_faults(elsewhere),
         Fault("Backoff", backoff),
         Fault("response lost after the write", lost_response, _is_write, special=True),
-        Fault(
-            "409 in a batch, applied", status_in_batch(409, applied=True), _is_batch, special=True
-        ),
-        Fault(
-            "409 in a batch, not applied",
-            status_in_batch(409, applied=False),
-            _is_batch,
-            special=True,
-        ),
+        _status_fault(409, applied=True),
+        _status_fault(409, applied=False),
         Fault("409 in a batch, all rolled back", rolled_back, _is_batch, special=True),
-        Fault(
-            "412 in a batch, applied", status_in_batch(412, applied=True), _is_batch, special=True
-        ),
-        Fault(
-            "412 in a batch, not applied",
-            status_in_batch(412, applied=False),
-            _is_batch,
-            special=True,
-        ),
-        Fault(
-            "503 in a batch, applied", status_in_batch(503, applied=True), _is_batch, special=True
-        ),
-        Fault(
-            "503 in a batch, not applied",
-            status_in_batch(503, applied=False),
-            _is_batch,
-            special=True,
-        ),
+        _status_fault(412, applied=True),
+        _status_fault(412, applied=False),
+        _status_fault(503, applied=True),
+        _status_fault(503, applied=False),
         Fault("413", too_large, _is_large_batch, special=True),
         Fault("limit of batches shrinks", shrunk_limit, _is_large_batch, special=True),
         Fault("half a page of records", half_a_page, _is_list, special=True),
