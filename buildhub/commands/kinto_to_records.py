@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import orjson
 
 from .. import streams
 from ..errors import Interrupted
-from ..settings import VARIABLES, Settings, parsers, read_variable
+from ..settings import Settings, parsers
 from ..signals import CancellationToken
 from . import runner
 from .options import option
@@ -136,7 +135,8 @@ def main(verbosity: int, newest_count: int | None, with_metadata: bool, **option
         pages = read_records(
             kinto_client(settings, cancellation),
             conditions,
-            anonymous=not _has_credentials(options),
+            # The default credentials are for one's own server.
+            anonymous="auth" not in settings.explicit,
             raise_if_cancelled=cancellation.raise_if_cancelled,
         )
         if newest_count:
@@ -169,11 +169,6 @@ def conditions_of(options: dict[str, Any]) -> Iterator[Condition]:
         since, until = options.pop(f"{name}_since"), options.pop(f"{name}_until")
         if since or until:
             yield condition(since, until)
-
-
-def _has_credentials(options: Mapping[str, Any]) -> bool:
-    """Whether there are credentials besides the default, which is for one's own server."""
-    return bool(options["auth"] or read_variable(VARIABLES["auth"], os.environ))
 
 
 def _print(records: Iterable[Record], with_metadata: bool) -> int:

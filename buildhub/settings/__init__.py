@@ -45,6 +45,7 @@ class Settings:
     source: str
     inventories: tuple[str, ...]
     csv_download_directory: Path | None
+    explicit: frozenset[str]  #: names of those that were given or set, and are no defaults
 
     @classmethod
     def from_environment(
@@ -61,15 +62,16 @@ class Settings:
         with the name of the variable whose value is not valid.
         """
         values: dict[str, Any] = {}
+        explicit = set()
         for name, variable in VARIABLES.items():
             value = (given or {}).get(name)
-            if value is None:
-                unparsed = read_variable(variable, environ)
-                if unparsed is None:
-                    unparsed = (defaults or {}).get(name, variable.default)
-                value = None if unparsed is None else _parsed(variable, unparsed)
-            values[name] = value
-        return cls(**values)
+            unparsed = read_variable(variable, environ) if value is None else None
+            if value is not None or unparsed is not None:
+                explicit.add(name)
+            else:
+                unparsed = (defaults or {}).get(name, variable.default)
+            values[name] = value if unparsed is None else _parsed(variable, unparsed)
+        return cls(**values, explicit=frozenset(explicit))
 
     def oldest(self, now: datetime) -> datetime | None:
         """Files that were last modified before this time (UTC) are skipped; None: no limit."""
