@@ -16,6 +16,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import backoff
+
 from ..errors import Fatal
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,20 @@ def open_database(path: Path, *, version: int, tables: str) -> sqlite3.Connectio
             ) from None
 
 
+def _is_not_locked(error: Exception) -> bool:
+    return not isinstance(error, sqlite3.Error) or _code(error) not in _LOCKED
+
+
+# SQLite does not apply its timeout to the change of journal_mode: of two runs that make the file
+# at the same moment, one would find it locked.
+@backoff.on_exception(
+    backoff.constant,
+    sqlite3.Error,
+    interval=0.1,
+    max_time=BUSY_SECONDS,
+    giveup=_is_not_locked,
+    logger=None,
+)
 def _connect(path: Path, version: int, tables: str) -> sqlite3.Connection:
     """Raises :class:`_NotUsable`, ``sqlite3.Error`` and ``OSError``."""
     if path.exists():

@@ -8,6 +8,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -198,3 +199,17 @@ def test_what_is_not_a_file_is_a_sentence(tmp_path: Path, occupy: Callable[[Path
     occupy(tmp_path / "cache")
     with pytest.raises(Fatal, match="Cannot use"):
         open_database(tmp_path / "cache", version=1, tables=TABLES)
+
+
+def test_a_file_that_another_run_is_just_making_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite3"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    with contextlib.closing(other):
+        other.execute(TABLES)
+        other.execute("PRAGMA user_version=1")
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO facts VALUES ('answer', '42')")
+        timer = threading.Timer(0.3, other.execute, ["COMMIT"])
+        timer.start()
+        assert holds_the_answer(path)
+        timer.join()
