@@ -193,7 +193,7 @@ SEARCHES: list[tuple[str, str, str, Callable[[Record], bool]]] = [
 
 
 #: Of a build id, a version, a revision, several words, and a URL.
-IN_MAKE_TEST = ("20170612224034", "5", REVISION[:12], "newest", "https://archive")
+IN_MAKE_TEST = ("20170612224034", "55.0b", REVISION[:12], "newest", "https://archive")
 
 
 @pytest.mark.parametrize(
@@ -256,8 +256,10 @@ def test_words_are_understood_and_written_back_so_that_they_mean_the_same(lookup
     "word",
     [
         "<b>",
-        "constructor",
-        *(pytest.param(word, marks=slow) for word in ("frobnicate", "1.2.3.4.5:x", "abc")),
+        *(
+            pytest.param(word, marks=slow)
+            for word in ("constructor", "frobnicate", "1.2.3.4.5:x", "abc")
+        ),
     ],
 )
 def test_a_word_that_is_not_understood_is_shown_as_ignored(lookup: Lookup, word: str) -> None:
