@@ -8,8 +8,8 @@ CONSTRAINTS := requirements/lock.txt
 # The files of benchmarks/ that can be started.
 BENCHMARKS = $(shell grep -l __main__ benchmarks/*.py | sort | sed 's|/|.|; s|\.py$$||')
 
-# One process more than there are cores, as some tests wait; tests of one xdist_group share one.
-WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+# Two processes more than there are cores, as tests wait; tests of one xdist_group share one.
+WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
 PYTEST = $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup
 
 # Of the Lambda zip: x86_64 or arm64, and the version of Python chosen in AWS.

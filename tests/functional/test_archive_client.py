@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from email.utils import formatdate
@@ -138,27 +139,27 @@ def test_a_surplus_response_is_not_taken_for_the_next(pause: float) -> None:
 
 def test_a_response_too_many_is_noticed_in_the_socket() -> None:
     """It came while the event loop was busy, right before the connection is taken."""
+    sent = threading.Event()
 
     def busy(steps: int) -> None:
         if steps:
             asyncio.get_running_loop().call_soon(busy, steps - 1)
         else:
-            time.sleep(0.1)
+            assert sent.wait(10)
 
     async def one_after_the_other(archive: Archive) -> list[bytes | None]:
-        found = []
-        for number in range(2):
-            busy(number)  # in the last of these steps of the loop the connection is taken
-            found.append(await archive.document(f"{number}"))
-        return found
+        first = await archive.document("0")
+        busy(1)  # in the last of these steps of the loop the connection is taken
+        return [first, await archive.document("1")]
 
-    with serving(sent_twice(0.05)) as server:
-        expected = [b"/%d" % number for number in range(2)]
-        assert ask(server.url, one_after_the_other) == expected
+    with serving(sent_twice(0.05, sent)) as server:
+        assert ask(server.url, one_after_the_other) == [b"/0", b"/1"]
 
 
-def sent_twice(pause: float) -> Callable[[socket.socket, bytes], bool]:
-    """Each response is sent twice, the second one after so many seconds."""
+def sent_twice(
+    pause: float, sent: threading.Event | None = None
+) -> Callable[[socket.socket, bytes], bool]:
+    """Each response is sent twice, the second one after so many seconds; then ``sent`` is set."""
 
     def answer(connection: socket.socket, request: bytes) -> bool:
         content = response(path_of(request).encode())
@@ -168,6 +169,8 @@ def sent_twice(pause: float) -> Callable[[socket.socket, bytes], bool]:
             connection.sendall(content)
         else:
             connection.sendall(content * 2)
+        if sent:
+            sent.set()
         return True
 
     return answer
