@@ -382,14 +382,25 @@ def test_a_warm_container_remembers_nothing(system: EventSystem) -> None:
 def test_two_containers_at_once_store_each_record_once(
     system: EventSystem, caplog: pytest.LogCaptureFixture
 ) -> None:
-    system.archive.files.update(candidate_tree(platforms=("win64",), locales=SOME_LOCALES))
-    archives = [key for key in system.archive.files if recognise(key)]
-    second = system.container()
-    with caplog.at_level(logging.INFO, "buildhub"):
-        at_once(lambda: system.deliver(JSON), lambda: second.handle(created(*archives)))
-    assert system.records() == pipeline_records(system.archive)
-    log = " ".join(caplog.messages)
-    assert "updated" not in log
+    """Kinto's memory backend sometimes answers 503 to one of two writers.
+
+    The request is repeated then, and a record that it had stored is counted as unchanged: the
+    counts are compared where nothing had to be repeated, the records always.
+    """
+    tree = candidate_tree(platforms=("win64",), locales=SOME_LOCALES)
+    archives = [key for key in tree if recognise(key)]
+    for _ in range(10):
+        system.reset()
+        caplog.clear()
+        system.archive.files.update(tree)
+        second = system.container()
+        with caplog.at_level(logging.INFO, "buildhub"):
+            at_once(lambda: system.deliver(JSON), lambda s=second: s.handle(created(*archives)))
+        assert system.records() == pipeline_records(system.archive)
+        log = " ".join(caplog.messages)
+        assert "updated" not in log
+        if "trying again" not in log:
+            break
     by_metadata = re.search(r"(\d+) created", log)
     assert int(by_metadata[1] if by_metadata else 0) + log.count(": created") == len(archives)
 
