@@ -33,7 +33,7 @@ WINDOW = 10_000
 
 #: Rows whose records are made and given out together. Where they are more, each batch takes new
 #: memory of the system instead of that of the batch before, which costs more than their JSON.
-BATCH = 1_000
+BATCH = 200
 
 
 @dataclass

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import orjson
@@ -93,17 +93,21 @@ _VALID = {
 }
 
 
-@functools.lru_cache(maxsize=4096)
-def _is_valid(field: str, value: str) -> bool:
-    return bool(re.fullmatch(_VALID[field], value))
-
-
 def invalid_field(record: Record) -> str | None:
     """The field that keeps a record from being published (``channel 'default'``), or None."""
-    target: Mapping[str, Any] = record["data"]["target"]
-    for field in _VALID:
-        if not _is_valid(field, target[field]):
-            return f"{field} {target[field]!r}"
+    target = record["data"]["target"]
+    return _first_invalid(
+        ("channel", "platform", "version"),
+        (target["channel"], target["platform"], target["version"]),
+    ) or _first_invalid(("locale",), (target["locale"],))
+
+
+# The locale on its own: adjacent builds have all else in common.
+@functools.lru_cache(maxsize=4096)
+def _first_invalid(fields: Sequence[str], values: Sequence[str]) -> str | None:
+    for field, value in zip(fields, values, strict=True):
+        if not re.fullmatch(_VALID[field], value):
+            return f"{field} {value!r}"
     return None
 
 

@@ -210,6 +210,11 @@ class CachedAnswers:
         self._cache.put(candidates, CacheEntry(highest, max(date, newest), self._clock()))
         return highest
 
+    def newest(self, location: str) -> str:
+        """The date of the newest file of a location that was seen or asked for; empty if none."""
+        entry = self._cache.get(location)
+        return entry.newest if entry else ""
+
     def highest_seen(self, candidates: str) -> int | None:
         """The highest build of a version of which a file was seen."""
         return self._seen.get(candidates, (None, ""))[0]

@@ -150,19 +150,21 @@ MetadataLocation = FileLocation | ReleaseLocation | NoLocation
 
 def location_of(build: Build) -> MetadataLocation:
     """Where the metadata of a build is, by the rules of the archive."""
-    folder, _, name = build.key.rpartition("/")
-    if PRODUCTS[build.product].same_push:
+    product = PRODUCTS[build.product]
+    if product.same_push:
         return same_push_location(build) or NoLocation(build.product, build.number)
+    folder, _, name = build.key.rpartition("/")
     if build.section == "nightly":
         return _nightly_location(build, folder, name)
-    version = _file_version(name)
-    file_platform = _file_platform(build, name)
-    if build.section == "candidates":
-        return _candidate_location(build.product, folder.rpartition("/")[0], version, file_platform)
+    platform = build.archive_platform
     if folder.count("/") == 3:  # flat, before 3.5: pub/firefox/releases/1.0rc1/firefox-1.0rc1.…
-        return _release_location(build.product, folder, build.archive_platform, version, "")
+        return _release_location(build.product, folder, platform, name, "")
     above = folder.rpartition("/")[0]
-    return _release_location(build.product, above, above.rpartition("/")[2], version, file_platform)
+    named_after = "{platform}" in product.metadata_name
+    file_platform = _file_platform(name, build.locale) if named_after else ""
+    if build.section == "candidates":
+        return _candidate_location(build.product, above, name, file_platform)
+    return _release_location(build.product, above, platform, name, file_platform)
 
 
 def same_push_location(build: Build) -> SamePushLocation | None:
@@ -183,28 +185,35 @@ def _nightly_location(build: Build, folder: str, name: str) -> NightlyLocation:
     # A file in en-US/ has its own .json, and so have Macs: fennec-4.0b1pre.en-US.mac64.dmg
     if folder.endswith("/en-US") or build.os == "mac":
         locale = "en-US"
+    return _location_beside(
+        build.product, folder, name.replace(f".{build.locale}.", f".{locale}.", 1)
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _location_beside(product: str, folder: str, name: str) -> NightlyLocation:
+    """Where the metadata of a nightly is that is in the folder itself."""
     stem = _EXTENSION.sub("", name)
-    stem = stem.replace(f".{build.locale}.", f".{locale}.", 1)
-    return NightlyLocation(build.product, f"{folder.replace('-l10n', '', 1)}/{stem}")
+    return NightlyLocation(product, f"{folder.replace('-l10n', '', 1)}/{stem}")
 
 
 @functools.lru_cache(maxsize=4096)
 def _candidate_location(
-    product: str, above: str, file_version: str, file_platform: str
+    product: str, above: str, name: str, file_platform: str
 ) -> CandidateLocation:
     """``above`` is the platform's folder; repacks use that of the plain platform."""
     folder_version = above.split("/")[3].removesuffix("-candidates")
     return CandidateLocation(
         product,
         f"{plain_platform(above)}/en-US/",
-        tuple(dict.fromkeys((folder_version, file_version))),
+        tuple(dict.fromkeys((folder_version, _file_version(name)))),
         file_platform,
     )
 
 
 @functools.lru_cache(maxsize=4096)
 def _release_location(
-    product: str, above: str, platform: str, file_version: str, file_platform: str
+    product: str, above: str, platform: str, name: str, file_platform: str
 ) -> ReleaseLocation:
     """The candidates of exactly the folder's version: funnelcakes never use another version's."""
     found = _VERSIONS_FOLDER.match(above)
@@ -213,12 +222,11 @@ def _release_location(
         product,
         f"{found['product']}/candidates/{found['version']}-candidates/",
         plain_platform(platform),
-        tuple(dict.fromkeys((found["version"], file_version))),
+        tuple(dict.fromkeys((found["version"], _file_version(name)))),
         file_platform,
     )
 
 
-@functools.lru_cache(maxsize=4096)
 def _file_version(name: str) -> str:
     """``55.0.1`` of ``Firefox Setup 55.0.1.exe``; empty where the name has none.
 
@@ -229,14 +237,9 @@ def _file_version(name: str) -> str:
     return re.sub(r"\.(?=[^\d]).*", "", found["version"]).rstrip(".") if found else ""
 
 
-def _file_platform(build: Build, name: str) -> str:
-    """``android-arm`` of ``fennec-56.0b3.multi.android-arm.apk``.
-
-    Empty for products whose metadata files are not named after it.
-    """
-    if "{platform}" not in PRODUCTS[build.product].metadata_name:
-        return ""
-    return _EXTENSION.sub("", name).rpartition(f".{build.locale}.")[2]
+def _file_platform(name: str, locale: str) -> str:
+    """``android-arm`` of ``fennec-56.0b3.multi.android-arm.apk``."""
+    return _EXTENSION.sub("", name).rpartition(f".{locale}.")[2]
 
 
 def plain_platform(platform: str) -> str:

@@ -32,6 +32,13 @@ from .turns import Turns
 __all__ = ["MetadataLookup", "NotCached"]
 
 
+#: Locations whose metadata is at hand without asking the cache again.
+SETTLED = 1_000
+
+_NOT_SETTLED = (None, "")
+_NO_LIMIT = "9999"
+
+
 class MetadataLookup:
     """Finds the metadata of builds: from the cache at once, otherwise from the archive.
 
@@ -57,6 +64,8 @@ class MetadataLookup:
         self._reads: dict[str, asyncio.Task[Metadata | None]] = {}
         self._lists: dict[str, asyncio.Task[int | None]] = {}
         self._folders_seen: set[str] = set()
+        # With the date up to which the answer is the same. Builds that share it are adjacent rows.
+        self._settled: dict[MetadataLocation, tuple[Metadata | None, str]] = {}
         self._turns = Turns(searches)
         self._numbers = itertools.count()
 
@@ -65,6 +74,17 @@ class MetadataLookup:
 
         ``date`` is the last modification of the build whose metadata is wanted.
         """
+        metadata, until = self._settled.get(location, _NOT_SETTLED)
+        if date <= until:
+            return metadata
+        found = self._cached(location, date)
+        if isinstance(found, Metadata) and not found.provisional:
+            if len(self._settled) >= SETTLED:
+                self._settled.clear()
+            self._settled[location] = found, self._same_until(location)
+        return found
+
+    def _cached(self, location: MetadataLocation, date: str) -> Metadata | NotCached | None:
         if isinstance(location, NoLocation):
             return without_build_id(location.product, location.number)
         if isinstance(location, ReleaseLocation):
@@ -74,8 +94,15 @@ class MetadataLookup:
             location = location.in_build(number)
         elif isinstance(location, CandidateLocation) and location.folder not in self._folders_seen:
             self._folders_seen.add(location.folder)
+            self._settled.clear()
             self._answers.build_seen(location.candidates, location.number, date)
         return self._answers.metadata(_address(location), date)
+
+    def _same_until(self, location: MetadataLocation) -> str:
+        """The date of the newest build for which the cache's metadata is valid without a check."""
+        if isinstance(location, ReleaseLocation):
+            return self._answers.newest(location.candidates)
+        return _NO_LIMIT
 
     def fetch(self, location: MetadataLocation, date: str) -> asyncio.Task[Metadata | None]:
         """Fetch the metadata at ``location``: one search, however many ask for it.
@@ -126,6 +153,7 @@ class MetadataLookup:
         async with self._turns.turn(turn):
             found, final = await self._reader.read(location)
         if final:
+            self._settled.clear()
             self._answers.put_metadata(_address(location), found, date)
         return found
 
@@ -142,6 +170,7 @@ class MetadataLookup:
         async with self._turns.turn(turn):
             seen = self._answers.highest_seen(candidates)
             number = await self._builds.highest(candidates, seen)
+        self._settled.clear()
         return self._answers.put_highest_build(candidates, number, date)
 
 

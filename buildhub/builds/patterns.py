@@ -106,7 +106,8 @@ TREES = ("mozilla-central", "comm-central", "comm-central-trunk")
 # 56.0.1-funnelcake131, 10.0-real, 38.0.5b1-2, 3.6.3plugin1. What came before 1.0 is not
 # catalogued, nor is the folder of the first candidate of 1.0.
 _NUMBERS = r"(?! 0\. | 1\.0rc/ ) \d++ (?: \. \d++ )++"
-_PLACE = r"(?P<platform> [\w-]++ ) / (?P<locale> [\w-]++ ) / {file}"
+LOCALE_FOLDER = r"[\w-]++"
+_PLACE = rf"(?P<platform> [\w-]++ ) / (?P<locale> {LOCALE_FOLDER} ) / {{file}}"
 _CANDIDATE = rf"(?P<version> {_NUMBERS} [\w-]*? )-candidates / build(?P<number> [1-9]\d{{0,3}} ) /"
 
 # Nightlies before August 2011 have a shorter date: 2010-07-04-05-mozilla-central.
@@ -127,6 +128,11 @@ class Shape(NamedTuple):
     name: str
     form: str  #: for people: what follows the section
     pattern: str  #: of what follows the section; ``{app}`` and ``{file}`` are the product's
+
+    @property
+    def has_locale_folder(self) -> bool:
+        """Whether the locale is the name of the last folder, and read nowhere else."""
+        return self.pattern.endswith(_PLACE)
 
     def compiled(self, app: str, file: str) -> re.Pattern[str]:
         """The pattern of all that follows the section in a key, for one product.

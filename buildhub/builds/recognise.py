@@ -10,9 +10,9 @@ import itertools
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .patterns import MIMETYPES, PLATFORM, SECTIONS, SYSTEMS, Shape
+from .patterns import LOCALE_FOLDER, MIMETYPES, PLATFORM, SECTIONS, SYSTEMS, Shape
 from .products import PRODUCTS, Product, product_folders
 
 
@@ -23,15 +23,16 @@ class Build(NamedTuple):
     """
 
     key: str  #: raw (decoded): ``pub/firefox/releases/55.0/mac/ar/Firefox 55.0.dmg``
+    locale: str  #: as the archive spells it
+    id: str  #: of the record; ids never change, as every deployment relies on them
+    # The builds of a platform in all its locales have the rest in common.
     product: str  #: name of a product in the table ``PRODUCTS``
     section: str  #: the archive's folder: ``releases``, ``candidates`` or ``nightly``
     version: str  #: of the record: ``55.0b1rc5`` for a candidate
     channel: str
     platform: str  #: of the record: ``macosx``, ``win32-eme-free``
     os: str
-    locale: str  #: as the archive spells it
     mimetype: str
-    id: str  #: of the record; ids never change, as every deployment relies on them
     number: int | None  #: of a candidate's build folder
     archive_platform: str  #: as the archive spells it: ``mac``, ``win32-EME-free``
 
@@ -102,8 +103,8 @@ def _build(
         return None
     channel, prefix = _channel_and_prefix(product, section, version, folder)
     return Build(
-        key, product, section, version, channel, platform, os, locale, mimetype,
-        f"{prefix}_{platform}_{locale.lower()}", number, archive_platform,
+        key, locale, f"{prefix}_{platform}_{locale.lower()}",
+        product, section, version, channel, platform, os, mimetype, number, archive_platform,
     )  # fmt: skip
 
 
@@ -150,6 +151,7 @@ class _Reader(NamedTuple):
     product: str
     fullmatch: Callable[[str, int], re.Match[str] | None]
     read: Callable[[str, str, str, re.Match[str]], Build | None]
+    has_locale_folder: bool
 
 
 class _Readers(dict[str, tuple[_Reader, ...]]):
@@ -174,7 +176,7 @@ class _Readers(dict[str, tuple[_Reader, ...]]):
 
 def _reader(product: Product, shape: Shape) -> _Reader:
     fullmatch = shape.compiled(product.app, product.file).fullmatch
-    return _Reader(shape, product.name, fullmatch, _READ[shape.name])
+    return _Reader(shape, product.name, fullmatch, _READ[shape.name], shape.has_locale_folder)
 
 
 READERS = _Readers()
@@ -185,14 +187,50 @@ def recognise(key: str) -> Build | None:
 
     Never raises and never guesses: a key of which any part is not understood is not a build.
     """
+    start = _start_of_version(key)
+    readers = READERS[key[:start]]
+    if readers and readers[0].has_locale_folder:
+        above, folder, name = key.rsplit("/", 2)
+        in_all_locales = _in_all_locales(above, name)
+        if in_all_locales and (locale := _lower_locale(folder)):
+            id_start, common = in_all_locales
+            return Build._make((key, folder, id_start + locale, *common))
+    return _recognise(key, start, readers)
+
+
+def _start_of_version(key: str) -> int:
+    """Where ``pub/<folder>/<section>/`` ends in a key."""
+    return key.find("/", key.find("/", 4) + 1) + 1
+
+
+def _recognise(key: str, start: int, readers: Sequence[_Reader]) -> Build | None:
     mimetype = MIMETYPES.get(key[key.rfind(".") + 1 :].lower())
     if mimetype is None:
         return None
-    start = key.find("/", key.find("/", 4) + 1) + 1
-    for _, product, fullmatch, read in READERS[key[:start]]:
+    for _, product, fullmatch, read, _ in readers:
         if match := fullmatch(key, start):
             return read(key, product, mimetype, match)
     return None
+
+
+@lru_cache(maxsize=1024)
+def _in_all_locales(above: str, name: str) -> tuple[str, tuple[Any, ...]] | None:
+    """What the builds ``{above}/<locale>/{name}`` have in common, whatever their locale.
+
+    The start of their ids and the fields of :class:`Build` after that; None if they are no builds,
+    or named without a folder for the locale.
+    """
+    key = f"{above}/en-US/{name}"
+    start = _start_of_version(key)
+    readers = [reader for reader in READERS[key[:start]] if reader.has_locale_folder]
+    build = _recognise(key, start, readers)
+    return build and (build.id.removesuffix("en-us"), build[3:])
+
+
+@lru_cache(maxsize=1024)
+def _lower_locale(folder: str) -> str:
+    """The name of a locale's folder in lower case; empty if it is none."""
+    return folder.lower() if re.fullmatch(LOCALE_FOLDER, folder, re.ASCII) else ""
 
 
 def candidate_pattern(folders: Sequence[str] | None = None) -> re.Pattern[bytes]:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import BadInput
-from .formats import InventoryRow, LineFormat, S3Csv, Schema, detect
+from .formats import InventoryRow, LineFormat, S3Csv, Schema, detect, read_usual, usual_row
 
 #: For ``bytes.translate``: removes all but quotes, commas, ends of lines and what is not ASCII.
 _NOT_STRUCTURE = bytes(byte for byte in range(128) if byte not in b'",\r\n')
@@ -75,10 +75,12 @@ class InventoryReader:
     def _read_regular(
         self, block: bytes, line_format: S3Csv, name: str, line: int
     ) -> list[InventoryRow]:
+        assert line_format.schema
+        match_usual = usual_row(line_format.schema).match
         found = []
         past = 0  # where the row after the last one begins
-        for match in self._ending.finditer(block):
-            position = match.start()
+        for ending in self._ending.finditer(block):
+            position = ending.start()
             if position < past:
                 continue  # a second match in the same row
             start = block.rfind(b"\n", past, position) + 1 or past
@@ -86,16 +88,15 @@ class InventoryReader:
             if end < 0:
                 end = len(block)
             past = end + 1
-            raw = block[start:end]
-            if not self._pattern.search(raw):
-                continue
-            try:
-                row = line_format.parse_quoted(raw)
-            except BadInput as error:
-                self._bad(name, line + block.count(b"\n", 0, start), error)
-            else:
-                if row:
-                    found.append(row)
+            row = None
+            usual = match_usual(block, start, end)
+            if usual and self._pattern.match(block, usual.start("key"), end):
+                row = read_usual(usual)
+            if row is None and self._pattern.search(block, start, end):
+                number = line + block.count(b"\n", 0, start)
+                row = self._parse(block[start:end], line_format, f"{name}, line {number}")
+            if row is not None:
+                found.append(row)
         return found
 
     def _read_lines(
@@ -107,18 +108,22 @@ class InventoryReader:
             if not raw or not line_format.is_row(raw):
                 continue
             self.rows += 1
-            try:
-                row = line_format.parse(raw, wanted=self._pattern.search(raw) is not None)
-            except BadInput as error:
-                self._bad(name, number, error)
-            else:
-                if row:
-                    found.append(row)
+            wanted = self._pattern.search(raw) is not None
+            row = self._parse(raw, line_format, f"{name}, line {number}", wanted=wanted)
+            if row is not None:
+                found.append(row)
         return found
 
-    def _bad(self, name: str, line: int, error: BadInput) -> None:
-        self.bad_rows += 1
-        self._on_error(f"{name}, line {line}: {error}; the row is skipped.")
+    def _parse(
+        self, raw: bytes, line_format: LineFormat, where: str, *, wanted: bool = True
+    ) -> InventoryRow | None:
+        """The row of a line; None if it is none, or not wanted. Bad ones are reported."""
+        try:
+            return line_format.parse(raw, wanted=wanted)
+        except BadInput as error:
+            self.bad_rows += 1
+            self._on_error(f"{where}: {error}; the row is skipped.")
+            return None
 
 
 def _regular(block: bytes, line_format: S3Csv) -> tuple[Schema, int] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from buildhub.builds.explain import RULES, explain
 from buildhub.builds.patterns import MIMETYPES
 from buildhub.builds.products import product_folders
-from buildhub.builds.recognise import Build, recognise
+from buildhub.builds.recognise import READERS, Build, recognise
 from tests.support.archive_keys import BUILDS, NO_BUILDS, Expected, is_found_encoded
 
 
@@ -38,6 +40,26 @@ def test_every_key_of_the_table_comes_out_as_it_says(table):
 
 def test_two_builds_of_the_table_never_share_an_id(builds):
     assert len({recognise(key).id for key in builds}) == len(builds)
+
+
+def matched(key: str) -> Build | None:
+    """What the patterns alone say about a key."""
+    start = key.find("/", key.find("/", 4) + 1) + 1
+    mimetype = MIMETYPES.get(key.rpartition(".")[2].lower())
+    for reader in READERS[key[:start]] if mimetype else ():
+        if match := reader.fullmatch(key, start):
+            return reader.read(key, reader.product, mimetype, match)
+    return None
+
+
+def test_what_is_remembered_of_a_platform_says_the_same_of_its_other_locales(table):
+    keys = random.Random(1).sample([key for key in table if key.count("/") > 3], 2000)
+    locales = ["ar", "ja-JP-mac", "en-US", "xpi", "a_b", "a.b", "", " ", "é", "ar\n", "android"]
+    for key in keys:
+        above, _, name = key.rsplit("/", 2)
+        for locale in locales:
+            neighbour = f"{above}/{locale}/{name}"
+            assert recognise(neighbour) == matched(neighbour), neighbour
 
 
 def test_explain_says_no_build_exactly_where_recognise_does(table):
