@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..errors import Fatal
-from ..records import digest
+from ..records import DIGEST_SIZE, digest
 from ..storage.locks import LockHeld, locked
 from ..storage.sqlite_store import open_database
 
@@ -23,13 +23,19 @@ logger = logging.getLogger(__name__)
 #: Of the file; a file of another version is set aside.
 VERSION = 2
 
+# ``digest`` is the digest of the record on the server, then, if there is one, the hash of a line
+# that is known to equal it. In one column, no new digest can leave the hash of an older line behind,
+# and versions of buildhub that know nothing of lines can use the file too.
 _TABLES = """
 CREATE TABLE known (id TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 _LEARN = "INSERT OR REPLACE INTO known VALUES (?, ?)"
-_PRELOAD = "SELECT id, digest FROM known WHERE id IN (SELECT value FROM json_each(?))"
+_PRELOAD = "SELECT known.id, digest FROM json_each(?) AS one CROSS JOIN known ON known.id = one.value"
+
+#: Hashes of lines that are written in one transaction, and lost if the run is killed before.
+_LINES = 10_000
 
 
 class RecordIndex:
@@ -58,6 +64,7 @@ class RecordIndex:
         self._database = open_database(self.path, version=VERSION, tables=_TABLES)
         self._cleanup.callback(self._database.close)
         self._preloaded: dict[str, bytes | None] = {}
+        self._lines: list[tuple[str, bytes]] = []  # rows that are not written yet
 
     def __enter__(self) -> Self:
         return self
@@ -71,21 +78,39 @@ class RecordIndex:
     def digest(self, record_id: str) -> bytes | None:
         """The digest of what the server has under this id; None if it has nothing."""
         if record_id in self._preloaded:
-            return self._preloaded[record_id]
-        found: bytes | None = self._value("SELECT digest FROM known WHERE id = ?", record_id)
-        return found
+            found = self._preloaded[record_id]
+        else:
+            found = self._value("SELECT digest FROM known WHERE id = ?", record_id)
+        return found and found[:DIGEST_SIZE]
 
     def preload(self, ids: Sequence[str]) -> None:
         """Read the digests of the ids that :meth:`digest` will be asked for next, at once.
 
         One query for a thousand takes a fifth of the time of a thousand queries. Those of the call
-        before are dropped.
+        before are dropped, unless all of these are among them.
         """
+        if self._preloaded.keys() >= set(ids):
+            return
         self._preloaded = dict.fromkeys(ids)
         try:
             self._preloaded.update(self._database.execute(_PRELOAD, (json.dumps(ids),)))
         except sqlite3.Error as error:
             raise self._broken(error) from None
+
+    def lines(self, ids: Sequence[str]) -> list[bytes]:
+        """For each id, what :meth:`remember_line` was given last; empty if that is not known."""
+        self.preload(ids)
+        return [(self._preloaded[one] or b"")[DIGEST_SIZE:] for one in ids]
+
+    def remember_line(self, record_id: str, line_hash: bytes) -> None:
+        """A line with this hash equals what the server has under this id, until that changes.
+
+        Written with many others, at the latest when the index is closed.
+        """
+        if known := self.digest(record_id):
+            self._lines.append((record_id, known + line_hash))
+        if len(self._lines) >= _LINES:
+            self._write_lines()
 
     def mark_stored(self, stored: Iterable[tuple[str, bytes]]) -> None:
         """These ids are on the server now, with these digests."""
@@ -101,6 +126,8 @@ class RecordIndex:
 
     def close(self) -> None:
         """Let go of the file; all that was learned is in it."""
+        if self._lines:
+            self._write_lines()
         self._cleanup.close()
 
     @property
@@ -132,14 +159,24 @@ class RecordIndex:
             raise self._broken(error) from None
         return row[0] if row else None
 
+    def _write_lines(self) -> None:
+        """Write the hashes of lines. If the disk is full, the next run is slower, that is all."""
+        with contextlib.suppress(Fatal), self._changing():
+            pass
+
     @contextlib.contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: all or nothing of it is kept."""
+        """A transaction: all or nothing of it is kept.
+
+        The hashes of lines come first, as they belong to the digests from before the change.
+        """
         database = self._database
+        lines, self._lines = self._lines, []
         self._preloaded.clear()
         try:
             database.execute("BEGIN")
             try:
+                database.executemany(_LEARN, lines)
                 yield database
             except BaseException:
                 database.execute("ROLLBACK")
