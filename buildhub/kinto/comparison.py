@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import operator
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..records import differs, digest
+from . import lines
 from .record_index import RecordIndex
 from .settlement import Effect
-
-#: How the lines begin that ``inventory-to-records`` prints, and then any id that Kinto accepts.
-_LINE = re.compile(rb'\{"data":\{"id":"([\w-]+)"')
 
 
 class Comparison:
@@ -26,22 +22,18 @@ class Comparison:
         self._index = index
         self._rewrite = rewrite
 
-    def ids_if_known(self, lines: Sequence[bytes]) -> list[str]:
-        """The ids of these lines if each was equal before to what the server has; else none.
+    def ids_if_known(self, some: Sequence[bytes]) -> list[str]:
+        """The ids of these lines if each was found equal before, byte for byte; otherwise none.
 
-        A line is not decoded, and counts as known only if all its bytes are the same.
+        It takes a third of the time of decoding and comparing them.
         """
-        ids = [match[1].decode() for match in map(_LINE.match, lines) if match]
-        if self._index is None or self._rewrite or len(ids) < len(lines):
+        if self._index is None or self._rewrite:
             return []
-        known = self._index.lines(ids)
-        return ids if all(map(operator.eq, known, map(_line_hash, lines))) else []
-
-    def remember(self, record_id: str, line: bytes) -> None:
-        """The record of this id, decoded from this line, equals the one on the server."""
-        match = _LINE.match(line)
-        if self._index is not None and match and match[1] == record_id.encode():
-            self._index.remember_line(record_id, _line_hash(line))
+        ids = list(map(lines.id_in, some))
+        if not all(ids):
+            return []
+        known = self._index.line_hashes(ids)
+        return ids if all(map(operator.eq, known, map(lines.hash_of, some))) else []
 
     def look_up(self, records: Iterable[Any]) -> None:
         """Read what is known of records in one query; those that are not records do no harm."""
@@ -71,10 +63,6 @@ class Comparison:
         if self._rewrite or differs(on_server, digest(data)):
             return Effect.UPDATED
         return Effect.UNCHANGED
-
-
-def _line_hash(line: bytes) -> bytes:
-    return hashlib.blake2b(line, digest_size=16).digest()
 
 
 def _id_of(record: Any) -> str | None:

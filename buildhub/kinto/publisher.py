@@ -104,28 +104,27 @@ class Publisher:
         self._comparison.look_up(records)
 
     def skip_known(self, lines: Sequence[bytes]) -> bool:
-        """Whether each of these lines is known to be on the server: they are settled then.
+        """Settle lines as unchanged if each was found equal before and is so still.
 
-        Otherwise nothing was done: decode all of them and ``add`` each.
+        Returns False if nothing was settled: decode the lines then, and ``add`` all of them.
         """
         ids = self._comparison.ids_if_known(lines)
         if not ids or self._are_on_their_way(ids):
             return False
-        self._settlement.unchanged(ids)
+        self._settlement.known(ids)
         return True
 
     def add(self, record: Any, where: str, line: bytes = b"") -> None:
         """Store ``record``, soon. ``where`` (``"line 3"``) is for messages.
 
-        If it is unchanged, ``skip_known`` knows the ``line`` that it was decoded from.
-
+        ``line``, from which it was decoded, is what ``skip_known`` knows if it is unchanged.
         Blocks while two batches are in flight. What is not a record is reported and counted as
         refused. Raises :class:`Fatal` if no record can be stored, :class:`Unreachable` if the
         server is gone.
         """
         record_id = self._comparison.id_if_equal(record)
         if record_id and not self._are_on_their_way([record_id]):
-            self._unchanged(record_id, line)
+            self._settlement.unchanged(record_id, line)
             return
         try:
             data = record_data(record)
@@ -134,7 +133,7 @@ class Publisher:
             return
         effect = self._comparison.effect(data)
         if effect is Effect.UNCHANGED and not self._are_on_their_way([data["id"]]):
-            self._unchanged(data["id"], line)
+            self._settlement.unchanged(data["id"], line)
             return
         if self._dry_run:
             self._settlement.not_sent(effect)
@@ -149,10 +148,6 @@ class Publisher:
         self._send()
         while self._in_flight:
             self._settle_oldest()
-
-    def _unchanged(self, record_id: str, line: bytes) -> None:
-        self._settlement.unchanged([record_id])
-        self._comparison.remember(record_id, line)
 
     def _are_on_their_way(self, ids: Sequence[str]) -> bool:
         """Whether other versions of any record are open or in flight: they may yet be stored."""

@@ -87,8 +87,14 @@ class Settlement:
         self._on_error = on_error
         self._on_not_stored = on_not_stored
 
-    def unchanged(self, ids: Sequence[str]) -> None:
-        """Records that are not sent, as the server has equal ones."""
+    def unchanged(self, record_id: str, line: bytes) -> None:
+        """A record that is not sent, as the server has an equal one."""
+        self.known([record_id])
+        if line and self._index is not None:
+            self._index.remember_line(record_id, line)
+
+    def known(self, ids: Sequence[str]) -> None:
+        """Records that are not sent, as their lines are known."""
         self.counts.unchanged += len(ids)
         self.first_id = self.first_id or ids[0]
 
