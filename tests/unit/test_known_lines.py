@@ -185,6 +185,14 @@ def test_no_line_is_remembered_of_what_the_server_may_not_have(index, known):
     assert (index.digest("x"), index.line_hashes(["x"])) == (known, [b""])
 
 
+@pytest.mark.parametrize("line", [LINE.replace(b":", b": "), CHANGED.replace(b"firefox", b"x", 1)])
+def test_a_line_that_could_not_be_looked_up_replaces_none(index, line):
+    index.remember_line(ID, LINE)
+    index.remember_line(ID, line)
+    index.mark_stored([])
+    assert index.line_hashes([ID]) == [lines.hash_of(LINE)]
+
+
 def test_a_digest_is_the_same_with_and_without_a_line(index):
     """Also for an older version of buildhub, which finds both where the digest alone was."""
     index.remember_line(ID, LINE)
