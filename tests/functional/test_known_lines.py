@@ -23,6 +23,7 @@ from tests.support.to_kinto_command import (
 )
 
 pytestmark = pytest.mark.functional
+slow = pytest.mark.slow  # the same promise, once more
 
 RECORD_COUNT = 250  # more than are compared together
 
@@ -71,7 +72,7 @@ def test_what_is_known_is_unchanged_where_that_is_asked_for(
     assert (to_kinto.kinto.records() == before) is bool(options)
 
 
-@pytest.mark.parametrize("number", [0, 99, 100, 249])
+@pytest.mark.parametrize("number", [pytest.param(0, marks=slow), 99, pytest.param(249, marks=slow)])
 def test_one_record_that_differs_is_found_among_those_that_are_known(to_kinto, records, number):
     records[number]["data"]["download"]["size"] += 1
     check = to_kinto(ndjson_compact(records), "--check")
@@ -101,7 +102,7 @@ def test_what_changes_and_changes_back_is_stored_each_time(to_kinto, records):
     assert to_kinto(before, "--skip").stderr == summary(unchanged=RECORD_COUNT)
 
 
-@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=slow), 7, pytest.param(1000, marks=slow)])
 @pytest.mark.parametrize("distance", [1, 100], ids=["together", "apart"])
 def test_of_one_id_the_last_counts_though_its_line_is_known(to_kinto, records, size, distance):
     """``distance``: whether the two are compared with the server together."""
@@ -134,6 +135,7 @@ def test_other_spellings_of_known_records_are_unchanged_too(to_kinto, records):
     assert known_lines(to_kinto.folder) == RECORD_COUNT
 
 
+@pytest.mark.slow
 def test_a_flushed_server_knows_no_line(to_kinto, records):
     to_kinto.kinto.flush()
     to_kinto.kinto.make_collection()
