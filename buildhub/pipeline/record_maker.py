@@ -18,8 +18,7 @@ from ..errors import Unreachable
 from ..inventory.formats import InventoryRow
 from ..records import Record, invalid_field, make_record
 
-#: Rows whose records are made and given out together. Where they are more, each batch takes new
-#: memory of the system instead of that of the batch before, which costs more than their JSON.
+#: Rows whose records are made and given out together.
 BATCH = 200
 
 
