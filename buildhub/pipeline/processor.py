@@ -41,10 +41,7 @@ class InventoryProcessor:
     """
 
     def __init__(
-        self,
-        reader: InventoryReader,
-        maker: RecordMaker,
-        cancellation: CancellationToken,
+        self, reader: InventoryReader, maker: RecordMaker, cancellation: CancellationToken
     ) -> None:
         self.position = ""  #: the key up to which a listing is done
         self._last_key = ""  # of the listing's block that was read last
