@@ -19,7 +19,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import orjson
@@ -40,21 +39,24 @@ MINORS = ["", ".1", ".2", ".3", *(f"b{number}" for number in range(1, 16))]
 VERSIONS = [f"{major}.0{minor}" for major in range(30, 130) for minor in MINORS]
 
 
-def records(command: list[str]) -> Iterator[dict[str, Any]]:
+def lines_of(command: list[str]) -> Iterator[bytes]:
     """What a command prints."""
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout
-        yield from map(orjson.loads, process.stdout)
+        yield from (line.rstrip(b"\n") for line in process.stdout)
     assert process.returncode == 0
 
 
 def fill_index(folder: Path, url: str, reading: list[str]) -> int:
-    """Note that the server has all records; returns how many."""
+    """Note that the server has all records, as the run of the day before did; returns how many."""
     client = Client(url, "user:pass", "build-hub", "releases")
+    lines = lines_of(reading)
     with RecordIndex(folder, client.target) as index:
-        made = ((one["data"]["id"], digest(one["data"])) for one in records(reading))
-        while batch := list(itertools.islice(made, 10_000)):
-            index.mark_stored(batch)
+        while batch := list(itertools.islice(lines, 10_000)):
+            records = [orjson.loads(line)["data"] for line in batch]
+            index.mark_stored((one["id"], digest(one)) for one in records)
+            for one, line in zip(records, batch, strict=True):
+                index.remember_line(one["id"], line)
         count = len(index)
         path = index.path
     with contextlib.closing(sqlite3.connect(path)) as database, database:

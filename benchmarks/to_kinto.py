@@ -3,10 +3,11 @@
     .venv/bin/python -m benchmarks.to_kinto
 
 The claims: new records take at most 1.1 times the time in which a bare client sends the same
-prepared batches to a real Kinto; with ``--skip``, at least 120,000 unchanged records per second are
-compared with what is known of the server, in at most 100 MB, however many there are. As that does
-not depend on the server, it is measured on :mod:`benchmarks.fake_kinto`. The best of each kind
-of run counts: other work on the machine only slows down.
+prepared batches to a real Kinto; with ``--skip``, at least 120,000 unchanged records per second,
+whose lines are those of the run before, are compared with what is known of the server, in at most
+100 MB, however many there are. As that does not depend on the server, it is measured on
+:mod:`benchmarks.fake_kinto`. The best of each kind of run counts: other work on the machine only
+slows down.
 """
 
 from __future__ import annotations

@@ -114,10 +114,13 @@ def _first_invalid(fields: Sequence[str], values: Sequence[str]) -> str | None:
 #: Fields of ``build`` that one metadata file has and another of the same build lacks.
 _TOOLCHAIN = tuple(TOOLCHAIN)
 _BLANKS = ("",) * len(_TOOLCHAIN)
-_DIGEST_SIZE = 16
+_FACTS_SIZE = 16
 _TOOL_SIZE = 4
 _NO_TOOL = bytes(_TOOL_SIZE)
 _NO_TOOLS = _NO_TOOL * len(_TOOLCHAIN)
+
+#: Bytes of a digest that is not empty.
+DIGEST_SIZE = _FACTS_SIZE + len(_NO_TOOLS)
 
 
 def digest(data: Mapping[str, Any]) -> bytes:
@@ -141,7 +144,7 @@ def digest(data: Mapping[str, Any]) -> bytes:
         packed = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # nested deeply, half of a surrogate pair, a number of more than 64 bits
         return b""
-    return hashlib.blake2b(packed, digest_size=_DIGEST_SIZE).digest() + tools
+    return hashlib.blake2b(packed, digest_size=_FACTS_SIZE).digest() + tools
 
 
 @functools.lru_cache(maxsize=4096)  # one toolchain for all locales of a platform
@@ -163,9 +166,9 @@ def differs(stored: bytes | None, new: bytes) -> bool:
     """
     if stored and stored == new:
         return False
-    if not stored or stored[:_DIGEST_SIZE] != new[:_DIGEST_SIZE]:
+    if not stored or stored[:_FACTS_SIZE] != new[:_FACTS_SIZE]:
         return True
-    starts = range(_DIGEST_SIZE, len(new), _TOOL_SIZE)
+    starts = range(_FACTS_SIZE, len(new), _TOOL_SIZE)
     tools = (
         (stored[start : start + _TOOL_SIZE], new[start : start + _TOOL_SIZE]) for start in starts
     )

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Lines that are decoded before they are compared with the server: few, as they then stay in the
-#: processor's cache.
+#: Lines that are compared with the server together: few, as they then stay in the processor's
+#: cache, and as one that is not known makes it necessary to decode all of them.
 _LINES = 100
 
 
@@ -153,19 +153,24 @@ class _RecordFiles:
 
     def _add(self, publisher: Publisher, lines: Sequence[bytes], name: str, number: int) -> None:
         """Lines, the first of which has this number in the file of this name."""
+        self._cancellation.raise_if_cancelled()
+        if publisher.skip_known([line for line in lines if line]):
+            return
         records = list(self._records(lines, name, number))
-        publisher.look_up(record for record, _ in records)
-        for record, where in records:
+        publisher.look_up(record for record, _, _ in records)
+        for record, where, line in records:
             self._cancellation.raise_if_cancelled()
-            publisher.add(record, where)
+            publisher.add(record, where, line)
 
-    def _records(self, lines: Sequence[bytes], name: str, number: int) -> Iterator[tuple[Any, str]]:
-        """The records and where they are; blank lines are skipped, bad ones reported."""
+    def _records(
+        self, lines: Sequence[bytes], name: str, number: int
+    ) -> Iterator[tuple[Any, str, bytes]]:
+        """Records, where and what they are; blank lines are skipped, bad ones reported."""
         for line in lines:
             where = f"{name}, line {number}"
             number += 1
             try:
-                yield orjson.loads(line), where
+                yield orjson.loads(line), where, line
             except orjson.JSONDecodeError as error:
                 if line.strip():
                     self._bad_lines += 1

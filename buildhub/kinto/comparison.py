@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..records import differs, digest
+from . import lines
 from .record_index import RecordIndex
 from .settlement import Effect
 
@@ -19,6 +21,19 @@ class Comparison:
     def __init__(self, index: RecordIndex | None, rewrite: bool) -> None:
         self._index = index
         self._rewrite = rewrite
+
+    def ids_if_known(self, some: Sequence[bytes]) -> list[str]:
+        """The ids of these lines if each was found equal before, byte for byte; otherwise none.
+
+        It takes a third of the time of decoding and comparing them.
+        """
+        if self._index is None or self._rewrite:
+            return []
+        ids = list(map(lines.id_in, some))
+        if not all(ids):
+            return []
+        known = self._index.line_hashes(ids)
+        return ids if all(map(operator.eq, known, map(lines.hash_of, some))) else []
 
     def look_up(self, records: Iterable[Any]) -> None:
         """Read what is known of records in one query; those that are not records do no harm."""

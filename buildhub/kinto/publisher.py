@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -103,16 +103,28 @@ class Publisher:
         """Read what is known of these in one query: ``add``, which comes next, is then faster."""
         self._comparison.look_up(records)
 
-    def add(self, record: Any, where: str) -> None:
+    def skip_known(self, lines: Sequence[bytes]) -> bool:
+        """Settle lines as unchanged if each was found equal before and is so still.
+
+        Returns False if nothing was settled: decode the lines then, and ``add`` all of them.
+        """
+        ids = self._comparison.ids_if_known(lines)
+        if not ids or self._are_on_their_way(ids):
+            return False
+        self._settlement.known(ids)
+        return True
+
+    def add(self, record: Any, where: str, line: bytes = b"") -> None:
         """Store ``record``, soon. ``where`` (``"line 3"``) is for messages.
 
+        ``line``, from which it was decoded, is what ``skip_known`` knows if it is unchanged.
         Blocks while two batches are in flight. What is not a record is reported and counted as
         refused. Raises :class:`Fatal` if no record can be stored, :class:`Unreachable` if the
         server is gone.
         """
         record_id = self._comparison.id_if_equal(record)
-        if record_id and not self._is_on_its_way(record_id):
-            self._settlement.unchanged(record_id)
+        if record_id and not self._are_on_their_way([record_id]):
+            self._settlement.unchanged(record_id, line)
             return
         try:
             data = record_data(record)
@@ -120,8 +132,8 @@ class Publisher:
             self._settlement.invalid(where, record, error)
             return
         effect = self._comparison.effect(data)
-        if effect is Effect.UNCHANGED and not self._is_on_its_way(data["id"]):
-            self._settlement.unchanged(data["id"])
+        if effect is Effect.UNCHANGED and not self._are_on_their_way([data["id"]]):
+            self._settlement.unchanged(data["id"], line)
             return
         if self._dry_run:
             self._settlement.not_sent(effect)
@@ -137,12 +149,12 @@ class Publisher:
         while self._in_flight:
             self._settle_oldest()
 
-    def _is_on_its_way(self, record_id: str) -> bool:
-        """Whether another version of the record is open or in flight: it may yet be stored."""
+    def _are_on_their_way(self, ids: Sequence[str]) -> bool:
+        """Whether other versions of any record are open or in flight: they may yet be stored."""
         if not (self._open.ids or self._in_flight):
             return False
-        return record_id in self._open.ids or any(
-            record_id in batch.ids for batch, _ in self._in_flight
+        return not self._open.ids.isdisjoint(ids) or any(
+            not batch.ids.isdisjoint(ids) for batch, _ in self._in_flight
         )
 
     def _send(self) -> None:

@@ -87,10 +87,16 @@ class Settlement:
         self._on_error = on_error
         self._on_not_stored = on_not_stored
 
-    def unchanged(self, record_id: str) -> None:
+    def unchanged(self, record_id: str, line: bytes) -> None:
         """A record that is not sent, as the server has an equal one."""
-        self.counts.unchanged += 1
-        self.first_id = self.first_id or record_id
+        self.known([record_id])
+        if line and self._index is not None:
+            self._index.remember_line(record_id, line)
+
+    def known(self, ids: Sequence[str]) -> None:
+        """Records that are not sent, as their lines are known."""
+        self.counts.unchanged += len(ids)
+        self.first_id = self.first_id or ids[0]
 
     def not_sent(self, effect: Effect) -> None:
         """A record that is not sent although it differs: what sending it would have done."""

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import orjson
+
 
 def make_record(number: int, **data: Any) -> dict[str, Any]:
     """The ``number``-th record, with all the fields that there are; ``data`` replaces some."""
@@ -52,3 +54,8 @@ def make_record(number: int, **data: Any) -> dict[str, Any]:
 def ndjson(records: Iterable[Any]) -> bytes:
     """Records as a file holds them."""
     return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def ndjson_compact(records: Iterable[Any]) -> bytes:
+    """Records as ``inventory-to-records`` prints them."""
+    return b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records)
