@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,8 +19,10 @@ from .options import SchemaType, option
 from .standard_streams import Command
 
 if TYPE_CHECKING:
+    from ..archive.cached_lookup import CachedLookup
     from ..inventory.formats import Schema
-    from ..pipeline import PipelineCounts
+    from ..pipeline.processor import InventoryProcessor, Remaining
+    from ..pipeline.record_maker import PipelineCounts
     from ..records import Record
 
 STDOUT = 1
@@ -69,15 +71,13 @@ def main(
     FILES are CSV, plain or gzip; without FILES, or for -, standard input is read. A record is
     printed for each build whose metadata was found, one per line, in the order of the inventory.
     """
-    import asyncio
-
     if explain:
         _explain(files)
         return
     files = runner.files_or_stdin(context, files)
 
     def work(settings: Settings, cancellation: CancellationToken) -> bool:
-        return asyncio.run(_process(files, schema, settings, cancellation, verbosity))
+        return _process(files, schema, settings, cancellation, verbosity)
 
     runner.run(work, given, verbosity)
 
@@ -91,7 +91,7 @@ def _explain(keys: Sequence[str]) -> None:
         streams.write(f"{explain(key)}\n".encode())
 
 
-async def _process(
+def _process(
     files: Sequence[str],
     schema: Schema | None,
     settings: Settings,
@@ -99,18 +99,39 @@ async def _process(
     verbosity: int,
 ) -> bool:
     """Files → records on standard output; returns whether all went well."""
-    from ..wiring import InventoryProcessor, open_lookup
+    from ..wiring import inventory_processor, open_cache
 
     inputs = [(path, streams.name_of(path)) for path in files]
-    async with open_lookup(settings) as lookup:
-        processor = InventoryProcessor(settings, lookup, cancellation, schema=schema)
+    write = functools.partial(_write, cancellation)
+    with open_cache(settings) as cache:
+        processor = inventory_processor(settings, cache, cancellation, schema=schema)
         try:
             with _display(processor.counts, verbosity):
-                await processor.process(inputs, functools.partial(_write, cancellation))
+                if remaining := processor.process_cached(inputs, write):
+                    _fetch(processor, remaining, settings, cache, write)
         finally:
             cancellation.cancel()  # ends a read that an error left in its thread
             runner.echo_summary(f"inventory-to-records: {processor.counts}.", verbosity)
         return processor.counts.ok
+
+
+def _fetch(
+    processor: InventoryProcessor,
+    remaining: Remaining,
+    settings: Settings,
+    cache: CachedLookup,
+    write: Callable[[Sequence[Record]], None],
+) -> None:
+    """Process what needs the archive."""
+    import asyncio
+
+    from ..wiring import open_lookup
+
+    async def run() -> None:
+        async with open_lookup(settings, cache) as lookup:
+            await processor.process_remaining(remaining, lookup, write)
+
+    asyncio.run(run())
 
 
 def _display(counts: PipelineCounts, verbosity: int) -> contextlib.AbstractContextManager[None]:

@@ -17,7 +17,7 @@ import click
 if TYPE_CHECKING:  # each command imports only the parts that it uses
     from ..kinto import PublishCounts
     from ..load import LoadResult
-    from ..pipeline import PipelineCounts
+    from ..pipeline.record_maker import PipelineCounts
 
 STDERR = 2
 

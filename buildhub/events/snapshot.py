@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Self
 
 from ..archive.cache import LookupCache
+from ..archive.cached_lookup import CachedLookup
 from ..archive.client import Archive, File, FolderContents, InvalidContent
 from ..archive.locations import NightlyLocation, NoLocation, ReleaseLocation, location_of
 from ..archive.lookup import MetadataLookup
@@ -40,9 +41,7 @@ class ArchiveSnapshot:
         self._contents = contents
         self._source = _CompletedListings(archive, arrived, contents)
         self._lookup = MetadataLookup(
-            self._source,
-            LookupCache(None, archive.url),
-            keep_absent=False,
+            self._source, CachedLookup(LookupCache(None, archive.url), keep_absent=False)
         )
 
     def renewed(self) -> Self:

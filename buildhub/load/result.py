@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..kinto import PublishCounts
-from ..pipeline import PipelineCounts
+from ..pipeline.record_maker import PipelineCounts
 from .tasks import LoadTask
 
 

@@ -17,7 +17,7 @@ from ..kinto.schema import exists, initialize
 from ..settings import Settings
 from ..signals import CancellationToken
 from ..storage.locks import LockHeld, locked
-from ..wiring import kinto_client, open_lookup
+from ..wiring import kinto_client, open_cache, open_lookup
 from .result import LoadResult
 from .sources import LoadContext, load_inventory, load_section
 from .tasks import InventoryTask, LoadTask
@@ -117,19 +117,24 @@ class _Loader:
 
     async def load_all(self, results: Sequence[LoadResult], keep_absent: bool) -> None:
         """Load one task after the other."""
-        async with open_lookup(self._settings, keep_absent=keep_absent) as lookup:
-            for result in results:
-                result.began = time.monotonic()
-                try:
-                    self._cancellation.raise_if_cancelled()
-                    await self._load(result, lookup)
-                except Interrupted:
-                    logger.info("%s: stopped.", result.title)
-                except BuildhubError as error:
-                    result.error = str(error)
-                    logger.error("%s: %s", result.title, error)
-                result.ended = time.monotonic()
-                self._progress(result)
+        with open_cache(self._settings, keep_absent=keep_absent) as cache:
+            async with open_lookup(self._settings, cache) as lookup:
+                for result in results:
+                    await self._load_reported(result, lookup)
+
+    async def _load_reported(self, result: LoadResult, lookup: MetadataLookup) -> None:
+        """Load a task; what went wrong is logged and in its result."""
+        result.began = time.monotonic()
+        try:
+            self._cancellation.raise_if_cancelled()
+            await self._load(result, lookup)
+        except Interrupted:
+            logger.info("%s: stopped.", result.title)
+        except BuildhubError as error:
+            result.error = str(error)
+            logger.error("%s: %s", result.title, error)
+        result.ended = time.monotonic()
+        self._progress(result)
 
     async def _load(self, result: LoadResult, lookup: MetadataLookup) -> None:
         publisher = self._server.publisher()

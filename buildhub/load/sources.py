@@ -26,10 +26,11 @@ from ..inventory.manifest import Manifest
 from ..inventory.plan import requests
 from ..inventory.rows import SCHEMA
 from ..kinto import Publisher
+from ..pipeline.processor import InventoryProcessor
 from ..records import Record
 from ..settings import Settings
 from ..signals import CancellationToken
-from ..wiring import InventoryProcessor, archive_bucket
+from ..wiring import archive_bucket, inventory_processor
 from .result import LoadResult
 from .tasks import InventoryTask, SectionTask
 
@@ -56,7 +57,9 @@ class LoadContext:
 
     def processor(self, schema: Schema, settings: Settings) -> InventoryProcessor:
         """What makes the records; the result has its counts from now on."""
-        processor = InventoryProcessor(settings, self.lookup, self.cancellation, schema=schema)
+        processor = inventory_processor(
+            settings, self.lookup.cache, self.cancellation, schema=schema
+        )
         self.result.pipeline = processor.counts
         return processor
 
@@ -94,6 +97,7 @@ async def load_inventory(context: LoadContext, task: InventoryTask) -> None:
             found = await asyncio.to_thread(next, downloads)
             await processor.process(
                 [(str(found.path), f"{name} ({found.path})")],
+                context.lookup,
                 context.publish,
                 context.show,
                 opener=functools.partial(_duplicate, found.fd),
@@ -159,7 +163,7 @@ async def load_section(context: LoadContext, task: SectionTask) -> None:
 
     async with bucket, contextlib.aclosing(listing.blocks()) as blocks:
         try:
-            await processor.process_listing(blocks, context.publish, show)
+            await processor.process_listing(blocks, context.lookup, context.publish, show)
         except Interrupted:
             # Nothing but what is stored may be left out by the next run.
             await asyncio.to_thread(context.publisher.flush)

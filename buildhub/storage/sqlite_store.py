@@ -16,8 +16,6 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-import backoff
-
 from ..errors import Fatal
 
 logger = logging.getLogger(__name__)
@@ -58,17 +56,31 @@ def _is_not_locked(error: Exception) -> bool:
     return not isinstance(error, sqlite3.Error) or _code(error) not in _LOCKED
 
 
-# SQLite does not apply its timeout to the change of journal_mode: of two runs that make the file
-# at the same moment, one would find it locked.
-@backoff.on_exception(
-    backoff.constant,
-    sqlite3.Error,
-    interval=0.1,
-    max_time=BUSY_SECONDS,
-    giveup=_is_not_locked,
-    logger=None,
-)
 def _connect(path: Path, version: int, tables: str) -> sqlite3.Connection:
+    """The same as :func:`_connect_once`, later if the file is locked.
+
+    SQLite does not apply its timeout to the change of journal_mode: of two runs that make the file
+    at the same moment, one would find it locked.
+    """
+    try:
+        return _connect_once(path, version, tables)
+    except sqlite3.Error as error:
+        if _is_not_locked(error):
+            raise
+    import backoff  # imports asyncio, which takes 25 ms
+
+    retrying = backoff.on_exception(
+        backoff.constant,
+        sqlite3.Error,
+        interval=0.1,
+        max_time=BUSY_SECONDS,
+        giveup=_is_not_locked,
+        logger=None,
+    )
+    return retrying(_connect_once)(path, version, tables)
+
+
+def _connect_once(path: Path, version: int, tables: str) -> sqlite3.Connection:
     """Raises :class:`_NotUsable`, ``sqlite3.Error`` and ``OSError``."""
     if path.exists():
         # SQLite calls a file without rights "unable to open", as it does a missing folder.

@@ -27,6 +27,9 @@ CHUNK = 1 << 20
 #: Ends what is given out of a line that is longer: not UTF-8, so neither a row nor JSON.
 _CUT = b"\xff (cut)"
 
+#: Larger than any piece and block.
+_REUSED = 8 << 20
+
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists on Linux only
 
 
@@ -102,6 +105,7 @@ def chunks(
     :class:`BadInput` if the file can't be read, or is cut or damaged (all that came before has
     been given out), :class:`Interrupted` on a signal.
     """
+    _reuse_memory()
     try:
         fd = sys.stdin.fileno() if path == "-" else opener(path)
     except OSError as error:
@@ -115,6 +119,17 @@ def chunks(
     finally:
         if path != "-":
             os.close(fd)
+
+
+def _reuse_memory() -> None:
+    """Let each piece have the memory of one before, instead of new memory of the system.
+
+    glibc gives memory back to the system at once where it was for more than the largest that has
+    been freed so far; see M_MMAP_THRESHOLD in mallopt(3). To be given new memory for each piece
+    takes a fifth of the time of a run. What is allocated here is never written to, so it takes
+    none.
+    """
+    bytes(_REUSED)
 
 
 def _pieces_of(fd: int, source: _Source, path: str) -> Iterator[bytes]:

@@ -288,6 +288,25 @@ def test_a_second_run_asks_the_archive_nothing(tool: Tool) -> None:
     assert tool.server.total == 0
 
 
+def test_what_is_cached_needs_no_event_loop(tool: Tool) -> None:
+    tool(stdin=GOOD)
+    done = tool(stdin=GOOD, PYTHONPROFILEIMPORTTIME="1")
+    assert urls(done.stdout) == both(tool.server)
+    assert b"buildhub" in done.stderr
+    assert b"asyncio" not in done.stderr
+
+
+@pytest.mark.parametrize("cached", [0, 1, 199, 200, 201, 450])
+def test_the_output_is_the_same_however_much_is_cached(tool: Tool, cached: int) -> None:
+    """The event loop takes over in the middle of a batch of rows, or at its end."""
+    builds = [row(MAC)] * cached + [row(WINDOWS)] * 2 + [row(MAC), row(WINDOWS)] * 150
+    tool(stdin=row(MAC))
+    done = tool(stdin=b"".join(builds))
+    mac, windows = both(tool.server)[::-1]
+    assert urls(done.stdout) == [mac] * cached + [windows] * 2 + [mac, windows] * 150
+    assert f"{len(builds)} rows, {len(builds)} builds, {len(builds)} records" in str(done.stderr)
+
+
 def test_a_record_is_out_before_the_next_row_is_in(tool: Tool) -> None:
     process = tool.start()
     assert process.stdin

@@ -6,11 +6,12 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildhub.archive.cache import LookupCache
+from buildhub.archive.cache import LookupCache, NotCached
+from buildhub.archive.cached_lookup import CachedLookup
 from buildhub.archive.client import Archive
 from buildhub.archive.formats import Metadata
 from buildhub.archive.locations import location_of
-from buildhub.archive.lookup import MetadataLookup, NotCached
+from buildhub.archive.lookup import MetadataLookup
 from buildhub.builds.recognise import recognise
 from tests.support.archive_server import ArchiveServer
 
@@ -38,9 +39,8 @@ class Run:
         answers = LookupCache(self.folder, self.server.url)
         try:
             async with Archive(self.server.url, retries=1, timeout=5) as archive:
-                lookup = MetadataLookup(
-                    archive, answers, keep_absent=self.keep_absent, clock=lambda: self.now
-                )
+                cache = CachedLookup(answers, keep_absent=self.keep_absent, clock=lambda: self.now)
+                lookup = MetadataLookup(archive, cache)
                 return list(await asyncio.gather(*(self._ask(lookup, k, date) for k in keys)))
         finally:
             answers.close()
@@ -50,7 +50,7 @@ class Run:
         build = recognise(key)
         assert build, key
         location = location_of(build)
-        known = lookup.cached(location, date)
+        known = lookup.cache.find(location, date)
         if isinstance(known, NotCached):
             return await lookup.fetch(location, date)
         return known

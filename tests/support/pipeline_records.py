@@ -8,11 +8,12 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from buildhub.archive.cache import LookupCache
+from buildhub.archive.cached_lookup import CachedLookup
 from buildhub.archive.lookup import MetadataLookup
 from buildhub.records import Record
 from buildhub.settings import PRODUCT_FOLDERS, Settings
 from buildhub.signals import CancellationToken
-from buildhub.wiring import InventoryProcessor, archive_client
+from buildhub.wiring import archive_client, inventory_processor
 from tests.support.archive_server import ArchiveServer
 
 Records = dict[str, dict[str, Any]]
@@ -28,10 +29,11 @@ async def _pipeline_records(server: ArchiveServer, products: Sequence[str]) -> R
     settings = Settings.from_environment({}, given=given)
     cancellation = CancellationToken()
     made: list[Record] = []
+    cache = CachedLookup(LookupCache(None, server.url))
+    processor = inventory_processor(settings, cache, cancellation)
     async with archive_client(settings) as archive:
-        lookup = MetadataLookup(archive, LookupCache(None, server.url))
-        processor = InventoryProcessor(settings, lookup, cancellation)
-        await processor.process_listing(_inventory(server), made.extend)
+        lookup = MetadataLookup(archive, cache)
+        await processor.process_listing(_inventory(server), lookup, made.extend)
     cancellation.close()
     assert processor.counts.ok, processor.counts
     return {record["data"]["id"]: {**record["data"]} for record in made}

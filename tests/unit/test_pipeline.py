@@ -7,10 +7,12 @@ import weakref
 from collections.abc import Iterator
 
 from buildhub.archive.cache import LookupCache
+from buildhub.archive.cached_lookup import CachedLookup
 from buildhub.archive.client import Archive
 from buildhub.archive.lookup import MetadataLookup
 from buildhub.inventory.formats import InventoryRow
-from buildhub.pipeline import BATCH, Pipeline, RecordMaker
+from buildhub.pipeline.concurrent import Pipeline
+from buildhub.pipeline.record_maker import BATCH, RecordMaker
 from buildhub.signals import CancellationToken
 
 URL = "http://127.0.0.1:9/"
@@ -39,16 +41,17 @@ def test_the_rows_of_a_block_are_released_before_the_next_but_one_is_read() -> N
     async def run() -> None:
         nonlocal most, sizes
         cancellation = CancellationToken()
+        cache = CachedLookup(LookupCache(None, URL))
         async with Archive(URL) as archive:
             maker = RecordMaker(
-                MetadataLookup(archive, LookupCache(None, URL)),
+                cache,
                 archive_url=URL,
                 products=["fenix"],
                 oldest=None,
                 on_error=print,
                 on_skip=print,
             )
-            pipeline = Pipeline(maker)
+            pipeline = Pipeline(maker, MetadataLookup(archive, cache))
             read = pipeline.blocking(lambda: next(batches, None))
             async for records in pipeline.records(read, cancellation):
                 most = max(most, len(alive))

@@ -6,7 +6,7 @@ import pytest
 
 from buildhub.commands.progress import load_status, print_results
 from buildhub.load import InventoryTask, LoadResult
-from buildhub.pipeline import PipelineCounts
+from buildhub.pipeline.record_maker import PipelineCounts
 
 
 def test_the_rate_is_known_while_the_run_is_in_progress() -> None:

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from .archive.formats import Metadata
-from .archive.locations import location_of
-from .archive.lookup import MetadataLookup, NotCached
-from .builds.products import PRODUCTS
-from .builds.recognise import Build, recognise
-from .errors import Interrupted, Unreachable
-from .inventory.formats import InventoryRow
-from .records import Record, invalid_field, make_record
-from .signals import CancellationToken
+from ..archive.formats import Metadata
+from ..archive.lookup import MetadataLookup
+from ..builds.recognise import Build
+from ..errors import Interrupted, Unreachable
+from ..inventory.formats import InventoryRow
+from ..records import Record
+from ..signals import CancellationToken
+from .record_maker import BATCH, Missing, RecordMaker
 
 #: The rows of one block; None at the end.
 Rows = list[InventoryRow] | None
@@ -31,53 +28,8 @@ Rows = list[InventoryRow] | None
 #: Maximum number of rows in the window. Some 90 of them share one metadata file.
 WINDOW = 10_000
 
-#: Rows whose records are made and given out together. Where they are more, each batch takes new
-#: memory of the system instead of that of the batch before, which costs more than their JSON.
-BATCH = 200
 
-
-@dataclass
-class PipelineCounts:
-    """What became of the rows of a run: each builds a record, is skipped or failed."""
-
-    rows: int = 0
-    bad_rows: int = 0
-    unreadable_files: int = 0
-    builds: int = 0
-    records: int = 0
-    failed: int = 0  #: builds whose metadata could not be fetched
-    skipped: Counter[str] = field(default_factory=Counter)  #: builds, by reason
-
-    @property
-    def not_finished(self) -> int:
-        """Builds whose metadata was still awaited when the run was stopped."""
-        return self.builds - self.records - self.failed - self.skipped.total()
-
-    @property
-    def ok(self) -> bool:
-        """Whether every row was read and no build failed."""
-        return not (self.bad_rows or self.unreadable_files or self.failed)
-
-    def skipped_by_reason(self) -> str:
-        """``1,204 no metadata, 3 suspicious field``; empty if nothing was skipped."""
-        return ", ".join(f"{number:,} {reason}" for reason, number in self.skipped.most_common())
-
-    def __str__(self) -> str:
-        skipped = self.skipped_by_reason()
-        parts = [
-            f"{self.rows:,} rows",
-            f"{self.builds:,} builds",
-            f"{self.records:,} records",
-            f"skipped: {skipped}" if skipped else "none skipped",
-            f"{self.bad_rows:,} bad rows" if self.bad_rows else "",
-            f"{self.failed:,} failed" if self.failed else "",
-            f"{self.not_finished:,} not finished" if self.not_finished else "",
-        ]
-        return ", ".join(filter(None, parts))
-
-
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     """A build whose metadata is being fetched."""
 
     row: InventoryRow
@@ -108,82 +60,18 @@ def _retrieve_exception(reading: asyncio.Future[Any]) -> None:
         reading.exception()
 
 
-class RecordMaker:
-    """Makes the record of one row, and counts what becomes of it.
+class Pipeline:
+    """Makes records with ``maker``, and fetches the metadata that is not cached with ``lookup``.
 
-    ``products`` are the folders of the archive to process; files that were last modified before
-    ``oldest`` (in UTC) are skipped. ``on_error`` is called with a sentence for each build that
-    failed, ``on_skip`` for each that was skipped because of its metadata.
+    ``made`` is what the maker has made before.
     """
 
     def __init__(
-        self,
-        lookup: MetadataLookup,
-        *,
-        archive_url: str,
-        products: Sequence[str],
-        oldest: datetime | None,
-        on_error: Callable[[str], None],
-        on_skip: Callable[[str], None],
+        self, maker: RecordMaker, lookup: MetadataLookup, made: Iterable[Record | Missing] = ()
     ) -> None:
-        self.counts = PipelineCounts()
-        self._lookup = lookup
-        self._archive_url = archive_url
-        self._products = {p.name for p in PRODUCTS.values() if p.folder in products}
-        self._oldest = _comparable(oldest) if oldest else ""
-        self._on_error = on_error
-        self._on_skip = on_skip
-
-    def start(self, row: InventoryRow) -> Record | _Waiting | None:
-        """The record of a row, or what it waits for; None if it is not to be published."""
-        build = recognise(row.key)
-        if build is None:
-            return None
-        self.counts.builds += 1
-        if build.product not in self._products:
-            self.counts.skipped["other product"] += 1
-            return None
-        if row.date < self._oldest:
-            self.counts.skipped["too old"] += 1
-            return None
-        location = location_of(build)
-        metadata = self._lookup.cached(location, row.date)
-        if isinstance(metadata, NotCached):
-            return _Waiting(row, build, self._lookup.fetch(location, row.date))
-        return self._finish(row, build, metadata)
-
-    def _finish(self, row: InventoryRow, build: Build, metadata: Metadata | None) -> Record | None:
-        if metadata is None:
-            self._on_skip(f"{row.key}: no metadata.")
-            self.counts.skipped["no metadata"] += 1
-            return None
-        record = make_record(
-            build, metadata, url=self._archive_url + row.key, size=row.size, date=row.date
-        )
-        if suspicious := invalid_field(record):
-            self._on_skip(f"{row.key}: suspicious {suspicious}.")
-            self.counts.skipped["suspicious field"] += 1
-            return None
-        self.counts.records += 1
-        return record
-
-    def finish_waiting(self, waiting: _Waiting) -> Record | None:
-        """The record of a build whose request is done."""
-        try:
-            metadata = waiting.fetch.result()
-        except Unreachable as error:
-            self.counts.failed += 1
-            self._on_error(f"{waiting.row.key}: its metadata cannot be fetched: {error}")
-            return None
-        return self._finish(waiting.row, waiting.build, metadata)
-
-
-class Pipeline:
-    """Recognises builds, looks up their metadata, makes their records."""
-
-    def __init__(self, maker: RecordMaker) -> None:
         self._maker = maker
-        self._window: deque[_Waiting | Record] = deque()
+        self._lookup = lookup
+        self._window: deque[_Waiting | Record] = deque(map(self._waiting, made))
 
     @property
     def idle(self) -> bool:
@@ -265,15 +153,19 @@ class Pipeline:
     def _take(self, rows: Sequence[InventoryRow]) -> list[Record]:
         """Process rows; returns the records that are ready."""
         ready = self._ready()
-        for row in rows:
-            made = self._maker.start(row)
-            if made is None:
-                continue
+        for made in map(self._waiting, self._maker.make(rows)):
             if self._window or isinstance(made, _Waiting):
                 self._window.append(made)
             else:
                 ready.append(made)
         return ready
+
+    def _waiting(self, made: Record | Missing) -> Record | _Waiting:
+        """Start the request for what is missing, unless that has been started before."""
+        if not isinstance(made, Missing):
+            return made
+        row, build, location = made
+        return _Waiting(row, build, self._lookup.fetch(location, row.date))
 
     def _ready(self) -> list[Record]:
         """Remove the records from the front of the window that wait for no request."""
@@ -283,17 +175,21 @@ class Pipeline:
             if isinstance(first, _Waiting) and not first.fetch.done():
                 break
             self._window.popleft()
-            record = self._maker.finish_waiting(first) if isinstance(first, _Waiting) else first
+            record = self._finish(first) if isinstance(first, _Waiting) else first
             if record:
                 ready.append(record)
         return ready
+
+    def _finish(self, waiting: _Waiting) -> Record | None:
+        """The record of a build whose request is done."""
+        try:
+            metadata = waiting.fetch.result()
+        except Unreachable as error:
+            self._maker.fail(waiting.row, error)
+            return None
+        return self._maker.finish(waiting.row, waiting.build, metadata)
 
     async def _complete_requests(self, seconds: float) -> None:
         fetches = [w.fetch for w in self._window if isinstance(w, _Waiting)]
         if fetches:
             await asyncio.wait(fetches, timeout=seconds)
-
-
-def _comparable(moment: datetime) -> str:
-    """A time as inventory rows have it; strftime does not pad years before 1000."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

@@ -1,0 +1,1 @@
+"""Rows of an inventory → records, in the same order."""
