@@ -25,7 +25,7 @@ import orjson
 
 from benchmarks import fake_kinto, inventories
 from buildhub.kinto import Client, RecordIndex
-from buildhub.records import digest
+from buildhub.kinto.digests import digest
 from tests.support import s3_bucket
 from tests.support.archive_server import ArchiveServer
 

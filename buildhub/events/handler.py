@@ -22,7 +22,8 @@ from ..builds.explain import explain
 from ..builds.recognise import Build, recognise
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..kinto import Client, PutResult, PutStatus, StoredRecord, fetch_stored, put_if_unchanged
-from ..records import Record, differs, digest, invalid_field
+from ..kinto.digests import differs, digest
+from ..records import Record, invalid_field
 from ..retries import Retry
 from .batcher import Batcher
 from .dependents import Dependents, dependents_of

@@ -6,8 +6,8 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..records import differs, digest
 from . import lines
+from .digests import differs, digest
 from .record_index import RecordIndex
 from .settlement import Effect
 

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 
 from ..errors import BadInput, Unreachable
-from ..records import differs, digest
 from .batch import BatchResponse, Request, record_data, send
 from .client import Client
+from .digests import differs, digest
 from .errors import RequestRejected, reason_in
 
 #: Characters of the ids in one URL: many servers and proxies accept 8 KB for its line.

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..errors import Fatal
-from ..records import DIGEST_SIZE, digest
 from ..storage.locks import LockHeld, locked
 from ..storage.sqlite_store import open_database
 from . import lines
+from .digests import DIGEST_SIZE, digest
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..errors import BadInput
-from ..records import digest
 from .batch import BatchResponse, Request
+from .digests import digest
 from .errors import RequestRejected, reason_in
 from .record_index import RecordIndex
 

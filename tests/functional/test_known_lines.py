@@ -11,7 +11,7 @@ import sqlite3
 
 import pytest
 
-from buildhub.records import DIGEST_SIZE
+from buildhub.kinto.digests import DIGEST_SIZE
 from tests.support.records import make_record, ndjson, ndjson_compact
 from tests.support.to_kinto_command import (
     RECORDS,

@@ -14,7 +14,7 @@ from buildhub import records
 from buildhub.archive.formats import Metadata
 from buildhub.builds.recognise import recognise
 from buildhub.kinto import PublishCounts, Publisher, RecordIndex, lines
-from buildhub.records import DIGEST_SIZE, differs, digest
+from buildhub.kinto.digests import DIGEST_SIZE, differs, digest
 from tests.support.records import make_record, ndjson_compact
 from tests.support.stub_kinto import StubKinto, client, each
 
