@@ -110,15 +110,14 @@ def main(rows: int) -> None:
         folder = Path(name)
         options = ["-q", "--archive-url", archive.url, "--cache-folder", name]
         reading = [str(BIN / "inventory-to-records"), *options]
-        only_builds = inventories.write(folder / "builds.csv.gz", builds, 1000, versions)
-        known = fill_index(folder, url, [*reading, str(only_builds)])
+        inventory = inventories.write(folder / "all.csv.gz", rows, BUILDS, versions)
+        known = fill_index(folder, url, [*reading, str(inventory)])
         assert known == builds, f"{known:,} known of {builds:,} builds"
-        all_rows = inventories.write(folder / "all.csv.gz", rows, BUILDS, versions)
         print(f"{rows:,} rows, {builds:,} builds known", flush=True)
         own = {"SERVER_URL": url, "CACHE_FOLDER": name, "AUTH": "user:pass"}
         environ = {**os.environ, **own, "ARCHIVE_URL": archive.url}
-        pipe([*reading, str(all_rows)], environ)
-        whole_run(all_rows, environ)
+        pipe([*reading, str(inventory)], environ)
+        whole_run(inventory, environ)
 
 
 if __name__ == "__main__":
