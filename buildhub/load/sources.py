@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import orjson
+
 from ..archive.lookup import MetadataLookup
 from ..errors import Interrupted
 from ..inventory.folders import Selection
@@ -64,10 +66,13 @@ class LoadContext:
         return processor
 
     def publish(self, records: Sequence[Record]) -> None:
-        """Store records."""
+        """Store records, unless their lines are known to be stored."""
+        lines = [orjson.dumps(record) for record in records]
+        if self.publisher.skip_known(lines):
+            return
         self.publisher.look_up(records)
-        for record in records:
-            self.publisher.add(record, record["data"]["id"])
+        for record, line in zip(records, lines, strict=True):
+            self.publisher.add(record, record["data"]["id"], line)
 
     def show(self) -> None:
         """Show the progress."""

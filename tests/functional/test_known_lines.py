@@ -5,18 +5,16 @@ Each test begins with a server that has the records, and an index that knows the
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import sqlite3
 
 import pytest
 
-from buildhub.kinto.digests import DIGEST_SIZE
 from tests.support.records import make_record, ndjson, ndjson_compact
 from tests.support.to_kinto_command import (
     RECORDS,
     Command,
     data_of,
+    known_lines,
     stored,
     summary,
     wait_for,
@@ -26,14 +24,6 @@ pytestmark = pytest.mark.functional
 slow = pytest.mark.slow  # the same promise, once more
 
 RECORD_COUNT = 250  # more than are compared together
-
-
-def known_lines(folder) -> int:
-    """How many lines the index knows."""
-    (path,) = folder.glob("*.sqlite3")
-    query = f"SELECT count(*) FROM known WHERE length(digest) > {DIGEST_SIZE}"
-    with contextlib.closing(sqlite3.connect(path)) as database:
-        return database.execute(query).fetchone()[0]
 
 
 @pytest.fixture

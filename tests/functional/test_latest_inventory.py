@@ -32,6 +32,7 @@ from tests.support.faulty_proxy import (
 from tests.support.kinto_server import Kinto
 from tests.support.lambda_runtime import LambdaRuntime, installed_here
 from tests.support.s3_bucket import Bucket
+from tests.support.to_kinto_command import known_lines
 
 pytestmark = pytest.mark.functional
 
@@ -164,6 +165,14 @@ def test_a_second_run_downloads_and_writes_nothing(run: Run) -> None:
     table = columns(done.stderr)
     assert table["firefox"]["unchanged"] == str(len(builds(FIREFOX)))
     assert table["firefox"]["created"] == table["firefox"]["updated"] == "0"
+
+
+def test_a_third_run_knows_the_lines_of_the_second(run: Run) -> None:
+    for _ in range(3):
+        done = run()
+    assert known_lines(run.cache) == len(builds(FIREFOX)) + len(builds(OTHERS))
+    assert columns(done.stderr)["firefox"]["unchanged"] == str(len(builds(FIREFOX)))
+    assert columns(done.stderr)["archive"]["unchanged"] == str(len(builds(OTHERS)))
 
 
 def test_tomorrow_only_what_is_new_is_written(run: Run) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from buildhub.kinto.digests import DIGEST_SIZE
 from tests.support.kinto_server import Kinto
 
 COMMAND = Path(sys.executable).with_name("to-kinto")
@@ -87,3 +90,11 @@ def wait_for(condition) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("it never came")
+
+
+def known_lines(folder: Path) -> int:
+    """How many lines the index in a cache folder knows."""
+    (path,) = folder.glob("buildhub-kinto-*.sqlite3")
+    query = f"SELECT count(*) FROM known WHERE length(digest) > {DIGEST_SIZE}"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return int(database.execute(query).fetchone()[0])
