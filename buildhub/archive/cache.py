@@ -20,8 +20,8 @@ from .formats import Metadata
 logger = logging.getLogger(__name__)
 
 CACHE_FILE = "buildhub-archive.sqlite3"
-#: Entries kept in memory as well: a million records need a few thousand different ones.
-IN_MEMORY = 20_000
+#: Entries kept in memory as well: of neighbouring builds, some 90 need the same one.
+IN_MEMORY = 1_000
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -249,7 +249,7 @@ class CachedAnswers:
         return now - entry.fetched < (ABSENT_YOUNG if young else ABSENT_OLD)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def date_in_seconds(date: str) -> float:
     """Seconds since the epoch of ``2017-03-07T12:07:51Z``; 0 if it is empty or impossible."""
     if not isinstance(date, str):

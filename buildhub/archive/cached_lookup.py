@@ -96,7 +96,7 @@ class CachedLookup(CachedAnswers):
         super().build_seen(candidates, number, date)
 
 
-@functools.lru_cache(maxsize=4096)  # all locales of a platform have the same location
+@functools.lru_cache(maxsize=1024)  # all locales of a platform have the same location
 def address(location: FileLocation) -> str:
     """The name under which the cache keeps what is known of a location."""
     if isinstance(location, NightlyLocation):

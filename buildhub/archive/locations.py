@@ -103,7 +103,7 @@ class ReleaseLocation(NamedTuple):
     versions: tuple[str, ...]
     file_platform: str
 
-    @functools.lru_cache(maxsize=4096)  # noqa: B019 - a value, and as few as these
+    @functools.lru_cache(maxsize=1024)  # noqa: B019 - a value, and as few as these
     def in_build(self, number: int) -> CandidateLocation:
         """The location in the build folder of this number."""
         folder = f"{self.candidates}build{number}/{self.platform}/en-US/"
@@ -190,14 +190,14 @@ def _nightly_location(build: Build, folder: str, name: str) -> NightlyLocation:
     )
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def _location_beside(product: str, folder: str, name: str) -> NightlyLocation:
     """Where the metadata of a nightly is that is in the folder itself."""
     stem = _EXTENSION.sub("", name)
     return NightlyLocation(product, f"{folder.replace('-l10n', '', 1)}/{stem}")
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def _candidate_location(
     product: str, above: str, name: str, file_platform: str
 ) -> CandidateLocation:
@@ -211,7 +211,7 @@ def _candidate_location(
     )
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def _release_location(
     product: str, above: str, platform: str, name: str, file_platform: str
 ) -> ReleaseLocation:
