@@ -296,7 +296,9 @@ def test_what_is_cached_needs_no_event_loop(tool: Tool) -> None:
     assert b"asyncio" not in done.stderr
 
 
-@pytest.mark.parametrize("cached", [0, 1, 199, 200, 201, 450])
+@pytest.mark.parametrize(
+    "cached", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 199, 200, 450)), 201]
+)
 def test_the_output_is_the_same_however_much_is_cached(tool: Tool, cached: int) -> None:
     """The event loop takes over in the middle of a batch of rows, or at its end."""
     builds = [row(MAC)] * cached + [row(WINDOWS)] * 2 + [row(MAC), row(WINDOWS)] * 150

@@ -167,6 +167,7 @@ def test_a_second_run_downloads_and_writes_nothing(run: Run) -> None:
     assert table["firefox"]["created"] == table["firefox"]["updated"] == "0"
 
 
+@pytest.mark.slow
 def test_a_third_run_knows_the_lines_of_the_second(run: Run) -> None:
     for _ in range(3):
         done = run()
