@@ -147,8 +147,7 @@ def test_old_versions_and_delete_markers_are_no_builds(schema: str | None) -> No
     assert (reader.rows, errors) == (4, [])
 
 
-def test_a_version_may_be_told_after_all_else() -> None:
-    """In the order that a schema gives, also where the columns that are read come before."""
+def test_old_versions_are_no_builds_where_their_column_comes_last() -> None:
     row = b'"pub/a.exe","%s","2017-07-13T23:37:23Z","%s"\n'
     block = row % (b"1", b"true") + row % (b"2", b"false") + row % (b"3", b"FALSE")
     entries, _, _ = read([block], "Key, Size, LastModifiedDate, IsLatest")
