@@ -12,9 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import Interrupted
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -79,6 +82,26 @@ class CancellationToken:
                 raise Interrupted(self.signum or 0)
             else:
                 time.sleep(left)
+
+    @contextlib.contextmanager
+    def future(self) -> Iterator[asyncio.Future[None]]:
+        """Yields a future of the running event loop, done once the program was asked to stop."""
+        import asyncio  # takes 25 ms, and not every program has an event loop
+
+        loop = asyncio.get_running_loop()
+        stopped = loop.create_future()
+        descriptor = self.fileno()
+
+        def on_stop() -> None:
+            loop.remove_reader(descriptor)  # it stays readable
+            if not stopped.done():
+                stopped.set_result(None)
+
+        loop.add_reader(descriptor, on_stop)
+        try:
+            yield stopped
+        finally:
+            loop.remove_reader(descriptor)
 
     def cancel(self) -> None:
         """Ask to stop."""

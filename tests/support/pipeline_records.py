@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
-from buildhub.archive.cache import LookupCache
-from buildhub.archive.cached_lookup import CachedLookup
 from buildhub.records import Record
 from buildhub.settings import PRODUCT_FOLDERS, Settings
 from buildhub.signals import CancellationToken
@@ -52,17 +52,22 @@ async def _process(
     sink: Callable[[Sequence[Record]], None],
     products: Sequence[str],
 ) -> None:
-    given = {"archive_url": server.url, "products": products, "nb_parallel_requests": 8}
-    settings = Settings.from_environment({}, given=given)
+    given: dict[str, Any] = {
+        "archive_url": server.url,
+        "products": products,
+        "nb_parallel_requests": 8,
+    }
     cancellation = CancellationToken()
-    cache = CachedLookup(LookupCache(None, server.url))
-    processor = inventory_processor(settings, cache, cancellation)
 
     async def blocks() -> AsyncGenerator[bytes, None]:
         yield inventory
 
-    async with open_lookup(settings, cache) as lookup:
-        await processor.process_listing(blocks(), lookup, sink)
+    with tempfile.TemporaryDirectory() as folder:
+        given["cache_folder"] = Path(folder)
+        settings = Settings.from_environment({}, given=given)
+        async with open_lookup(settings) as lookup:
+            processor = inventory_processor(settings, lookup, cancellation)
+            await processor.process_listing(blocks(), sink)
     cancellation.close()
     assert processor.counts.ok, processor.counts
 
