@@ -54,18 +54,17 @@ class Record(TypedDict):
 
 
 class Outcome(enum.Enum):
-    """What became of a record, or of a file that was published."""
+    """The outcome for a record that was to be stored, or for a file that was published."""
 
     CREATED = "created"
     UPDATED = "updated"
-    UNCHANGED = "unchanged"
+    UNCHANGED = "unchanged"  #: the server has an equal one
     CONFLICT = "conflict"  #: another writer changed it since it was fetched
-    REFUSED = "refused"  #: by the server (its schema), or not a record
+    REFUSED = "refused"  #: by the server, or not a record
     FAILED = "failed"  #: may not have been stored
-    # events only
     NO_METADATA = "no metadata yet"
     NO_BUILDS = "no builds yet"  #: of a metadata file
-    INVALID = "not stored"  #: a field of the record cannot be right
+    INVALID = "not stored"  #: a field of the record can't be right
     IGNORED = "ignored"
 
 

@@ -24,8 +24,15 @@ from ..builds.explain import explain
 from ..builds.recognise import recognise
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..inventory.formats import InventoryRow
-from ..kinto import Client, PutResult, PutStatus, StoredRecord, fetch_stored, put_if_unchanged
-from ..kinto.digests import differs, digest
+from ..kinto import (
+    Client,
+    PutResult,
+    StoredRecord,
+    differs,
+    digest,
+    fetch_stored,
+    put_if_unchanged,
+)
 from ..pipeline.record_maker import NotMade, RecordMaker
 from ..records import Outcome, Record
 from ..retries import Retry
@@ -42,7 +49,7 @@ MAX_PUTS = 5
 LINGER_SECONDS = 0.015
 
 #: Of a record that would replace another than the one that was there when it was made.
-_CONFLICT = PutResult(PutStatus.CONFLICT, "other writers keep changing it")
+_CONFLICT = PutResult(Outcome.CONFLICT, "other writers keep changing it")
 
 
 class _Written(NamedTuple):
@@ -185,11 +192,11 @@ class EventHandler:
             if isinstance(made, NotMade):
                 gone = stored and made.outcome is not Outcome.FAILED
                 return Result(row.key, Outcome.UNCHANGED) if gone else Result(row.key, *made)
-            (status, reason), stored, maker = await self._put(made, stored)
-            if status in (PutStatus.REFUSED, PutStatus.FAILED):
+            (outcome, reason), stored, maker = await self._put(made, stored)
+            if outcome in (Outcome.REFUSED, Outcome.FAILED):
                 break
-            if status is not PutStatus.CONFLICT:
-                return Result(row.key, Outcome(status.value))
+            if outcome is not Outcome.CONFLICT:
+                return Result(row.key, outcome)
             file = await self._archive.head(row.key)
             if file is None:
                 return Result(row.key, Outcome.UNCHANGED)
