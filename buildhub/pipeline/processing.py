@@ -83,7 +83,7 @@ class InventoryProcessor:
         self,
         blocks: AsyncGenerator[list[InventoryRow], None],
         sink: Callable[[Sequence[Record]], None],
-        on_progress: Callable[[], None],
+        on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         """Passes the records of rows to ``sink``, in order.
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from buildhub.archive.cache import LookupCache, NotCached
 from buildhub.archive.client import Archive
-from buildhub.archive.metadata_formats import Metadata
 from buildhub.archive.locations import location_of
 from buildhub.archive.lookup import MetadataLookup
+from buildhub.archive.metadata_formats import Metadata
 from buildhub.builds.recognise import recognise
 from tests.support.archive_server import ArchiveServer
 
