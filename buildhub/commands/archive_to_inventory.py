@@ -15,12 +15,9 @@ import click
 from .. import __version__, logs, streams
 from ..errors import Fatal, Interrupted
 from ..inventory.folders import SECTIONS, Selection
-from ..settings import Settings
-from ..settings.parsers import since
+from ..settings import Parsed, Settings, options, since
 from ..signals import CancellationToken
 from . import progress, runner
-from .options import option
-from .standard_streams import Command
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,8 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STDOUT = 1
-
 #: A page of the bucket takes a tenth of a second, nearly all of which is waiting.
 DEFAULTS = {"nb_parallel_requests": "16"}
 
@@ -39,20 +34,11 @@ DEFAULTS = {"nb_parallel_requests": "16"}
 _OWN_VERSION = "\0"
 
 
-class _Until(click.ParamType[datetime]):
-    """A date, which is meant with the whole of that day, a time or an age."""
-
-    name = "date or age"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        try:
-            moment = since(value)
-        except ValueError as error:
-            self.fail(f"{error}.", param, ctx)
-        is_day = len(value.strip()) == len("2026-11-01")
-        return moment + timedelta(days=1, microseconds=-1) if is_day else moment
+def _until(value: str) -> datetime:
+    """Parses a date, which is meant with the whole of that day, a time or an age."""
+    moment = since(value)
+    is_day = len(value.strip()) == len("2026-11-01")
+    return moment + timedelta(days=1, microseconds=-1) if is_day else moment
 
 
 def _own_version(
@@ -65,8 +51,8 @@ def _own_version(
     return globs
 
 
-@click.command(cls=Command, context_settings=runner.CONTEXT)
-@option("products")
+@runner.command(DEFAULTS)
+@options("products")
 @click.option(
     "--section",
     "sections",
@@ -86,15 +72,14 @@ def _own_version(
     help="The versions to list, of releases and candidates: 152.0.1, '152.*'. Repeatable."
     " Without a value: print the version of this program.",
 )
-@option(
+@options(
     "since",
     help="List only folders since this date (2026-11-01), time or age (36h, 7d): nightlies by the"
     " date in their name, versions and builds by their first object.",
 )
 @click.option(
     "--until",
-    type=_Until(),
-    metavar="DATE OR AGE",
+    type=Parsed("date or age", _until),
     help="List only folders until this date, time or age. The day of a date is included.",
 )
 @click.option(
@@ -104,24 +89,21 @@ def _own_version(
     help="List only what comes after this key, written as the archive writes it: to continue an"
     " earlier run.",
 )
-@option(
+@options(
     "nb_parallel_requests",
-    default=DEFAULTS["nb_parallel_requests"],
     help="Requests to the bucket at the same time.",
 )
-@option("archive_bucket")
-@option("storage_emulator_host")
-@option("nb_retry_request")
-@option("timeout_seconds")
-@option("sentry_dsn")
+@options(
+    "archive_bucket", "storage_emulator_host", "nb_retry_request", "timeout_seconds", "sentry_dsn"
+)
 @runner.verbosity_options
 def main(
+    settings: Settings,
     sections: Sequence[str],
     versions: Sequence[str],
     until: datetime | None,
     start_after: str,
     verbosity: int,
-    **given: Any,
 ) -> None:
     """List the archive's own bucket and print it as an S3 inventory.
 
@@ -141,7 +123,7 @@ def main(
     if versions and not sections:
         sections = [section for section in SECTIONS if section != "nightly"]
 
-    def work(settings: Settings, cancellation: CancellationToken) -> bool:
+    def work(cancellation: CancellationToken) -> bool:
         selection = Selection(
             settings.products,
             sections or SECTIONS,
@@ -154,7 +136,7 @@ def main(
         jobs = settings.nb_parallel_requests
         listing = BucketListing(bucket, requests(selection), jobs=jobs, on_error=logger.error)
         run = _Output(selection, bucket, listing)
-        show = verbosity > logs.QUIET and not os.isatty(STDOUT)
+        show = verbosity > logs.QUIET and not os.isatty(runner.STDOUT)
         try:
             with progress.pipe_display(show, run.status):
                 asyncio.run(run.run(cancellation))
@@ -165,11 +147,11 @@ def main(
             runner.echo_summary(run.summary(), verbosity)
         return run.all_well
 
-    runner.run(work, given, verbosity, defaults=DEFAULTS)
+    runner.run(work, settings, verbosity)
 
 
 class _Output:
-    """The wiring: bucket → listing → standard output."""
+    """Writes what a listing yields to standard output, and counts it."""
 
     def __init__(self, selection: Selection, bucket: Bucket, listing: BucketListing) -> None:
         self._selection = selection
@@ -204,7 +186,7 @@ class _Output:
         self._rows += lines.count(b"\n")
 
     def how_to_continue(self) -> str:
-        """Which ``--start-after`` lists what is missing."""
+        """Says with which ``--start-after`` a run lists what is missing."""
         from ..inventory.rows import last_key
 
         key = self._selection.start_after
@@ -215,12 +197,12 @@ class _Output:
         return f"Not complete. To continue, add: --start-after {shlex.quote(key)}"
 
     def status(self, seconds: float) -> str:
-        """What has been done so far, and at which rate."""
+        """Says what has been done so far, and at which rate."""
         rate = self._rows / seconds if seconds else 0
         return f"archive-to-inventory: {self._rows:,} rows, {rate:,.0f} rows/s"
 
     def summary(self) -> str:
-        """``archive-to-inventory: 12,345 rows, 67 requests.``"""
+        """Formats ``archive-to-inventory: 12,345 rows, 67 requests.``."""
         failed = self._listing.failed
         parts = [
             f"{self._rows:,} rows",
@@ -231,7 +213,7 @@ class _Output:
 
     @property
     def all_well(self) -> bool:
-        """Whether no page is missing."""
+        """Says whether no page is missing."""
         return not self._listing.failed
 
 

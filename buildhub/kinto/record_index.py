@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..errors import Fatal
-from ..storage.locks import LockHeld, locked
-from ..storage.sqlite_store import open_database
+from ..storage import LockHeld, locked, open_database
 from . import lines
 from .digests import DIGEST_SIZE, digest
 

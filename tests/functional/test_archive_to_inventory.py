@@ -204,7 +204,7 @@ def test_the_first_object_is_not_the_one_named_like_the_folder() -> None:
         (("--until", "2017-13-01"), "'2017-13-01' is not a valid date"),
         (("--section", "beta"), "'beta' is not one of"),
         (("--product", "netscape"), "'netscape' is not a known product"),
-        (("--jobs", "0"), "0 is less than 1"),
+        (("--jobs", "0"), "'0' is not a whole number from 1 to"),
         (("--storage-emulator-host", "ftp://x"), "is not a valid URL"),
     ],
 )

@@ -78,7 +78,7 @@ def part(module: str) -> str:
 
 def against_the_order(module: str, imported: str) -> bool:
     if imported == "click":
-        return part(module) != "commands"
+        return part(module) not in {"commands", "settings"}
     if imported not in MODULES or part(imported) == part(module):
         return False
     return part(imported) not in MAY_IMPORT[part(module)]
