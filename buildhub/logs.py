@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote, unquote
 
 from .errors import BuildhubError
@@ -59,16 +59,6 @@ _SECRETS = (
         rf"\1{_MASK}",
     ),
 )
-
-
-class _Output(Protocol):
-    """Declares what a log handler needs of a stream."""
-
-    def write(self, text: str) -> object:
-        """Write a line."""
-
-    def flush(self) -> object:
-        """Write what is buffered."""
 
 
 #: What a terminal or a log collector may act upon: C0 and C1 controls, line separators, and marks
@@ -135,7 +125,7 @@ def unhandled_errors_logged() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def output_to(stream: _Output) -> Iterator[None]:
+def output_to(stream: Any) -> Iterator[None]:
     """Writes the messages for stderr to ``stream`` while the block runs."""
     handlers = [handler for handler in _handlers if isinstance(handler, logging.StreamHandler)]
     previous = [handler.setStream(stream) for handler in handlers]

@@ -80,6 +80,23 @@ class CancellationToken:
             else:
                 time.sleep(left)
 
+    @contextlib.contextmanager
+    def calling(self, function: Callable[[], object]) -> Iterator[None]:
+        """Calls ``function`` in the running event loop, once, on a stop during the block."""
+        import asyncio
+
+        loop, descriptor = asyncio.get_running_loop(), self._reader
+
+        def stop() -> None:
+            loop.remove_reader(descriptor)  # it stays readable
+            function()
+
+        loop.add_reader(descriptor, stop)
+        try:
+            yield
+        finally:
+            loop.remove_reader(descriptor)
+
     def cancel(self) -> None:
         """Ask to stop."""
         if self._cancelled_at is None:

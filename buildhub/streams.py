@@ -263,26 +263,6 @@ def _beginning(line: Sequence[bytes]) -> bytes:
     return beginning if beginning.endswith(_CUT) else beginning[:1000] + _CUT
 
 
-async def write_lines(data: bytes, written: Callable[[bytes], None]) -> None:
-    """Writes whole lines to standard output; the event loop goes on while the reader is busy.
-
-    ``written`` is called with each piece, whole lines as well, once it has been written. To a
-    pipe a piece is written whole or not at all: if this is cancelled, the output ends with a
-    line. Raises BrokenPipeError when the reader has gone, and :class:`Fatal` if the output can't
-    be written.
-    """
-    fd = sys.stdout.fileno()
-    if not _may_be_full(fd):
-        write(data)
-        written(data)
-        return
-    for piece in _pieces(data, select.PIPE_BUF):
-        await _writable(fd)
-        with _readable_errors():
-            os.write(fd, piece)
-        written(piece)
-
-
 def _pieces(lines: bytes, size: int) -> Iterator[bytes]:
     """Cuts lines into pieces of at most ``size`` bytes, but at least a line each."""
     start = 0
@@ -298,43 +278,40 @@ def _may_be_full(fd: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-async def _writable(fd: int) -> None:
-    """Waits until there is room for ``PIPE_BUF`` bytes, or the reader is gone."""
-    if select.select([], [fd], [], 0)[1]:
-        return
-    import asyncio  # takes 20 ms, which most commands do not need
+def write(
+    data: bytes,
+    cancellation: CancellationToken | None = None,
+    written: Callable[[bytes], None] = lambda piece: None,
+) -> None:
+    """Writes whole lines to standard output, and through to the reader: nothing is held back.
 
-    loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_writer(fd, ready.cancel)
-    try:
-        await asyncio.wait([ready])
-    finally:
-        loop.remove_writer(fd)
-
-
-def write(data: bytes, cancellation: CancellationToken | None = None) -> None:
-    """Write whole lines to standard output, and through to the reader: nothing is held back.
-
-    Raises BrokenPipeError when the reader has gone, :class:`Fatal` if the output can't be written
-    (a full disk), and :class:`Interrupted` if nobody reads in the time that a stop leaves; the
-    output then ends with a line, unless that is very long.
+    ``written`` is called with each piece, whole lines as well, once it has been written. Raises
+    BrokenPipeError when the reader has gone, :class:`Fatal` if the output can't be written (a full
+    disk), and :class:`Interrupted` if nobody reads in the time that a stop leaves; the output then
+    ends with a line, unless that is very long.
     """
     with _readable_errors():
-        write_to(sys.stdout.fileno(), data, cancellation)
+        write_to(sys.stdout.fileno(), data, cancellation, written)
 
 
-def write_to(fd: int, data: bytes, cancellation: CancellationToken | None = None) -> None:
-    """Write whole lines to a descriptor, as :func:`write` does. Raises ``OSError``."""
+def write_to(
+    fd: int,
+    data: bytes,
+    cancellation: CancellationToken | None = None,
+    written: Callable[[bytes], None] = lambda piece: None,
+) -> None:
+    """Writes whole lines to a descriptor, as :func:`write` does. Raises ``OSError``."""
     if cancellation is None or not _may_be_full(fd):
         view: Any = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
+        written(data)
         return
     for lines in _pieces(data, select.PIPE_BUF):
         for start in range(0, len(lines), select.PIPE_BUF):
             _wait_until_writable(fd, cancellation)
             os.write(fd, lines[start : start + select.PIPE_BUF])
+        written(lines)
 
 
 def output_error(error: OSError) -> Fatal:

@@ -8,7 +8,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,8 +20,6 @@ from ..signals import CancellationToken
 from . import progress, runner
 
 if TYPE_CHECKING:
-    import asyncio
-
     from ..inventory.bucket import Bucket
     from ..inventory.listing import BucketListing
 
@@ -164,22 +162,16 @@ class _Output:
         """Write all rows; a signal ends it between two lines."""
         import asyncio
 
-        loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
-        loop.add_reader(cancellation.fileno(), _cancel_once, loop, cancellation, task)
         try:
-            await self._write_all()
+            with cancellation.calling(task.cancel):
+                async with self._bucket, contextlib.aclosing(self._listing.blocks()) as blocks:
+                    async for block in blocks:
+                        await asyncio.to_thread(streams.write, block, cancellation, self._written)
         except asyncio.CancelledError:
             cancellation.raise_if_cancelled()
             raise
-        finally:
-            loop.remove_reader(cancellation.fileno())
-
-    async def _write_all(self) -> None:
-        async with self._bucket, contextlib.aclosing(self._listing.blocks()) as blocks:
-            async for block in blocks:
-                await streams.write_lines(block, self._written)
 
     def _written(self, lines: bytes) -> None:
         self._last = lines
@@ -215,14 +207,6 @@ class _Output:
     def all_well(self) -> bool:
         """Says whether no page is missing."""
         return not self._listing.failed
-
-
-def _cancel_once(
-    loop: asyncio.AbstractEventLoop, cancellation: CancellationToken, task: asyncio.Task[Any]
-) -> None:
-    """Cancel the run; the token stays readable, so stop watching it."""
-    loop.remove_reader(cancellation.fileno())
-    task.cancel()
 
 
 if __name__ == "__main__":

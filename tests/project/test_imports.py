@@ -95,6 +95,10 @@ def test_a_pure_module_imports_nothing_with_input_or_output(module: str) -> None
     assert others - NO_IO == set()
 
 
+def test_every_retry_is_made_by_one_module() -> None:
+    assert {module for module, names in GRAPH.items() if "backoff" in names} == {"buildhub.retries"}
+
+
 def test_no_import_cycle() -> None:
     ours = {module: names & MODULES.keys() - {module} for module, names in GRAPH.items()}
     try:
