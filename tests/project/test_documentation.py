@@ -135,17 +135,6 @@ def test_each_channel_that_a_record_may_have_is_described():
         assert f"``{channel}``" in text
 
 
-def test_each_module_has_its_place_in_the_architecture():
-    listed = re.findall(r"^   (buildhub\.[\w.]+)$", (DOCS / "architecture.rst").read_text(), re.M)
-    paths = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "buildhub").rglob("*.py")]
-    modules = {".".join(path.parts).removesuffix(".__init__") for path in paths}
-    missing = modules - {"buildhub", *listed}
-    assert not missing, f"docs/architecture.rst lists no {', '.join(sorted(missing))}"
-    gone = set(listed) - modules
-    assert not gone, f"docs/architecture.rst lists {', '.join(sorted(gone))}, which do not exist"
-    assert len(listed) == len(set(listed)), "docs/architecture.rst lists a module twice"
-
-
 def test_the_drawing_of_the_packages_has_all_of_them():
     text = (DOCS / "architecture.txt").read_text()
     drawn = set(re.findall(r"^box .*? \| (\w+) \|", text, re.MULTILINE))
