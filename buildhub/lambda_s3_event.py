@@ -31,7 +31,7 @@ def lambda_handler(event: Any, context: Any = None) -> dict[str, Any]:
     the event again.
     """
     settings = Settings.from_environment(os.environ, DEFAULTS)
-    logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=[settings.auth], in_lambda=True)
+    logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=settings.secrets, in_lambda=True)
     with logs.unhandled_errors_logged():
         result = _warm_service(settings).handle(event, seconds_left=_seconds_left(context))
         if result.problem is None:

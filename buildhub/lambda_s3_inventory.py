@@ -35,7 +35,7 @@ def lambda_handler(event: Any = None, context: Any = None) -> dict[str, Any]:
     :class:`BuildhubError` if anything failed.
     """
     settings = Settings.from_environment(os.environ, DEFAULTS)
-    logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=[settings.auth], in_lambda=True)
+    logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=settings.secrets, in_lambda=True)
     with logs.unhandled_errors_logged():
         remaining = event.get("remaining") if isinstance(event, Mapping) else None
         tasks = parse_tasks(remaining) if remaining else tasks_of(settings)

@@ -162,6 +162,11 @@ def escape_controls(text: str, *, keep: str = "") -> str:
     return _CONTROLS.sub(escaped, text)
 
 
+def printable(text: str, *, keep: str = "") -> str:
+    """Masks secrets in ``text`` and escapes its control characters but those in ``keep``."""
+    return escape_controls(mask(text), keep=keep)
+
+
 def known_secrets(secrets: Iterable[str]) -> None:
     """Mask these values, and the passwords in them, from now on."""
     global _known
@@ -208,8 +213,8 @@ class _SafeFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         safe = logging.makeLogRecord(record.__dict__)
-        safe.msg, safe.args = escape_controls(mask(record.getMessage())), None
-        return escape_controls(mask(self._formatter.format(safe)), keep="\n\t")
+        safe.msg, safe.args = printable(record.getMessage()), None
+        return printable(self._formatter.format(safe), keep="\n\t")
 
 
 class _TerminalFormatter(logging.Formatter):

@@ -373,6 +373,12 @@ class Settings:
             raise Fatal(error.format_message()) from None
         return cls.of(context)
 
+    @property
+    def secrets(self) -> list[str]:
+        """Lists what must never be seen: credentials, and URLs with a password."""
+        urls = (self.server_url, self.storage_emulator_host, os.environ.get("AWS_ENDPOINT_URL", ""))
+        return [self.auth, self.sentry_dsn or "", *(one for one in urls if "@" in one)]
+
     def oldest(self, now: datetime) -> datetime | None:
         """Returns the time (UTC) before which files are too old; None: no limit."""
         limits = [self.since] if self.since else []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .. import __version__, logs, streams
+from .. import logs, streams
 from ..errors import Fatal, Interrupted
 from ..inventory.folders import SECTIONS, Selection
 from ..settings import Parsed, Settings, options, since
@@ -28,9 +28,6 @@ logger = logging.getLogger(__name__)
 #: A page of the bucket takes a tenth of a second, nearly all of which is waiting.
 DEFAULTS = {"nb_parallel_requests": "16"}
 
-#: What ``--version`` without a value means.
-_OWN_VERSION = "\0"
-
 
 def _until(value: str) -> datetime:
     """Parses a date, which is meant with the whole of that day, a time or an age."""
@@ -39,14 +36,10 @@ def _until(value: str) -> datetime:
     return moment + timedelta(days=1, microseconds=-1) if is_day else moment
 
 
-def _own_version(
-    context: click.Context, parameter: click.Parameter, globs: Sequence[str]
-) -> Sequence[str]:
-    """Print the program's version for ``--version`` alone, as the other commands do."""
-    if _OWN_VERSION in globs:
-        click.echo(f"{context.info_name} {__version__}")
-        context.exit()
-    return globs
+def _shell_word(key: str) -> str:
+    """Quotes a key for the shell; bash reads one with control characters as ``$'…'``."""
+    escaped = logs.escape_controls(key.replace("\\", "\\\\").replace("'", "\\'"))
+    return shlex.quote(key) if logs.escape_controls(key) == key else f"$'{escaped}'"
 
 
 @runner.command(DEFAULTS)
@@ -64,11 +57,7 @@ def _own_version(
     "versions",
     metavar="GLOB",
     multiple=True,
-    is_flag=False,
-    flag_value=_OWN_VERSION,
-    callback=_own_version,
-    help="The versions to list, of releases and candidates: 152.0.1, '152.*'. Repeatable."
-    " Without a value: print the version of this program.",
+    help="The versions to list, of releases and candidates: 152.0.1, '152.*'. Repeatable.",
 )
 @options(
     "since",
@@ -94,7 +83,7 @@ def _own_version(
 @options(
     "archive_bucket", "storage_emulator_host", "nb_retry_request", "timeout_seconds", "sentry_dsn"
 )
-@runner.verbosity_options
+@runner.common_options()
 def main(
     settings: Settings,
     sections: Sequence[str],
@@ -139,7 +128,7 @@ def main(
             with progress.pipe_display(show, run.status):
                 asyncio.run(run.run(cancellation))
         except (Fatal, Interrupted):
-            click.echo(run.how_to_continue(), err=True)
+            runner.echo(run.how_to_continue())
             raise
         finally:
             runner.echo_summary(run.summary(), verbosity)
@@ -186,7 +175,7 @@ class _Output:
             key = last_key(self._last)
         if not key:
             return "Ended before the first row."
-        return f"Not complete. To continue, add: --start-after {shlex.quote(key)}"
+        return f"Not complete. To continue, add: --start-after {_shell_word(key)}"
 
     def status(self, seconds: float) -> str:
         """Says what has been done so far, and at which rate."""

@@ -55,7 +55,7 @@ def _schema(columns: str) -> Schema:
     is_flag=True,
     help="The arguments are keys of the archive: print which build each is, or why it is none.",
 )
-@runner.common_options
+@runner.common_options("--version")
 def main(
     settings: Settings,
     files: Sequence[str],
@@ -89,7 +89,7 @@ def _explain(keys: Sequence[str]) -> None:
     from ..builds.explain import explain
 
     for key in keys:
-        streams.write(f"{explain(key)}\n".encode())
+        streams.write(f"{logs.escape_controls(explain(key))}\n".encode())
 
 
 def _process(

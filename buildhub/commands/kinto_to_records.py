@@ -97,8 +97,7 @@ def _moment_option(flag: str, name: str, text: str) -> Callable[[Any], Any]:
     "--with-metadata", is_flag=True, help="Keep what Kinto adds: schema and last_modified."
 )
 @options("nb_retry_request", "timeout_seconds", "sentry_dsn")
-@runner.verbosity_options
-@runner.version_option("-V", "--program-version")
+@runner.common_options()
 def main(
     settings: Settings,
     verbosity: int,

@@ -35,7 +35,7 @@ from . import progress, runner
     "--dry-run", is_flag=True, help="Write nothing to the server; print what would be written."
 )
 @progress.check_option
-@runner.common_options
+@runner.common_options("--version")
 def main(settings: Settings, dry_run: bool, check: bool, verbosity: int) -> None:
     """Load the newest S3 inventories of the archive, or its own bucket, into Kinto.
 

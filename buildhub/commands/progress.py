@@ -80,7 +80,7 @@ class _Lines:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + LINE_INTERVAL
-            click.echo(load_status(result), err=True)
+            runner.echo(load_status(result))
 
 
 def records_status(counts: PipelineCounts, seconds: float) -> str:
@@ -140,7 +140,7 @@ def _line(text: str, fraction: float | None) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    line = Text(text, no_wrap=True, overflow="ellipsis")
+    line = Text(logs.printable(text), no_wrap=True, overflow="ellipsis")
     if fraction is None:
         return line
     grid = Table.grid(padding=(0, 1))
@@ -177,10 +177,11 @@ def print_results(results: Sequence[LoadResult]) -> None:
     if os.isatty(runner.STDERR):
         _print_rich_table(names, rows)
     else:
-        click.echo(_plain_table([names, *rows]), err=True)
+        for line in _plain_table([names, *rows]):
+            runner.echo(line)
     for result in results:
         if result.error:
-            click.echo(f"{result.name} is not complete: {result.error}", err=True)
+            runner.echo(f"{result.name} is not complete: {result.error}")
 
 
 def _print_rich_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -194,21 +195,18 @@ def _print_rich_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> No
         is_text = name in _TEXT_COLUMNS
         table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(logs.printable(cell)) for cell in row))
     Console(stderr=True).print(table)
 
 
-def _plain_table(rows: Sequence[Sequence[str]]) -> str:
-    """Returns a line per row, the first the names of the columns, which are aligned."""
+def _plain_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yields a line per row, the first the names of the columns, which are aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     left = [name in _TEXT_COLUMNS for name in rows[0]]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if is_left else cell.rjust(width)
-            for cell, width, is_left in zip(row, widths, left, strict=True)
-        ).rstrip()
-        for row in rows
-    )
+    for row in rows:
+        cells = zip(row, widths, left, strict=True)
+        line = (cell.ljust(size) if is_left else cell.rjust(size) for cell, size, is_left in cells)
+        yield "  ".join(line).rstrip()
 
 
 #: The option of the commands that store records.

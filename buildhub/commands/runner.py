@@ -42,7 +42,7 @@ class _Command(click.Command):
             _discard_unwritten_output()
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Parse the arguments; ``--help`` and ``--version`` print here."""
+        """Parse the arguments; ``--help`` and ``-V`` print here."""
         with _readable_errors():
             return super().make_context(*args, **extra)
 
@@ -64,18 +64,18 @@ def command(defaults: Mapping[str, str] | None = None) -> Callable[[Any], click.
     return click.command(cls=_Command, context_settings=context)
 
 
-def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``-v``, ``--debug``, ``-q`` (one of them, as ``verbosity``) and ``--version``."""
-    return version_option("--version")(verbosity_options(function))
+def common_options(*version: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds ``-v``, ``--debug``, ``-q`` (one of them, as ``verbosity``) and ``-V``.
+
+    ``version`` are further names of the last, which prints the version.
+    """
+    version_option = click.version_option(
+        __version__, "-V", *version, message="%(prog)s %(version)s"
+    )
+    return lambda function: version_option(_verbosity_options(function))
 
 
-def version_option(*flags: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds the option that prints the version of buildhub."""
-    return click.version_option(__version__, *flags, message="%(prog)s %(version)s")
-
-
-def verbosity_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``-v``, ``--debug`` and ``-q``: one of them, as ``verbosity``."""
+def _verbosity_options(function: Callable[..., Any]) -> Callable[..., Any]:
     levels = [
         (("-v", "--verbose"), logs.VERBOSE, "Log more details."),
         (("--debug",), logs.DEBUG, "Log everything, including requests."),
@@ -113,7 +113,7 @@ def run(
     its :class:`CancellationToken`. An error ends the program with the status ``on_error``.
     """
     try:
-        logs.configure(verbosity, settings.sentry_dsn, secrets=[settings.auth])
+        logs.configure(verbosity, settings.sentry_dsn, secrets=settings.secrets)
     except BuildhubError as error:
         raise click.UsageError(str(error)) from None
     with cancel_on_signals() as cancellation, _stderr_stopped_by(cancellation):
@@ -153,7 +153,12 @@ def stop_reported(line: str, verbosity: int) -> Iterator[None]:
 def echo_summary(line: str, verbosity: int) -> None:
     """Print the summary to stderr, unless ``-q`` was given."""
     if verbosity > logs.QUIET:
-        click.echo(line, err=True)
+        echo(line)
+
+
+def echo(line: str) -> None:
+    """Print a line to stderr, without secrets and control characters."""
+    click.echo(logs.printable(line), err=True)
 
 
 @contextlib.contextmanager
@@ -166,7 +171,10 @@ def _readable_errors() -> Iterator[None]:
     except OSError as error:
         raise click.ClickException(str(streams.output_error(error))) from None
     except BuildhubError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(logs.printable(str(error))) from None
+    except click.ClickException as error:
+        error.message = logs.printable(error.message)  # type: ignore[misc]
+        raise
 
 
 class _StandardError(io.FileIO):

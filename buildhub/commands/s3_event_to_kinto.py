@@ -33,7 +33,7 @@ DEFAULTS = {"nb_parallel_requests": "32"}
 @click.argument("files", nargs=-1)
 @options("server_url", "bucket", "collection", "auth", "archive_url")
 @options("nb_retry_request", "batch_max_requests", "timeout_seconds", "products", "sentry_dsn")
-@runner.common_options
+@runner.common_options("--version")
 def main(settings: Settings, files: Sequence[str], verbosity: int) -> None:
     """Handle events of S3 as the event Lambda does.
 

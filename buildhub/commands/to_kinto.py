@@ -48,7 +48,7 @@ _LINES = 100
     " a second try. It is written when the command ends, and may be its input.",
 )
 @options("batch_max_requests", "cache_folder", "nb_retry_request", "timeout_seconds", "sentry_dsn")
-@runner.common_options
+@runner.common_options("--version")
 def main(
     settings: Settings,
     files: Sequence[str],

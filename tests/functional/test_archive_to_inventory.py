@@ -214,7 +214,7 @@ def test_usage(server: GcsServer, arguments: tuple[str, ...], message: str) -> N
 
 
 def test_version_without_a_value_prints_the_programs(server: GcsServer) -> None:
-    assert re.fullmatch(r"archive-to-inventory \d+\.\S+\n", run(server, "--version").stdout)
+    assert re.fullmatch(r"archive-to-inventory \d+\.\S+\n", run(server, "-V").stdout)
 
 
 def test_the_storage_host_is_given_with_or_without_http(server: GcsServer) -> None:

@@ -44,7 +44,7 @@ COMMANDS = {
     "kinto-to-records": (0, 2),
     "kinto-to-records --build-id unknown": (1, None),
     "archive-to-inventory": (0, 1),
-    "archive-to-inventory --version": (0, 1),
+    "archive-to-inventory -V": (0, 1),
     "s3-event-to-kinto event": (0, None),
     "latest-inventory-to-kinto --source bucket": (0, None),
 }
