@@ -14,7 +14,7 @@ import click
 
 from .. import __version__, logs, streams
 from ..errors import Fatal, Interrupted
-from ..inventory.folders import SECTIONS, Selection
+from ..inventory.selection import SECTIONS, Selection
 from ..settings import Settings
 from ..settings.parsers import since
 from ..signals import CancellationToken
@@ -25,7 +25,7 @@ from .standard_streams import Command
 if TYPE_CHECKING:
     import asyncio
 
-    from ..inventory.bucket import Bucket
+    from ..inventory.gcs import Bucket
     from ..inventory.listing import BucketListing
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,6 @@ def main(
     import asyncio
 
     from ..inventory.listing import BucketListing
-    from ..inventory.plan import requests
     from ..wiring import archive_bucket
 
     if versions and not sections:
@@ -152,7 +151,7 @@ def main(
         )
         bucket = archive_bucket(settings)
         jobs = settings.nb_parallel_requests
-        listing = BucketListing(bucket, requests(selection), jobs=jobs, on_error=logger.error)
+        listing = BucketListing(bucket, selection, jobs=jobs, on_error=logger.error)
         run = _Output(selection, bucket, listing)
         show = verbosity > logs.QUIET and not os.isatty(STDOUT)
         try:
@@ -205,7 +204,7 @@ class _Output:
 
     def how_to_continue(self) -> str:
         """Which ``--start-after`` lists what is missing."""
-        from ..inventory.rows import last_key
+        from ..inventory.gcs import last_key
 
         key = self._selection.start_after
         if self._last:

@@ -20,7 +20,7 @@ from .standard_streams import Command
 
 if TYPE_CHECKING:
     from ..archive.cached_lookup import CachedLookup
-    from ..inventory.formats import Schema
+    from ..inventory.row_formats import Schema
     from ..pipeline.processor import InventoryProcessor, Remaining
     from ..pipeline.record_maker import PipelineCounts
     from ..records import Record

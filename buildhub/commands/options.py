@@ -12,7 +12,7 @@ from ..settings import VARIABLES, Variable
 from ..settings.parsers import boolean
 
 if TYPE_CHECKING:
-    from ..inventory.formats import Schema
+    from ..inventory.row_formats import Schema
 
 
 class SettingType(click.ParamType[Any]):
@@ -39,7 +39,7 @@ class SchemaType(click.ParamType["Schema"]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Schema:
         """The schema; a usage error if a required column is missing."""
-        from ..inventory.formats import Schema
+        from ..inventory.row_formats import Schema
 
         try:
             return Schema.parse(value) if isinstance(value, str) else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
 import logging
 import os
 import re
@@ -12,16 +13,17 @@ import stat
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TypeVar
 
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..retries import Retry
 from ..storage import part_files
 from .manifest import InventoryFile, Manifest
-from .prefetch import prefetch
-from .s3 import ConnectionBroken, Inventories, RangeNotSupported
+from .s3_inventories import ConnectionBroken, Inventories, RangeNotSupported
 
 #: Our folder in CSV_DOWNLOAD_DIRECTORY; only files with the names below are touched there.
 FOLDER = "buildhub"
@@ -33,6 +35,12 @@ _KEPT_SECONDS = 2 * 24 * 3600
 _AHEAD = 2
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+#: Seconds between two calls of ``raise_if_cancelled``.
+_POLL_SECONDS = 0.2
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +134,7 @@ def _written_aside(path: Path) -> Iterator[_Part]:
 
 
 class _WrongSum(BuildhubError):
-    """What was received is not what the manifest promises."""
+    """An MD5 that is not the manifest's."""
 
 
 class _Part:
@@ -227,7 +235,7 @@ def _verified(paths: Generator[Path], files: Sequence[InventoryFile]) -> Generat
 
 
 def _is_right(path: Path, md5: str) -> bool:
-    """Whether the file is there and complete."""
+    """Return True if the file is there and complete."""
     try:
         with _open(path) as file:
             right = _has_md5(file, md5)
@@ -274,7 +282,7 @@ def _remove_old(folder: Path, keep: Collection[str]) -> None:
 
 @contextlib.contextmanager
 def _readable_errors(path: Path) -> Iterator[None]:
-    """What the file system refuses, as an error of ours."""
+    """Turns what the file system refuses into an error of ours."""
     try:
         yield
     except OSError as error:
@@ -282,3 +290,63 @@ def _readable_errors(path: Path) -> Iterator[None]:
             f"Cannot write {path}: {error.strerror or error}; free space or give rights there,"
             " or set CSV_DOWNLOAD_DIRECTORY to another folder."
         ) from None
+
+
+def prefetch(
+    function: Callable[[_Item, threading.Event], _Result],
+    items: Sequence[_Item],
+    *,
+    depth: int,
+    raise_if_cancelled: Callable[[], None],
+    name: str,
+) -> Generator[_Result]:
+    """``function(item, stop)`` of each of ``items``, in their order, called by one thread.
+
+    At most ``depth`` results exist before they are asked for. An error is raised at the turn of
+    its item, and ends the iterator. ``raise_if_cancelled`` is called several times a second while
+    a result is awaited; what it raises ends the iterator.
+
+    When the iterator ends or is closed, ``stop`` is set and the thread, called ``name_0``, is
+    awaited: ``function`` must return or raise soon then, also if a server is silent.
+    """
+    stop = threading.Event()
+    rest = iter(items)
+    with ThreadPoolExecutor(1, thread_name_prefix=name) as thread:
+        pending: deque[Future[_Result]] = deque()
+
+        def submit(count: int) -> None:
+            for item in itertools.islice(rest, count):
+                pending.append(thread.submit(_unless_stopped, function, item, stop))
+
+        try:
+            submit(depth)
+            while pending:
+                result = _result(pending.popleft(), raise_if_cancelled)
+                submit(1)
+                yield result
+        finally:
+            stop.set()
+            thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _unless_stopped(
+    function: Callable[[_Item, threading.Event], _Result], item: _Item, stop: threading.Event
+) -> _Result:
+    """An error ends the iterator, so nothing is begun after one."""
+    if stop.is_set():
+        raise CancelledError
+    try:
+        return function(item, stop)
+    except BaseException:
+        stop.set()
+        raise
+
+
+def _result(future: Future[_Result], raise_if_cancelled: Callable[[], None]) -> _Result:
+    while True:
+        raise_if_cancelled()
+        try:
+            return future.result(_POLL_SECONDS)
+        except TimeoutError:
+            if future.done():
+                raise

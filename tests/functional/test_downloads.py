@@ -21,7 +21,7 @@ import pytest
 from buildhub.errors import Fatal, Unreachable
 from buildhub.inventory.download import download
 from buildhub.inventory.manifest import Manifest
-from buildhub.inventory.s3 import BUCKET, Inventories
+from buildhub.inventory.s3_inventories import BUCKET, Inventories
 from tests.support import s3_bucket
 from tests.support.faulty_proxy import (
     Fault,
@@ -249,7 +249,7 @@ def test_a_killed_run_is_followed_by_one_that_works(
     program = (
         "import sys; from pathlib import Path\n"
         "from buildhub.inventory.download import download\n"
-        "from buildhub.inventory.s3 import Inventories\n"
+        "from buildhub.inventory.s3_inventories import Inventories\n"
         "inventories = Inventories(timeout_seconds=60, retries=0)\n"
         "manifest = inventories.newest_manifest('firefox')\n"
         "list(download(inventories, manifest, Path(sys.argv[1]), retries=0))\n"
@@ -411,7 +411,7 @@ def test_a_disk_that_is_full_is_a_sentence(proxy: FaultyProxy, tmp_path: Path) -
     program = (
         "import resource, signal, sys; from pathlib import Path\n"
         "from buildhub.inventory.download import download\n"
-        "from buildhub.inventory.s3 import Inventories\n"
+        "from buildhub.inventory.s3_inventories import Inventories\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "inventories = Inventories(timeout_seconds=60, retries=0)\n"

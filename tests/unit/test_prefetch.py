@@ -6,8 +6,7 @@ import threading
 from collections.abc import Generator
 
 import pytest
-
-from buildhub.inventory.prefetch import prefetch
+from buildhub.inventory.download import prefetch
 
 
 class Work:
