@@ -10,7 +10,6 @@ import logging
 import select
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
@@ -58,22 +57,22 @@ class Response(NamedTuple):
 
 
 class HttpClient:
-    """An async context manager around one session with one server.
+    """An async context manager around one session with the server at ``url``.
 
     ``parallel`` requests run at the same time; each is tried ``retries`` times more after
     connection errors, unusable responses, 408, 429 and 5xx; ``timeout`` is in seconds, for one
     attempt from the connection to the last byte, and for the longest pause that the server may
-    ask for. Proxies are taken from the environment. ``name`` and ``setting``, which says where
-    the server is, are for messages.
+    ask for. Proxies are taken from the environment. For messages: ``down`` says that there is no
+    such server, and ``setting`` is the variable that has its address.
     """
 
     def __init__(
-        self, url: str, *, name: str, setting: str, parallel: int, retries: int, timeout: float,
+        self, url: str, *, down: str, setting: str, parallel: int, retries: int, timeout: float,
         max_body: int = MAX_BODY,
     ) -> None:  # fmt: skip
+        self.url = url
         self.requests = 0  #: attempts so far
-        self._url = url
-        self._name = name
+        self._down = down
         self._setting = setting
         self._parallel = parallel
         self._limit = asyncio.Semaphore(parallel)
@@ -84,7 +83,7 @@ class HttpClient:
             longest_pause=timeout,
             deadline=(retries + 1) * timeout,
             on_pause=lambda error, seconds: logger.debug(
-                "%s: %s; trying again in %.1f s.", name, error, seconds
+                "%s: %s; trying again in %.1f s.", url, error, seconds
             ),
         )
         self._failures_in_a_row = 0
@@ -93,12 +92,11 @@ class HttpClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the session."""
         if self._session is not None:
             await self._session.close()
 
@@ -125,7 +123,7 @@ class HttpClient:
             result = await self._retry.call_async(attempt)
         except (RetryableError, Unreachable) as error:
             times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-            message = f"{self._url}{path}: {error} ({times})."
+            message = f"{self.url}{path}: {error} ({times})."
             if isinstance(error, InvalidContent):
                 raise Unreadable(message) from None
             raise self._failure(message) from None
@@ -137,21 +135,16 @@ class HttpClient:
         self._failures_in_a_row += 1
         if self._failures_in_a_row < GIVE_UP_AFTER:
             return Unreachable(message)
-        return Fatal(
-            f"{self._name} does not answer; check {self._setting} and the network. {message}"
-        )
+        return Fatal(f"{self._down}; check {self._setting} and the network. {message}")
 
     async def _attempt(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
+        self, method: str, path: str, query: Mapping[str, str] | None,
         headers: Mapping[str, str] | None,
-    ) -> Response:
+    ) -> Response:  # fmt: skip
         import aiohttp
         from yarl import URL
 
-        url = URL(self._url + quote(path, safe="/"), encoded=True)
+        url = URL(self.url + quote(path, safe="/"), encoded=True)
         if query:
             url = url.with_query(query)
         try:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Coroutine
 from functools import partial
 from http import HTTPStatus
-from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from ..errors import Unreachable
@@ -37,32 +36,24 @@ class FolderContents(NamedTuple):
     complete: bool = True  #: whether every entry could be read
 
 
-class Archive:
-    """An async context manager around one session; parameters as of :class:`HttpClient`."""
+class Archive(HttpClient):
+    """The client of the archive at ``url``."""
 
     def __init__(self, url: str, *, parallel: int = 8, retries: int = 3, timeout: float = 300):
-        self.url = url
-        self._client = HttpClient(
-            url, name="The archive", setting="ARCHIVE_URL",
+        super().__init__(
+            url, down="The archive does not answer", setting="ARCHIVE_URL",
             parallel=parallel, retries=retries, timeout=timeout,
         )  # fmt: skip
-        self._requests: dict[tuple[str, str], asyncio.Task[Any]] = {}
+        self._shared: dict[tuple[str, str], asyncio.Task[Any]] = {}
 
-    async def __aenter__(self) -> Archive:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def close(self) -> None:
+        """Cancel all requests and close the session."""
         await self.abandon()
-        await self._client.__aexit__(kind, error, trace)
+        await super().close()
 
     async def abandon(self) -> None:
         """Cancel the requests that are not awaited any more, so that no later call joins them."""
-        requests = list(self._requests.values())
+        requests = list(self._shared.values())
         for request in requests:
             request.cancel()
         await asyncio.gather(*requests, return_exceptions=True)
@@ -73,7 +64,7 @@ class Archive:
         If no attempt brought a complete listing, an incomplete one is returned. Raises
         :class:`Unreachable` if there was none either.
         """
-        return await self._shared("LIST", folder, partial(self._listing, folder))
+        return await self._once("LIST", folder, partial(self._listing, folder))
 
     async def document(
         self, key: str, check: Callable[[bytes], object] = lambda content: None
@@ -90,24 +81,22 @@ class Archive:
             check(response.body)
             return response.body
 
-        return await self._shared("GET", key, lambda: self._client.request("GET", key, parse))
+        return await self._once("GET", key, lambda: self.request("GET", key, parse))
 
     async def head(self, key: str) -> File | None:
         """Exact size and date of a file, or None if there is none. Raises :class:`Unreachable`."""
         # The length of the object itself is wanted, not that of a compressed transfer.
         headers = {"Accept-Encoding": "identity"}
-        request = partial(self._client.request, "HEAD", key, _file, headers=headers)
-        return await self._shared("HEAD", key, request)
+        request = partial(self.request, "HEAD", key, _file, headers=headers)
+        return await self._once("HEAD", key, request)
 
-    async def _shared(
-        self, method: str, path: str, send: Callable[[], Coroutine[Any, Any, T]]
-    ) -> T:
+    async def _once(self, method: str, path: str, send: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """One request per URL: calls that ask for it while it runs share the response."""
         name = (method, path)
-        request = self._requests.get(name)
+        request = self._shared.get(name)
         if request is None:
-            request = self._requests[name] = asyncio.create_task(send())
-            request.add_done_callback(lambda _: self._requests.pop(name, None))
+            request = self._shared[name] = asyncio.create_task(send())
+            request.add_done_callback(lambda _: self._shared.pop(name, None))
         result: T = await asyncio.shield(request)
         return result
 
@@ -127,7 +116,7 @@ class Archive:
         # Exactly this: with any other the archive answers a folder with an HTML page.
         headers = {"Accept": "application/json"}
         try:
-            return await self._client.request("GET", folder, parse, headers=headers)
+            return await self.request("GET", folder, parse, headers=headers)
         except Unreachable:
             if incomplete is None:
                 raise

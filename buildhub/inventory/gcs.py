@@ -11,8 +11,7 @@ from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 from urllib.parse import quote, quote_plus, unquote_plus
 
 import orjson
@@ -56,35 +55,19 @@ class Page(NamedTuple):
     token: str | None  #: what asks for the next page; None on the last
 
 
-class Bucket:
-    """An async context manager around one session; parameters as of :class:`HttpClient`."""
+class Bucket(HttpClient):
+    """The client of the bucket ``name`` of the service at ``host``."""
 
     def __init__(
         self, name: str, *, host: str = GOOGLE, parallel: int = 16, retries: int = 3,
         timeout: float = 300,
     ) -> None:  # fmt: skip
         self.name = name
-        self._client = HttpClient(
+        super().__init__(
             f"{host}/storage/v1/b/{quote(name, safe='')}/o",
-            name=f"The bucket {name}", setting="STORAGE_EMULATOR_HOST",
+            down=f"The bucket {name} cannot be listed", setting="STORAGE_EMULATOR_HOST",
             parallel=parallel, retries=retries, timeout=timeout,
         )  # fmt: skip
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._client.__aexit__(kind, error, trace)
-
-    @property
-    def requests(self) -> int:
-        """Attempts so far."""
-        return self._client.requests
 
     async def objects(
         self, prefix: str, start: str, end: str, token: str | None = None, at_most: int = 1000
@@ -109,7 +92,7 @@ class Bucket:
     async def _page(self, query: Mapping[str, str], token: str | None) -> Page:
         query = {**query, "fields": _FIELDS, **({"pageToken": token} if token else {})}
         parse = partial(_parsed, query)
-        return await self._client.request("GET", "", parse, query=query, headers=_HEADERS)
+        return await self.request("GET", "", parse, query=query, headers=_HEADERS)
 
 
 def rows(bucket: str, names: Sequence[str], items: Sequence[Item]) -> bytes:

@@ -301,30 +301,26 @@ class _SectionPlan:
 
     def _years(self, folders: list[str]) -> Sequence[Step]:
         first, end = self._selection.days(self._section)
-        return [
-            _folders(year, self._months)
-            for year in filter(self._selection.reaches, _named(folders, r"\d{4}"))
-            if first < successor(year) and year < end
-        ]
+        years = filter(self._selection.reaches, _named(folders, r"\d{4}"))
+        return [_folders(y, self._months) for y in years if first < successor(y) and y < end]
 
     def _months(self, folders: list[str]) -> Sequence[Step]:
+        if not (months := _named(folders, r"\d\d")):
+            return ()
         first, end = self._selection.days(self._section)
-        months = [month for month in _named(folders, r"\d\d") if month < end]
         names = [day for month in months for day in days(month)]
-        return (
-            self._range(max(names[0], first), min(successor(months[-1]), end), names)
-            if months
-            else ()
-        )
+        return self._range(max(names[0], first), min(successor(months[-1]), end), names)
 
     def _versions(self, folders: list[str]) -> Sequence[Step]:
-        wanted = list(filter(self._selection.wants_version, folders))
-        if not self._selection.dated:
-            return self._ranges_over(folders, frozenset(wanted))
-        wanted = list(filter(self._selection.reaches, wanted))
+        wanted = set(filter(self._selection.wants_version, folders))
+        if not self._selection.dated:  # one range for all between which there is no other
+            groups = [list(group) for _, group in groupby(folders, wanted.__contains__)]
+            groups = [group for group in groups if group[0] in wanted]
+            return [s for g in groups for s in self._range(g[0], successor(g[-1]), g)]
+        folders = [one for one in folders if one in wanted and self._selection.reaches(one)]
         if self._section.name == "candidates":
-            return [_folders(folder, self._builds) for folder in wanted]
-        return self._if_new(wanted)
+            return [_folders(folder, self._builds) for folder in folders]
+        return self._if_new(folders)
 
     def _builds(self, folders: list[str]) -> Sequence[Step]:
         return self._if_new(filter(self._selection.reaches, _named(folders, r"build\d+")))
@@ -335,16 +331,6 @@ class _SectionPlan:
     def _if_created(self, folder: str, created: str) -> Sequence[Step]:
         wanted = self._selection.wants_created(created)
         return self._range(folder, successor(folder)) if wanted else ()
-
-    def _ranges_over(self, folders: list[str], wanted: frozenset[str]) -> list[Step]:
-        """One range for all folders between which there is none that isn't wanted."""
-        groups = [list(group) for _, group in groupby(folders, wanted.__contains__)]
-        return [
-            step
-            for names in groups
-            if names[0] in wanted
-            for step in self._range(names[0], successor(names[-1]), names)
-        ]
 
     def _range(self, begin: str, end: str, folders: Sequence[str] = ()) -> list[Step]:
         """The range from ``begin`` to ``end``, or what is left of it behind ``start_after``."""
