@@ -28,8 +28,8 @@ from buildhub.archive.cache import LookupCache
 from buildhub.archive.locations import location_of
 from buildhub.archive.metadata_formats import Metadata
 from buildhub.builds.recognise import candidate_pattern, ending_pattern, recognise
-from buildhub.inventory.formats import InventoryRow
 from buildhub.inventory.reader import InventoryReader
+from buildhub.inventory.row_formats import InventoryRow
 from buildhub.pipeline.processing import BATCH
 from buildhub.records import invalid_field, make_record
 from buildhub.signals import CancellationToken

@@ -13,15 +13,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .builds.recognise import candidate_pattern, ending_pattern
-from .inventory.formats import Schema
 from .inventory.reader import InventoryReader
+from .inventory.row_formats import Schema
 from .settings import Settings
 from .signals import CancellationToken
 
 if TYPE_CHECKING:
     from .archive.client import Archive
     from .archive.lookup import MetadataLookup
-    from .inventory.bucket import Bucket
+    from .inventory.gcs import Bucket
     from .kinto import Client
     from .pipeline.processing import InventoryProcessor
 
@@ -32,7 +32,7 @@ SEARCHES = 4
 
 
 def kinto_client(settings: Settings, cancellation: CancellationToken | None = None) -> Client:
-    """The client of the collection that the settings name. Raises :class:`Fatal`.
+    """Makes the client of the collection that the settings name. Raises :class:`Fatal`.
 
     A stop of ``cancellation`` ends its requests and pauses.
     """
@@ -51,7 +51,7 @@ def kinto_client(settings: Settings, cancellation: CancellationToken | None = No
 
 
 def archive_client(settings: Settings) -> Archive:
-    """The HTTP client of the archive, not connected yet."""
+    """Makes the HTTP client of the archive, not connected yet."""
     from .archive.client import Archive
 
     return Archive(
@@ -63,8 +63,8 @@ def archive_client(settings: Settings) -> Archive:
 
 
 def archive_bucket(settings: Settings) -> Bucket:
-    """The client of the archive's own bucket, not connected yet."""
-    from .inventory.bucket import Bucket
+    """Makes the client of the archive's own bucket, not connected yet."""
+    from .inventory.gcs import Bucket
 
     return Bucket(
         settings.archive_bucket,

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
-from ..storage.sqlite_store import open_database
+from ..storage import open_database
 from .locations import (
     CandidateLocation,
     FileLocation,

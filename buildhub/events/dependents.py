@@ -26,7 +26,7 @@ from ..builds.patterns import TREES
 from ..builds.products import PRODUCTS, products_in
 from ..builds.recognise import Build, recognise
 from ..errors import Fatal, Unreachable
-from ..inventory.formats import InventoryRow
+from ..inventory.row_formats import InventoryRow
 
 _CANDIDATE = re.compile(
     r"""(?P<above>

@@ -23,7 +23,7 @@ from ..archive.lookup import MetadataLookup
 from ..builds.explain import explain
 from ..builds.recognise import recognise
 from ..errors import BuildhubError, Fatal, Unreachable
-from ..inventory.formats import InventoryRow
+from ..inventory.row_formats import InventoryRow
 from ..kinto import (
     Client,
     PutResult,

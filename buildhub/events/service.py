@@ -147,13 +147,11 @@ async def _run(
     What is being stored at that moment is stored.
     """
 
-    def cancel(_: object = None) -> None:
+    def cancel() -> None:
         for task in tasks:
             task.cancel()
 
-    with cancellation.future() if cancellation else contextlib.nullcontext() as stopped:
-        if stopped:
-            stopped.add_done_callback(cancel)
+    with cancellation.calling(cancel) if cancellation else contextlib.nullcontext():
         if tasks:
             await asyncio.wait(tasks, timeout=time_limit)
             cancel()

@@ -18,24 +18,23 @@ import orjson
 
 from ..archive.lookup import MetadataLookup
 from ..errors import BuildhubError, Fatal, Interrupted
-from ..inventory.folders import Selection
-from ..inventory.formats import Schema
+from ..inventory.gcs import SCHEMA
 from ..inventory.listing import BucketListing
 from ..inventory.manifest import Manifest
-from ..inventory.plan import requests
-from ..inventory.rows import SCHEMA
+from ..inventory.row_formats import Schema
+from ..inventory.selection import Selection
 from ..kinto import Client, CollectionFlushed, Publisher, RecordIndex
 from ..kinto.initialization import exists, initialize
 from ..pipeline.processing import InventoryProcessor
 from ..records import Record
 from ..settings import Settings
 from ..signals import CancellationToken
-from ..storage.locks import LockHeld, locked
+from ..storage import LockHeld, locked
 from ..wiring import archive_bucket, inventory_processor, kinto_client, open_lookup
 from .tasks import InventoryTask, LoadResult, LoadTask, SectionTask
 
 if TYPE_CHECKING:
-    from ..inventory.s3 import Inventories
+    from ..inventory.s3_inventories import Inventories
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +154,9 @@ class _Load:
     async def _load_inventory(self, task: InventoryTask) -> None:
         """Loads one file after the other, each to its last record; the next ones are downloaded."""
         from ..inventory.download import download
-        from ..inventory.s3 import Inventories  # botocore takes 0.1 s; SOURCE=bucket needs it not
+
+        # botocore takes 0.1 s, which SOURCE=bucket needs not
+        from ..inventory.s3_inventories import Inventories
 
         s3 = Inventories(
             timeout_seconds=self.settings.timeout_seconds,
@@ -196,12 +197,8 @@ class _Load:
         selection = Selection((task.product,), (task.section,), since=since, start_after=start)
         processor = self._processor(SCHEMA, dataclasses.replace(self.settings, since=None))
         bucket = archive_bucket(self.settings)
-        listing = BucketListing(
-            bucket,
-            requests(selection),
-            jobs=self.settings.nb_parallel_requests,
-            on_error=logger.error,
-        )
+        jobs = self.settings.nb_parallel_requests
+        listing = BucketListing(bucket, selection, jobs=jobs, on_error=logger.error)
 
         def show() -> None:
             self.result.step = processor.position or start or "listing"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..errors import BadInput
-from ..inventory.folders import SECTIONS, Selection
+from ..inventory.selection import SECTIONS, Selection
 from ..kinto import PublishCounts
 from ..pipeline.record_maker import PipelineCounts
 from ..settings import Settings

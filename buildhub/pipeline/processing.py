@@ -17,9 +17,9 @@ from typing import Any
 
 from .. import streams
 from ..errors import BadInput, Interrupted
-from ..inventory.formats import InventoryRow
+from ..inventory.gcs import last_key
 from ..inventory.reader import InventoryReader
-from ..inventory.rows import last_key
+from ..inventory.row_formats import InventoryRow
 from ..records import Record
 from ..signals import CancellationToken
 from .record_maker import NotMade, Pending, RecordMaker
@@ -146,7 +146,8 @@ class InventoryProcessor:
         self, blocks: AsyncGenerator[list[InventoryRow], None]
     ) -> AsyncGenerator[list[Record], None]:
         try:
-            with self._cancellation.future() as stopped:
+            stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            with self._cancellation.calling(lambda: stopped.set_result(None)):
                 async for ready in self._run(blocks, stopped):
                     yield ready
                     self._cancellation.raise_if_cancelled()

@@ -17,7 +17,7 @@ from ..archive.metadata_formats import Metadata
 from ..builds.products import PRODUCTS
 from ..builds.recognise import Build, recognise
 from ..errors import Unreachable
-from ..inventory.formats import InventoryRow
+from ..inventory.row_formats import InventoryRow
 from ..records import Outcome, Record, invalid_field, make_record
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -52,10 +51,10 @@ async def _process(
     sink: Callable[[Sequence[Record]], None],
     products: Sequence[str],
 ) -> None:
-    given: dict[str, Any] = {
-        "archive_url": server.url,
-        "products": products,
-        "nb_parallel_requests": 8,
+    environ = {
+        "ARCHIVE_URL": server.url,
+        "PRODUCTS": " ".join(products),
+        "NB_PARALLEL_REQUESTS": "8",
     }
     cancellation = CancellationToken()
 
@@ -63,8 +62,7 @@ async def _process(
         yield inventory
 
     with tempfile.TemporaryDirectory() as folder:
-        given["cache_folder"] = Path(folder)
-        settings = Settings.from_environment({}, given=given)
+        settings = Settings.from_environment({**environ, "CACHE_FOLDER": folder})
         async with open_lookup(settings) as lookup:
             processor = inventory_processor(settings, lookup, cancellation)
             await processor.process_listing(blocks(), sink)

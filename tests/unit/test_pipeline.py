@@ -10,8 +10,8 @@ from buildhub.archive.cache import LookupCache
 from buildhub.archive.client import Archive
 from buildhub.archive.lookup import MetadataLookup
 from buildhub.builds.recognise import candidate_pattern
-from buildhub.inventory.formats import InventoryRow
 from buildhub.inventory.reader import InventoryReader
+from buildhub.inventory.row_formats import InventoryRow
 from buildhub.pipeline.processing import BATCH, InventoryProcessor
 from buildhub.pipeline.record_maker import RecordMaker
 from buildhub.signals import CancellationToken
