@@ -1,4 +1,4 @@
-"""Records in the shape of the real catalogue: some seven platforms × 98 locales a build.
+"""Records in the shape of the real catalogue: some seven platforms x 98 locales a build.
 
 They are made from the newest cycle of four weeks backwards, until there are as many as wanted; the
 builds that the documentation asks for are always among them. Everything follows from the number:

@@ -23,7 +23,7 @@ from benchmarks import catalogue
 from buildhub.kinto import Client
 from buildhub.kinto.schema import initialize
 from tests.support import postgres
-from tests.support.kinto_server import KINTO_SETTINGS, Kinto, running_kinto
+from tests.support.kinto_server import Kinto, running_kinto
 
 PARENT = "/buckets/build-hub/collections/releases"
 RECORDS = f"{PARENT}/records"
