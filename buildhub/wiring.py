@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from .archive.cache import LookupCache
 from .archive.cached_lookup import CachedLookup
 from .builds.recognise import candidate_pattern, ending_pattern
-from .inventory.formats import Schema
 from .inventory.reader import InventoryReader
+from .inventory.row_formats import Schema
 from .pipeline.processor import InventoryProcessor
 from .pipeline.record_maker import RecordMaker
 from .settings import Settings
@@ -25,14 +25,14 @@ from .signals import CancellationToken
 if TYPE_CHECKING:
     from .archive.client import Archive
     from .archive.lookup import MetadataLookup
-    from .inventory.bucket import Bucket
+    from .inventory.gcs import Bucket
     from .kinto import Client
 
 logger = logging.getLogger(__name__)
 
 
 def kinto_client(settings: Settings, cancellation: CancellationToken | None = None) -> Client:
-    """The client of the collection that the settings name. Raises :class:`Fatal`.
+    """Makes the client of the collection that the settings name. Raises :class:`Fatal`.
 
     A stop of ``cancellation`` ends its requests and pauses.
     """
@@ -51,7 +51,7 @@ def kinto_client(settings: Settings, cancellation: CancellationToken | None = No
 
 
 def archive_client(settings: Settings) -> Archive:
-    """The HTTP client of the archive, not connected yet."""
+    """Makes the HTTP client of the archive, not connected yet."""
     from .archive.client import Archive
 
     return Archive(
@@ -63,8 +63,8 @@ def archive_client(settings: Settings) -> Archive:
 
 
 def archive_bucket(settings: Settings) -> Bucket:
-    """The client of the archive's own bucket, not connected yet."""
-    from .inventory.bucket import Bucket
+    """Makes the client of the archive's own bucket, not connected yet."""
+    from .inventory.gcs import Bucket
 
     return Bucket(
         settings.archive_bucket,
@@ -82,7 +82,7 @@ def inventory_processor(
     *,
     schema: Schema | None = None,
 ) -> InventoryProcessor:
-    """What makes the records of a run. ``schema`` is that of :class:`InventoryReader`.
+    """Makes the processor of a run. ``schema`` is that of :class:`InventoryReader`.
 
     Errors and skipped builds are logged.
     """
@@ -100,14 +100,14 @@ def inventory_processor(
 
 @contextlib.contextmanager
 def open_cache(settings: Settings, *, keep_absent: bool = True) -> Iterator[CachedLookup]:
-    """The cached metadata of one run, with its file."""
+    """Opens the cached metadata of one run."""
     with contextlib.closing(LookupCache(settings.cache_folder, settings.archive_url)) as cache:
         yield CachedLookup(cache, keep_absent=keep_absent)
 
 
 @contextlib.asynccontextmanager
 async def open_lookup(settings: Settings, cache: CachedLookup) -> AsyncIterator[MetadataLookup]:
-    """The metadata lookup of one run, with its HTTP session."""
+    """Opens the metadata lookup of one run, with its HTTP session."""
     from .archive.lookup import MetadataLookup
 
     async with archive_client(settings) as archive:
