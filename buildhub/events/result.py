@@ -12,7 +12,6 @@ from typing import NamedTuple
 from ..errors import BuildhubError
 from .messages import FilePublished
 
-
 #: Keys that failed which one message names; all are counted.
 MAX_NAMED = 100
 
