@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..errors import BuildhubError
+from ..records import Outcome
 from .messages import FilePublished
 
 #: Keys that failed which one message names; all are counted.
 MAX_NAMED = 100
-
-
-class Outcome(enum.Enum):
-    """What became of a file that was published, or of a build that depends on it."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
-    NO_METADATA = "no metadata yet"
-    NO_BUILDS = "no builds yet"  #: of a metadata file
-    INVALID = "not stored"  #: a field of the record can't be right
-    IGNORED = "ignored"
-    FAILED = "failed"
 
 
 class Result(NamedTuple):
