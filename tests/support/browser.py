@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
-PAGE = Path(__file__).parents[2] / "docs" / "lookup" / "index.html"
+PAGE = Path(__file__).parents[2] / "buildhub" / "page" / "index.html"
+PICTURES = Path(__file__).parents[2] / "docs" / "lookup"
 CHROMIUM = shutil.which("chromium")
 
 #: Without these, Chromium looks up hosts of Google when it starts.

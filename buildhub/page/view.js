@@ -1,0 +1,243 @@
+/** What is around the builds: the search, what was understood, notices, one record, results to take along. */
+
+import { addressOf, isHome, searchFor, withCriteria } from "./address.js";
+import { csv, fileName, fileUrl, revisionUrl, sizeOf, systemOf, valueOf, webUrl } from "./builds.js";
+import { CHANNELS, FIELDS, LOCALES, PLATFORMS, PRODUCTS, SYSTEMS, languageName, productName, systemName } from "./catalogue.js";
+import { button, byId, copyButton, copyable, element, option, outward, say } from "./elements.js";
+import { describe, understand, valueInWords } from "./language.js";
+import { Failure, command, curl, exported, recordUrl, serverUrl, setting } from "./requests.js";
+import { facts, hostOf } from "./rows.js";
+
+/** Values to choose from: those known, and those met since. */
+const seen = { product: new Set(Object.keys(PRODUCTS)), channel: new Set(CHANNELS), platform: new Set(PLATFORMS) };
+const SEEN_FIELDS = { product: "source.product", channel: "target.channel", platform: "target.platform" };
+
+// ---------------------------------------------------------------------------------------------
+// The search
+
+export function showSearch(state) {
+  const input = byId("words");
+  const typed = understand(input.value);
+  const same = addressOf({ ...state, ...typed }) === addressOf(state);
+  if (!same) input.value = [describe(state.criteria), ...state.unclear].filter(Boolean).join(" ");
+}
+
+/** The chips below the search field; each links to the search without it. */
+export function showUnderstood(state) {
+  const chips = FIELDS.filter(({ name }) => name in state.criteria).map((field) => criterionChip(state, field));
+  const unclear = state.unclear.map((word) => unclearChip(state, word));
+  const lead = chips.length ? "Understood as" : "Nothing understood";
+  const clear = element("a", { class: "clear", href: searchFor(state, {}) }, "Clear all");
+  byId("understood").replaceChildren(...(isHome(state) ? [] : [lead, ...chips, ...unclear, clear]), ...state.notes.map(note));
+}
+
+function note(sentence) {
+  return element("p", { class: "note" }, sentence);
+}
+
+function criterionChip(state, { name, label }) {
+  const without = addressOf(withCriteria(state, { [name]: undefined }));
+  const text = valueInWords(name, state.criteria[name]);
+  const remove = element("a", { href: without, "aria-label": `Remove ${label} ${text}` }, "×");
+  return element("span", { class: "chip" }, element("span", {}, labelOf(name, label, state)), " ", element("b", {}, text), remove);
+}
+
+function labelOf(name, label, { criteria }) {
+  return name === "build.id" && criteria[name].endsWith("*") ? "built" : label;
+}
+
+function unclearChip(state, word) {
+  const rest = state.unclear.filter((one) => one !== word);
+  const remove = element("a", { href: addressOf({ ...state, unclear: rest }), "aria-label": `Remove ${word}` }, "×");
+  return element("span", { class: "chip unclear" }, element("span", {}, "not understood"), " ", element("b", {}, word), remove);
+}
+
+/** While one types: what would be searched for. */
+export function showPreview(state) {
+  const { criteria, unclear, notes } = understand(byId("words").value);
+  const preview = (kind, label, text) => element("span", { class: `chip preview ${kind}` }, element("span", {}, label), " ", element("b", {}, text));
+  const chips = FIELDS.filter(({ name }) => name in criteria).map(({ name, label }) =>
+    preview("", labelOf(name, label, { criteria }), valueInWords(name, criteria[name])));
+  byId("understood").replaceChildren(...chips, ...unclear.map((word) => preview("unclear", "not understood", word)), ...notes.map(note));
+  if (!chips.length && !unclear.length) showUnderstood(state);
+}
+
+/** Questions that have an answer: made from a record of the catalogue. */
+export function examples(record, state) {
+  if (!record) return "";
+  const day = valueOf(record, "build.date").slice(0, 10);
+  const texts = [
+    valueOf(record, "build.id"),
+    valueOf(record, "target.version"),
+    valueOf(record, "source.revision").slice(0, 12),
+    day && `${valueOf(record, "target.channel")} of ${day}`,
+    `newest ${productName(valueOf(record, "source.product"))} for ${systemName(systemOf(record))}`,
+  ];
+  const link = (text) => element("a", { href: addressOf({ ...state, ...understand(text), record: "" }) }, text);
+  return element("span", { class: "examples" }, "For example", ...texts.filter(Boolean).map(link));
+}
+
+export function showFilters(state) {
+  const { criteria } = state;
+  showSelect("product", "All products", [...seen.product].map((value) => option(value, productName(value))), criteria["source.product"]);
+  showSelect("channel", "All channels", [...seen.channel].map((value) => option(value)), criteria["target.channel"]);
+  const platform = criteria["target.platform"] ?? (criteria["target.os"] && `os:${criteria["target.os"]}`);
+  showSelect("platform", "All platforms", platformOptions(), platform);
+  showSelect("candidates", "With releases", [option("no", "Left out"), option("only", "Nothing else")], criteria.candidates);
+  byId("locale").value = criteria["target.locale"] ?? "";
+  byId("locale").classList.toggle("set", "target.locale" in criteria);
+  byId("home").href = searchFor(state, {});
+}
+
+function platformOptions() {
+  const systems = Object.entries(SYSTEMS).map(([os, name]) => option(`os:${os}`, `${name}, any`));
+  return [
+    element("optgroup", { label: "Operating system" }, ...systems),
+    element("optgroup", { label: "Platform" }, ...[...seen.platform].map((value) => option(value))),
+  ];
+}
+
+function showSelect(id, all, choices, value = "") {
+  const select = byId(id);
+  select.replaceChildren(option("", all), ...choices);
+  if (value && ![...select.options].some((one) => one.value === value)) select.append(option(value, value.replaceAll("|", " or ")));
+  select.value = value;
+  select.classList.toggle("set", Boolean(value));
+}
+
+export function showLocales() {
+  byId("locales").replaceChildren(...LOCALES.map((locale) => element("option", { value: locale, label: languageName(locale) || undefined })));
+}
+
+/** Values that were met become choices of the filters; whether there were new ones. */
+export function remember(records) {
+  const size = () => Object.values(seen).reduce((sum, values) => sum + values.size, 0);
+  const before = size();
+  for (const [kind, name] of Object.entries(SEEN_FIELDS)) {
+    records.map((record) => valueOf(record, name)).filter(Boolean).forEach((value) => seen[kind].add(value));
+  }
+  return size() !== before;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Sentences
+
+/** Where the data is from, if not from the page's own server: before all results. */
+export function showServer(state) {
+  const given = state.server || setting("kinto-server");
+  const url = webUrl(given);
+  byId("asked").replaceChildren("Data from ", url ? outward(url, url) : given);
+  byId("foreign").replaceChildren(...(isForeign(state) ? [foreignNotice(state)] : []));
+}
+
+function isForeign({ server }) {
+  try {
+    return Boolean(server) && serverUrl(server) !== serverUrl("");
+  } catch {
+    return false; // it will not be asked
+  }
+}
+
+function foreignNotice(state) {
+  return element("div", { class: "notice foreign", role: "note" },
+    element("p", {}, "These builds are what ", element("b", {}, serverUrl(state.server)), " says: the server was named in the link to this page."),
+    element("a", { class: "button", href: addressOf({ ...state, server: "" }) }, "Ask this page’s own catalogue"));
+}
+
+function showNotice(sentence, advice, kind, ...actions) {
+  byId("notice").replaceChildren(
+    element("div", { class: `notice ${kind}`, role: kind ? "alert" : undefined },
+      element("p", { class: "strong" }, sentence), element("p", {}, advice), element("div", { class: "actions" }, ...actions)));
+}
+
+export function showNothing(state, record) {
+  if (isHome(state)) {
+    showNotice("The catalogue is empty.", "Load records into it, for instance with make run or latest-inventory-to-kinto.", "");
+  } else if (!Object.keys(state.criteria).length) {
+    showNotice("Nothing of this was understood.", "A search is made of build ids, versions, revisions, dates, files, products, channels, platforms and locales.", "", examples(record, state));
+  } else {
+    showNotice("No build matches.", "Search with less:", "", ...widerSearches(state));
+  }
+}
+
+/** A link for each criterion: the search without it. An ESR may be on another channel. */
+function widerSearches(state) {
+  const link = (text, changes) => element("a", { class: "button", href: addressOf(withCriteria(state, changes)) }, text);
+  const links = FIELDS.filter(({ name }) => name in state.criteria).map(({ name, label }) => link(`Any ${label}`, { [name]: undefined }));
+  const { "target.version": version, "target.channel": channel } = state.criteria;
+  if (version && !version.includes("*")) links.unshift(link(`Version ${version}*`, { "target.version": `${version}*` }));
+  if (channel === "esr" && !version) links.unshift(link("Versions *esr on any channel", { "target.channel": undefined, "target.version": "*esr*" }));
+  return links;
+}
+
+export function showFailure(failure, state, retry) {
+  const known = failure instanceof Failure;
+  const [sentence, advice] = known ? [failure.message, failure.advice] : ["Something went wrong in this page.", String(failure)];
+  showNotice(sentence, advice, "failure", button("Try again", retry), serverForm(state));
+}
+
+function serverForm(state) {
+  const input = element("input", { id: "server", name: "server", inputmode: "url", value: state.server || setting("kinto-server"), spellcheck: "false" });
+  return element("form", { id: "server-form" }, element("label", { for: "server" }, "Kinto server"), input, element("button", { class: "button" }, "Use this server"));
+}
+
+export function showTitle(state) {
+  const words = [describe(state.criteria), ...state.unclear].filter(Boolean).join(" ");
+  const title = state.record || words;
+  document.title = title ? `${title} – buildhub` : "buildhub";
+}
+
+// ---------------------------------------------------------------------------------------------
+// Results to take along
+
+/** As JSON and CSV, and as the commands that print them. */
+export function showExport(server, state) {
+  const { criteria } = state;
+  byId("take").hidden = false;
+  byId("take-body").replaceChildren(
+    element("p", { class: "actions" },
+      button("JSON", (event) => save(server, criteria, "json", event.target)),
+      button("CSV", (event) => save(server, criteria, "csv", event.target)),
+      " all files that match, at most 10,000"),
+    ...[curl(server, criteria), command(server, criteria)].map((text) =>
+      element("p", { class: "command" }, element("code", { tabindex: "0" }, text), copyable(text, "the command"))));
+}
+
+async function save(server, criteria, kind, pressed) {
+  pressed.disabled = true;
+  try {
+    const { records, complete } = await exported(server, criteria);
+    const text = kind === "csv" ? csv(records) : `${JSON.stringify(records, undefined, 2)}\n`;
+    const url = URL.createObjectURL(new Blob([text], { type: kind === "csv" ? "text/csv" : "application/json" }));
+    element("a", { href: url, download: `builds.${kind}` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    say(`${records.length} records saved.`);
+    pressed.nextSibling.textContent = complete ? pressed.nextSibling.textContent : " only the newest 10,000 were saved";
+  } catch (failure) {
+    byId("take-body").append(element("p", { role: "alert" }, `${failure.message} ${failure.advice ?? ""}`));
+  }
+  pressed.disabled = false;
+}
+
+// ---------------------------------------------------------------------------------------------
+// One record
+
+export function fillRecord(server, record, state) {
+  const of = (name) => valueOf(record, name);
+  const json = JSON.stringify(record, undefined, 2);
+  const locale = [of("target.locale"), languageName(of("target.locale"))].filter(Boolean).join(", ");
+  const more = [
+    ["Platform", of("target.platform")],
+    ["Locale", locale],
+    ["File", outward(fileUrl(record), fileName(record)), of("download.url") && copyable(of("download.url"), "the URL"), hostOf(record), sizeOf(record) && `, ${sizeOf(record)}`],
+  ].filter(([, value]) => value);
+  byId("record-heading").textContent = [productName(of("source.product")), of("target.version")].filter(Boolean).join(" ") || "Record";
+  byId("record-body").replaceChildren(
+    element("dl", {}, ...[...facts(record, state), ...more].flatMap(([name, ...value]) => [element("dt", {}, name), element("dd", {}, ...value)])),
+    element("div", { class: "actions" },
+      copyButton("Copy JSON", () => json),
+      copyButton("Copy link", () => location.href),
+      outward(webUrl(recordUrl(server, of("id"))), "Open in Kinto", { class: "button" })),
+    element("pre", { tabindex: "0", role: "region", "aria-label": "The record as JSON" }, json),
+  );
+}
