@@ -22,9 +22,7 @@ export function addressOf(state) {
 }
 
 /** Encoded as far as has to be: links are read by people. */
-function readable(value) {
-  return encodeURIComponent(value.toWellFormed()).replace(/%2F/g, "/").replace(/%3A/g, ":").replace(/%7C/g, "|").replace(/%20/g, "+");
-}
+const readable = (value) => encodeURIComponent(value.toWellFormed()).replace(/%2F/g, "/").replace(/%3A/g, ":").replace(/%7C/g, "|").replace(/%20/g, "+");
 
 /** A state like `state` with other criteria; an undefined one is left out. */
 export function withCriteria(state, changes) {
@@ -33,14 +31,6 @@ export function withCriteria(state, changes) {
 }
 
 /** The address of a search on the same server. */
-export function searchFor(state, criteria) {
-  return addressOf({ criteria, unclear: [], record: "", server: state.server });
-}
-
-export function isHome(state) {
-  return !Object.keys(state.criteria).length && !state.unclear.length;
-}
-
-export function searchKey(state) {
-  return addressOf({ ...state, record: "" });
-}
+export const searchFor = (state, criteria) => addressOf({ criteria, unclear: [], record: "", server: state.server });
+export const isHome = (state) => !Object.keys(state.criteria).length && !state.unclear.length;
+export const searchKey = (state) => addressOf({ ...state, record: "" });

@@ -31,9 +31,7 @@ export function buildsOf(records) {
   return all.sort((one, other) => other.order - one.order || (one.kind === "candidates") - (other.kind === "candidates"));
 }
 
-function rank({ date }) {
-  return Date.parse(date) || 0;
-}
+const rank = ({ date }) => Date.parse(date) || 0;
 
 function identity(record) {
   const [product, full, id] = ["source.product", "target.version", "build.id"].map((name) => valueOf(record, name));
@@ -55,7 +53,7 @@ function complete(build) {
   const dateOf = (records) => records.map((one) => valueOf(one, "build.date")).sort().pop() ?? "";
   for (const part of build.parts) {
     part.date = dateOf(part.records);
-    part.records.sort((one, other) => platformRank(one) - platformRank(other));
+    part.records.sort(byPlatform);
   }
   const number = (part) => Number(/rc(\d+)/.exec(part.version)?.[1] ?? 0);
   build.parts.sort((one, other) => (one.date < other.date ? 1 : one.date > other.date ? -1 : number(other) - number(one)));
@@ -63,6 +61,8 @@ function complete(build) {
 }
 
 const RANKS = Object.values(ARCHITECTURES).flatMap((platforms) => Object.values(platforms)).join("|").split("|");
+
+const byPlatform = (one, other) => platformRank(one) - platformRank(other);
 
 function platformRank(record) {
   const platform = valueOf(record, "target.platform");
@@ -89,7 +89,7 @@ export function filesByPlatform(part, locales) {
     const platform = valueOf(record, "target.platform");
     if (!files.has(platform) || rankOf(record) < rankOf(files.get(platform))) files.set(platform, record);
   }
-  return [...files.values()];
+  return [...files.values()].sort(byPlatform);
 }
 
 /** {system, label} of a platform: Windows, arm64. */
@@ -119,6 +119,7 @@ export function minuteOf(date) {
 export function ageOf(date) {
   const seconds = ((typeof date === "number" ? date : Date.parse(date)) - Date.now()) / 1000;
   if (Number.isNaN(seconds)) return "";
+  if (Math.abs(seconds) < 60) return "just now";
   const units = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60]];
   const [unit, length] = units.find(([, size]) => Math.abs(seconds) >= size) ?? ["minute", 60];
   return new Intl.RelativeTimeFormat("en", { style: "short" }).format(Math.trunc(seconds / length), unit);
@@ -135,13 +136,8 @@ export function sizeOf(record) {
 }
 
 /** The key in the URL is as it is in the archive: spaces and all are still to be escaped. */
-export function fileUrl(record) {
-  return webUrl(encodeURI(valueOf(record, "download.url").toWellFormed()).replace(/[?#]/g, encodeURIComponent));
-}
-
-export function fileName(record) {
-  return valueOf(record, "download.url").split("/").pop();
-}
+export const fileUrl = (record) => webUrl(encodeURI(valueOf(record, "download.url").toWellFormed()).replace(/[?#]/g, encodeURIComponent));
+export const fileName = (record) => valueOf(record, "download.url").split("/").pop();
 
 /** The host of a file, if it is not the archive's. */
 export function foreignHost(record) {
@@ -161,9 +157,7 @@ export function webUrl(text) {
   return ["http:", "https:"].includes(url?.protocol) ? url.href : "";
 }
 
-export function plural(number, noun) {
-  return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
-}
+export const plural = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
 const COLUMNS = ["id", "source.product", "target.version", "target.channel", "target.platform", "target.locale",
   "build.id", "build.date", "source.revision", "download.size", "download.url"];

@@ -53,13 +53,8 @@ export const MAIN_LOCALES = "en-US|multi";
 /** Where the archive's files are, unless a catalogue is of another one. */
 export const ARCHIVE_HOST = "archive.mozilla.org";
 
-export function productName(product) {
-  return Object.hasOwn(PRODUCTS, product) ? PRODUCTS[product] : product;
-}
-
-export function systemName(os) {
-  return Object.hasOwn(SYSTEMS, os) ? SYSTEMS[os] : os;
-}
+export const productName = (product) => Object.hasOwn(PRODUCTS, product) ? PRODUCTS[product] : product;
+export const systemName = (os) => Object.hasOwn(SYSTEMS, os) ? SYSTEMS[os] : os;
 
 /** "Portuguese (Brazil)"; empty for what isn't a language, such as `multi`. */
 export function languageName(locale) {

@@ -62,9 +62,7 @@ export function understand(text) {
   return found;
 }
 
-function wordsOf(text) {
-  return PHRASES.reduce((changed, [phrase, word]) => changed.replace(phrase, word), text).split(/[\s,;]+/).filter(Boolean);
-}
+const wordsOf = (text) => PHRASES.reduce((changed, [phrase, word]) => changed.replace(phrase, word), text).split(/[\s,;]+/).filter(Boolean);
 
 function takeWord(found, word, alone, before = "") {
   const name = word.toLowerCase();
@@ -112,9 +110,7 @@ function combine({ criteria, unclear, notes }) {
 
 const UNIVERSAL = "macOS builds since 84 run on Intel and on arm64: there is one file for both.";
 
-function platformsWith(processor) {
-  return ["linux", "win", "android"].map((os) => ARCHITECTURES[os][processor]).join("|");
-}
+const platformsWith = (processor) => ["linux", "win", "android"].map((os) => ARCHITECTURES[os][processor]).join("|");
 
 function readWord(word) {
   for (const reader of READERS) {
@@ -168,9 +164,7 @@ function readSystemAndProcessor(word) {
   return ["target.platform", platform, os === "mac" && processor === "arm64" ? UNIVERSAL : version];
 }
 
-function processorOf(word) {
-  return Object.keys(PROCESSORS).find((name) => PROCESSORS[name].test(word.toLowerCase()));
-}
+const processorOf = (word) => Object.keys(PROCESSORS).find((name) => PROCESSORS[name].test(word.toLowerCase()));
 
 /** A processor alone; 32 and 64 alone are versions. */
 function readProcessor(word) {

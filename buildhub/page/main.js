@@ -7,7 +7,7 @@ import { normal, understand } from "./language.js";
 import { counts, getRecord, kept, newest, oneRecord, pages, serverUrl } from "./requests.js";
 import { showLocaleCount, showNewest, showRows } from "./rows.js";
 import {
-  examples, fillRecord, remember, showExport, showFailure, showFilters, showLocales, showNothing, showPreview, showSearch, showServer,
+  fillRecord, remember, setExemplary, showExport, showFailure, showFilters, showLocales, showNothing, showPreview, showSearch, showServer,
   showTitle, showUnderstood,
 } from "./view.js";
 
@@ -84,8 +84,7 @@ async function load(state, before) {
 
 function begin(state) {
   byId("notice").replaceChildren();
-  byId("examples").replaceChildren();
-  for (const id of ["newest", "examples"]) byId(id).hidden = !isHome(state);
+  byId("newest").hidden = !isHome(state);
   byId("results").hidden = isHome(state) || !Object.keys(state.criteria).length;
   busy("main", true);
   byId("results-heading").textContent = "Searching…";
@@ -96,13 +95,9 @@ function begin(state) {
 
 function showFailed(failure, state) {
   showFailure(failure, state, () => load(state));
-  byId("rows").replaceChildren();
-  byId("newest").hidden = true;
-  byId("results").hidden = false;
-  byId("results-heading").textContent = "No results";
+  for (const id of ["newest", "results"]) byId(id).hidden = true;
 }
 
-// ---------------------------------------------------------------------------------------------
 // Home
 
 async function loadHome(view, signal) {
@@ -125,7 +120,7 @@ function showHome({ state, records, changed }) {
   byId("newest-note").textContent = changed ? `The catalogue was last changed ${ageOf(changed)}.` : "";
   byId("newest-note").classList.toggle("old", Boolean(old));
   byId("newest-note").title = changed ? new Date(changed).toISOString() : "";
-  byId("examples").replaceChildren(examples(records[0], state));
+  setExemplary(buildsOf(records)[0].parts[0].records[0], state);
   if (remember(records)) showFilters(state);
 }
 
@@ -137,7 +132,6 @@ async function showWithoutProducts(view, signal) {
   return loadResults(view, signal, BUILDS_AT_ONCE);
 }
 
-// ---------------------------------------------------------------------------------------------
 // Results
 
 async function loadResults(view, signal, wanted) {
@@ -201,7 +195,6 @@ async function loadMore() {
   busy("main", false);
 }
 
-// ---------------------------------------------------------------------------------------------
 // One record
 
 async function showRecord(state) {
@@ -230,12 +223,11 @@ function closeRecord() {
   else go({ ...current, record: "" }, { replace: true });
 }
 
-// ---------------------------------------------------------------------------------------------
 // What people do
 
 function onSubmit(event) {
   event.preventDefault();
-  if (event.target.id === "server-form") go({ ...current, server: event.target.elements.server.value.trim() });
+  if (event.target.id === "server-form") go({ ...current, server: byId("server").value.trim() });
   else go({ ...current, ...understand(byId("words").value), record: "" });
 }
 

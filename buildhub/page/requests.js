@@ -23,9 +23,7 @@ export class Failure extends Error {
   }
 }
 
-export function setting(name) {
-  return document.querySelector(`meta[name="${name}"]`).content;
-}
+export const setting = (name) => document.querySelector(`meta[name="${name}"]`).content;
 
 /** Kinto's address without a slash at the end; throws a Failure for what can't be one. */
 export function serverUrl(given) {
@@ -46,7 +44,6 @@ function recordsPath() {
   return `/buckets/${bucket}/collections/${collection}/records`;
 }
 
-// ---------------------------------------------------------------------------------------------
 // Conditions → Kinto's filters
 
 /** Kinto's filters, as pairs. In quotes, always: without them it takes 53.0 for a number. */
@@ -69,9 +66,7 @@ function filter(name, value, { candidates, "target.version": version = "*" }) {
   return oneOf(name, value.split("|"));
 }
 
-function like(name, glob) {
-  return [[`has_${name}`, "true"], [`like_${name}`, quoted(literal(glob))]];
-}
+const like = (name, glob) => [[`has_${name}`, "true"], [`like_${name}`, quoted(literal(glob))]];
 
 /** Fields that have many records for each value. A list is served by the index of that field, in
  * its order; equality by the index of all fields, which is right for few records. */
@@ -83,14 +78,10 @@ function oneOf(name, values) {
   return asList ? [[`in_${name}`, [value, ...others].map(quoted).join()]] : [[name, quoted(value)]];
 }
 
-function quoted(text) {
-  return JSON.stringify(text);
-}
+const quoted = (text) => JSON.stringify(text);
 
 /** What has a meaning in SQL's LIKE or in a regular expression, less so: Kinto uses either. */
-function literal(glob) {
-  return glob.replace(/[^\p{L}\p{N}*]/gu, "\\$&");
-}
+const literal = (glob) => glob.replace(/[^\p{L}\p{N}*]/gu, "\\$&");
 
 /** A version and its candidates. Metadata of before 2015 has twelve digits of a revision. */
 function versions(value, candidates) {
@@ -114,9 +105,7 @@ function between(digits) {
   return [["min_build.date", quoted(start)], ["lt_build.date", quoted(end)]];
 }
 
-function secondOf(moment) {
-  return new Date(moment).toISOString().replace(/\.\d+/, "");
-}
+const secondOf = (moment) => new Date(moment).toISOString().replace(/\.\d+/, "");
 
 /** What a key tells of its records: with these, not every record has to be compared with it. */
 function impliedBy(url = "") {
@@ -148,7 +137,6 @@ export function localesOf(criteria) {
   return locale.split("|");
 }
 
-// ---------------------------------------------------------------------------------------------
 // Searches
 
 /** Pages of the records of one locale of each build, newest first, those without a date last. */
@@ -239,11 +227,8 @@ export async function getRecord(server, id) {
   return (await jsonOf(server, answer)).data;
 }
 
-export function recordUrl(server, id) {
-  return `${server}${recordsPath()}/${encodeURIComponent(id.toWellFormed())}`;
-}
+export const recordUrl = (server, id) => `${server}${recordsPath()}/${encodeURIComponent(id.toWellFormed())}`;
 
-// ---------------------------------------------------------------------------------------------
 // The newest of each product and channel
 
 /** Calls `show` with records of the newest builds of products and channels, and the time of the
@@ -291,14 +276,10 @@ async function valuesBelow(server, name, known, several, signal) {
   return sets;
 }
 
-function pathOf(query) {
-  return `${recordsPath()}?${new URLSearchParams(query)}`;
-}
+const pathOf = (query) => `${recordsPath()}?${new URLSearchParams(query)}`;
 
 /** A collection's time of change, in milliseconds: its ETag is a number in quotes. */
-function timeOf(headers) {
-  return Number(/\d{12,}/.exec(headers?.ETag ?? "")?.[0]) || 0;
-}
+const timeOf = (headers) => Number(/\d{12,}/.exec(headers?.ETag ?? "")?.[0]) || 0;
 
 /** A record of the newest build, for examples; undefined in an empty catalogue. */
 export async function oneRecord(server, signal) {
@@ -308,7 +289,6 @@ export async function oneRecord(server, signal) {
   return (await listPage(server, `_limit=1&_fields=${FILES}`, signal)).records[0];
 }
 
-// ---------------------------------------------------------------------------------------------
 // Results to take along
 
 /** The records that match, whole, at most ten thousand: {records, complete}. */
@@ -330,9 +310,7 @@ function exportQuery(criteria) {
 }
 
 /** What Kinto cannot be asked for at once is left to the page. */
-export function kept({ candidates }) {
-  return (record) => candidates === undefined || isCandidate(record) === (candidates === "only");
-}
+export const kept = ({ candidates }) => (record) => candidates === undefined || isCandidate(record) === (candidates === "only");
 
 /** Releases were called 1.0rc1, too: the file's folder says which it is. */
 export function isCandidate(record) {
@@ -340,9 +318,7 @@ export function isCandidate(record) {
   return url ? url.includes("-candidates/") : /rc\d+(?:-|$)/.test(String(record.target?.version ?? ""));
 }
 
-export function curl(server, criteria) {
-  return `curl -s ${shell(`${server}${recordsPath()}?${exportQuery(criteria)}`)}`;
-}
+export const curl = (server, criteria) => `curl -s ${shell(`${server}${recordsPath()}?${exportQuery(criteria)}`)}`;
 
 const OPTIONS = {
   "source.product": "product", "target.channel": "channel", "target.os": "os", "target.platform": "platform",
@@ -381,11 +357,8 @@ function testFor(name, value) {
   return "";
 }
 
-function shell(text) {
-  return /^[\w.:/@%=+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
+const shell = (text) => /^[\w.:/@%=+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 
-// ---------------------------------------------------------------------------------------------
 // Requests and what becomes of them
 
 /** The responses of several requests, asked for together. */
@@ -441,9 +414,7 @@ function noAnswer(server, error) {
   );
 }
 
-function notKinto(server) {
-  return new Failure(`What answers at ${server} is not Kinto.`, "Its address usually ends in /v1.");
-}
+const notKinto = (server) => new Failure(`What answers at ${server} is not Kinto.`, "Its address usually ends in /v1.");
 
 function refusal(server, status, body, retryAfter) {
   if (status === 404 && body?.details?.resource_name === "record") {

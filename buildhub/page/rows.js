@@ -48,25 +48,22 @@ function newestRow(product, channel, builds, state) {
   );
 }
 
-function idLink(id, state) {
-  return element("a", { class: "mono", href: searchFor(state, { "build.id": id }) }, id);
-}
+const idLink = (id, state) => element("a", { class: "mono", href: searchFor(state, { "build.id": id }) }, id);
 
 /** Links to the file of each platform, by system. */
 function downloads(build, locales) {
   const files = filesByPlatform(build.parts[0], locales);
   const systems = Map.groupBy(files, (record) => platformLabel(record).system);
-  const hosts = [...new Set(files.map(foreignHost).filter(Boolean))];
+  const [hosts, others] = [files.map(foreignHost), files.map((record) => valueOf(record, "target.locale"))].map((all) => [...new Set(all)].filter(Boolean));
+  const named = others.some((locale) => !MAIN.includes(locale)) ? element("span", { class: "locale" }, others.join(", ")) : "";
   const groups = [...systems].map(([system, records]) =>
     element("span", { class: "system" }, element("span", {}, system), ...records.map((record) => fileLink(record, system))));
-  return element("span", { class: "downloads" }, ...groups, hosts.length ? element("span", { class: "host" }, `on ${hosts.join(", ")}`) : "");
+  return element("span", { class: "downloads" }, named, ...groups, hosts.length ? element("span", { class: "host" }, `on ${hosts.join(", ")}`) : "");
 }
 
 function fileLink(record, system) {
   const { label } = platformLabel(record);
-  const locale = valueOf(record, "target.locale");
-  const shown = MAIN.includes(locale) ? label : `${label} ${locale}`;
-  return outward(fileUrl(record), shown, { title: fileName(record), "aria-label": `${system} ${shown}: ${fileName(record)}` });
+  return outward(fileUrl(record), label, { title: fileName(record), "aria-label": `${system} ${label}: ${fileName(record)}` });
 }
 
 /** The rows of the results. `view`: {state, server, builds, open, toggled}. */
@@ -81,11 +78,11 @@ function row(build, view) {
   const id = valueOf(first, "build.id");
   const expander = element("button", { class: "expander", type: "button", "aria-expanded": String(isOpen) }, nameOf(build));
   const made = element("li", { class: "build", "data-key": build.key },
-    element("h3", {}, expander, versionsIn(build)),
+    element("h3", {}, expander),
     channelLabel("span", build.channel),
     element("div", { class: "files" }, downloads(build, localesOf(view.state.criteria))),
     element("span", { class: "locales" }, build.locales ? plural(build.locales, "locale") : ""),
-    element("span", { class: "id" }, ...(id ? [idLink(id, view.state), copyable(id, "build id")] : [])),
+    element("span", { class: "id" }, partsIn(build), ...(id ? [idLink(id, view.state), copyable(id, "build id")] : [])),
     element("span", { class: "built" }, build.date ? time(build.date, minuteOf(build.date)) : "no build date"),
     element("span", { class: "revision" }, ...(revision ? [outward(revisionUrl(first), revision.slice(0, 12), { class: "mono" }), copyable(revision, "revision")] : [])),
   );
@@ -94,13 +91,12 @@ function row(build, view) {
   return made;
 }
 
-function nameOf(build) {
-  return build.kind === "candidates" ? `${build.name} candidates` : build.name;
-}
+const nameOf = (build) => build.kind === "candidates" ? `${build.name} candidates` : build.name;
 
-function versionsIn({ kind, parts, version }) {
-  const names = parts.map((part) => part.version.replace(version, ""));
-  return kind === "candidates" ? element("span", { class: "parts" }, names.length > 1 ? `${names.at(-1)} to ${names[0]}` : names[0]) : "";
+/** "rc3 of 3": the candidate whose files are linked. */
+function partsIn({ kind, parts, version }) {
+  const newest = parts[0].version.replace(version, "");
+  return kind === "candidates" ? element("span", { class: "parts" }, parts.length > 1 ? `${newest} of ${parts.length}  ` : `${newest}  `) : "";
 }
 
 /** The number of locales, which is known later than the rest. */

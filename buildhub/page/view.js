@@ -5,14 +5,13 @@ import { csv, fileName, fileUrl, revisionUrl, sizeOf, systemOf, valueOf, webUrl 
 import { CHANNELS, FIELDS, LOCALES, PLATFORMS, PRODUCTS, SYSTEMS, languageName, productName, systemName } from "./catalogue.js";
 import { button, byId, copyButton, copyable, element, option, outward, say } from "./elements.js";
 import { describe, understand, valueInWords } from "./language.js";
-import { Failure, command, curl, exported, recordUrl, serverUrl, setting } from "./requests.js";
+import { Failure, command, curl, exported, recordUrl, setting } from "./requests.js";
 import { facts, hostOf } from "./rows.js";
 
 /** Values to choose from: those known, and those met since. */
 const seen = { product: new Set(Object.keys(PRODUCTS)), channel: new Set(CHANNELS), platform: new Set(PLATFORMS) };
 const SEEN_FIELDS = { product: "source.product", channel: "target.channel", platform: "target.platform" };
 
-// ---------------------------------------------------------------------------------------------
 // The search
 
 export function showSearch(state) {
@@ -22,48 +21,49 @@ export function showSearch(state) {
   if (!same) input.value = [describe(state.criteria), ...state.unclear].filter(Boolean).join(" ");
 }
 
-/** The chips below the search field; each links to the search without it. */
+/** What was understood, below the search field. A chip links to the search without it; home has examples. */
 export function showUnderstood(state) {
-  const chips = FIELDS.filter(({ name }) => name in state.criteria).map((field) => criterionChip(state, field));
-  const unclear = state.unclear.map((word) => unclearChip(state, word));
-  const lead = chips.length ? "Understood as" : "Nothing understood";
+  if (isHome(state)) return byId("understood").replaceChildren(examples(exemplary, state));
+  const chips = chipsFor(state, (criteria, unclear) => addressOf({ ...state, criteria, unclear, notes: [] }));
   const clear = element("a", { class: "clear", href: searchFor(state, {}) }, "Clear all");
-  byId("understood").replaceChildren(...(isHome(state) ? [] : [lead, ...chips, ...unclear, clear]), ...state.notes.map(note));
+  const lead = Object.keys(state.criteria).length ? "Understood as" : "Nothing understood";
+  return byId("understood").replaceChildren(lead, ...chips, clear, ...state.notes.map(note));
 }
 
-function note(sentence) {
-  return element("p", { class: "note" }, sentence);
-}
-
-function criterionChip(state, { name, label }) {
-  const without = addressOf(withCriteria(state, { [name]: undefined }));
-  const text = valueInWords(name, state.criteria[name]);
-  const remove = element("a", { href: without, "aria-label": `Remove ${label} ${text}` }, "×");
-  return element("span", { class: "chip" }, element("span", {}, labelOf(name, label, state)), " ", element("b", {}, text), remove);
-}
-
-function labelOf(name, label, { criteria }) {
-  return name === "build.id" && criteria[name].endsWith("*") ? "built" : label;
-}
-
-function unclearChip(state, word) {
-  const rest = state.unclear.filter((one) => one !== word);
-  const remove = element("a", { href: addressOf({ ...state, unclear: rest }), "aria-label": `Remove ${word}` }, "×");
-  return element("span", { class: "chip unclear" }, element("span", {}, "not understood"), " ", element("b", {}, word), remove);
-}
+const note = (sentence) => element("p", { class: "note" }, sentence);
 
 /** While one types: what would be searched for. */
 export function showPreview(state) {
-  const { criteria, unclear, notes } = understand(byId("words").value);
-  const preview = (kind, label, text) => element("span", { class: `chip preview ${kind}` }, element("span", {}, label), " ", element("b", {}, text));
-  const chips = FIELDS.filter(({ name }) => name in criteria).map(({ name, label }) =>
-    preview("", labelOf(name, label, { criteria }), valueInWords(name, criteria[name])));
-  byId("understood").replaceChildren(...chips, ...unclear.map((word) => preview("unclear", "not understood", word)), ...notes.map(note));
-  if (!chips.length && !unclear.length) showUnderstood(state);
+  const read = understand(byId("words").value);
+  const chips = chipsFor(read);
+  if (chips.length) byId("understood").replaceChildren(...chips, ...read.notes.map(note));
+  else showUnderstood(state);
+}
+
+function chipsFor({ criteria, unclear }, addressWithout) {
+  const known = FIELDS.filter(({ name }) => name in criteria).map(({ name, label }) => {
+    const { [name]: value, ...others } = criteria;
+    const shown = name === "build.id" && value.endsWith("*") ? "built" : label;
+    return chip("", shown, valueInWords(name, value), addressWithout?.(others, unclear));
+  });
+  return [...known, ...unclear.map((word) => chip("unclear", "not understood", word, addressWithout?.(criteria, unclear.filter((one) => one !== word))))];
+}
+
+function chip(kind, label, text, without) {
+  const remove = without && element("a", { href: without, "aria-label": `Remove ${kind ? "" : `${label} `}${text}` }, "×");
+  return element("span", { class: `chip ${kind} ${without ? "" : "preview"}` }, element("span", {}, label), " ", element("b", {}, text), remove);
+}
+
+/** The record that examples are made from. */
+let exemplary;
+
+export function setExemplary(record, state) {
+  exemplary = record;
+  if (isHome(state)) showUnderstood(state);
 }
 
 /** Questions that have an answer: made from a record of the catalogue. */
-export function examples(record, state) {
+function examples(record, state) {
   if (!record) return "";
   const day = valueOf(record, "build.date").slice(0, 10);
   const texts = [
@@ -119,7 +119,6 @@ export function remember(records) {
   return size() !== before;
 }
 
-// ---------------------------------------------------------------------------------------------
 // Sentences
 
 /** Where the data is from, if not from the page's own server: before all results. */
@@ -127,20 +126,13 @@ export function showServer(state) {
   const given = state.server || setting("kinto-server");
   const url = webUrl(given);
   byId("asked").replaceChildren("Data from ", url ? outward(url, url) : given);
-  byId("foreign").replaceChildren(...(isForeign(state) ? [foreignNotice(state)] : []));
-}
-
-function isForeign({ server }) {
-  try {
-    return Boolean(server) && serverUrl(server) !== serverUrl("");
-  } catch {
-    return false; // it will not be asked
-  }
+  const own = webUrl(new URL(setting("kinto-server"), location.href).href);
+  byId("foreign").replaceChildren(...(state.server && url && url.replace(/\/$/, "") !== own.replace(/\/$/, "") ? [foreignNotice(state)] : []));
 }
 
 function foreignNotice(state) {
   return element("div", { class: "notice foreign", role: "note" },
-    element("p", {}, "These builds are what ", element("b", {}, serverUrl(state.server)), " says: the server was named in the link to this page."),
+    element("p", {}, "These builds are what ", element("b", {}, state.server), " says: the link to this page named that server."),
     element("a", { class: "button", href: addressOf({ ...state, server: "" }) }, "Ask this page’s own catalogue"));
 }
 
@@ -177,7 +169,7 @@ export function showFailure(failure, state, retry) {
 }
 
 function serverForm(state) {
-  const input = element("input", { id: "server", name: "server", inputmode: "url", value: state.server || setting("kinto-server"), spellcheck: "false" });
+  const input = element("input", { id: "server", inputmode: "url", value: state.server || setting("kinto-server"), spellcheck: "false" });
   return element("form", { id: "server-form" }, element("label", { for: "server" }, "Kinto server"), input, element("button", { class: "button" }, "Use this server"));
 }
 
@@ -187,7 +179,6 @@ export function showTitle(state) {
   document.title = title ? `${title} – buildhub` : "buildhub";
 }
 
-// ---------------------------------------------------------------------------------------------
 // Results to take along
 
 /** As JSON and CSV, and as the commands that print them. */
@@ -219,7 +210,6 @@ async function save(server, criteria, kind, pressed) {
   pressed.disabled = false;
 }
 
-// ---------------------------------------------------------------------------------------------
 // One record
 
 export function fillRecord(server, record, state) {
