@@ -33,10 +33,11 @@ function end() {
   visited.delete(searchKey(running.state));
 }
 
-function go(state, { replace = false } = {}) {
+function go(state, { replace = false, again = false } = {}) {
   keepPlace();
-  history[replace ? "replaceState" : "pushState"]({ openedHere: Boolean(state.record) && !replace }, "", addressOf(state));
-  show(state);
+  const changed = addressOf(state) !== addressOf(current) && !replace;
+  history[changed ? "pushState" : "replaceState"]({ openedHere: Boolean(state.record) && !replace }, "", addressOf(state));
+  show(state, { again });
 }
 
 /** Remember where one is on the page: Back returns to it. */
@@ -46,8 +47,8 @@ function keepPlace() {
   history.replaceState({ ...history.state, ...place }, "");
 }
 
-async function show(state, { first = false, back = false } = {}) {
-  const sameSearch = !first && searchKey(current) === searchKey(state);
+async function show(state, { again = false, back = false } = {}) {
+  const sameSearch = !again && searchKey(current) === searchKey(state);
   current = state;
   showTitle(state);
   showSearch(state);
@@ -141,12 +142,12 @@ async function loadResults(view, signal, wanted) {
   if (signal.aborted) return;
   remember(view.records);
   showFilters(view.state);
-  showResults(view);
-  await countLocales(view, signal);
+  await Promise.all([showResults(view), countLocales(view, signal)]);
 }
 
 /** Read pages until there are as many builds as wanted; the last may be cut, and is held back. */
 async function fetchBuilds(view) {
+  if (view.complete && view.builds.length) return;
   while (!view.complete && buildsOf(view.records).length <= view.wanted) {
     const { value: page = [], done } = await view.listing.next();
     view.records.push(...page.filter(kept(view.state.criteria)));
@@ -159,7 +160,7 @@ async function fetchBuilds(view) {
 }
 
 function showResults(view) {
-  showRows(view);
+  const shown = showRows(view);
   byId("results").hidden = false;
   const number = plural(view.builds.length, "build");
   byId("results-heading").textContent = view.complete ? number : `More than ${number}`;
@@ -168,6 +169,7 @@ function showResults(view) {
   if (view.builds.length) showExport(view.server, view.state);
   else showNothing(view.state);
   say(`${byId("results-heading").textContent}.`);
+  return shown;
 }
 
 async function countLocales(view, signal) {
@@ -228,7 +230,7 @@ function closeRecord() {
 function onSubmit(event) {
   event.preventDefault();
   if (event.target.id === "server-form") go({ ...current, server: byId("server").value.trim() });
-  else go({ ...current, ...understand(byId("words").value), record: "" });
+  else go({ ...current, ...understand(byId("words").value), record: "" }, { again: true });
 }
 
 function onFilter({ target }) {
@@ -282,7 +284,7 @@ function start() {
   addEventListener("scroll", () => { clearTimeout(scrolled); scrolled = setTimeout(keepPlace, 200); });
   const state = readState(location.search);
   history.replaceState(history.state, "", addressOf(state));
-  show(state, { first: true, back: true });
+  show(state, { again: true, back: true });
 }
 
 start();

@@ -252,7 +252,7 @@ async function newestOf(server, pairs, query, signal, show) {
   const requests = pairs.map((pair) => ({ path: pathOf([...query(pair), ["_limit", 60], ["_fields", FILES]]) }));
   const responses = await batch(server, requests, signal);
   const found = responses.map(({ body }) => body.data);
-  if (responses.length) show(found.flat(), timeOf(responses[0].headers));
+  if (found.flat().length) show(found.flat(), timeOf(responses[0].headers));
   return pairs.filter((_, index) => !found[index].length);
 }
 

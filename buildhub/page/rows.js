@@ -41,7 +41,7 @@ function newestRow(product, channel, builds, state) {
   const newer = candidate && element("a", { class: "newer", href: searchFor(state, { "source.product": product, "target.version": candidate }) }, candidate);
   return element("tr", {},
     channelLabel("th", channel, { scope: "row" }),
-    element("td", { class: "version" }, element("a", { href: all, "aria-label": `${version}, all of ${productName(product)} ${channel}` }, version), newer),
+    element("td", { class: "version" }, element("a", { href: all, "aria-label": `${version}, all of ${productName(product)} ${channel}` }, version), " ", newer),
     element("td", { class: "files" }, downloads(build, MAIN)),
     element("td", { class: "id" }, id && idLink(id, state)),
     element("td", { class: `age${isOld(build) ? " old" : ""}` }, build.date ? time(build.date, ageOf(build.date)) : "no build date"),
@@ -66,9 +66,11 @@ function fileLink(record, system) {
   return outward(fileUrl(record), label, { title: fileName(record), "aria-label": `${system} ${label}: ${fileName(record)}` });
 }
 
-/** The rows of the results. `view`: {state, server, builds, open, toggled}. */
+/** The rows of the results; a promise of what open ones contain. `view`: {state, server, builds, open, toggled}. */
 export function showRows(view) {
-  byId("rows").replaceChildren(...view.builds.map((build) => row(build, view)));
+  const rows = view.builds.map((build) => row(build, view));
+  byId("rows").replaceChildren(...rows);
+  return Promise.all(rows.map((made, index) => view.open.has(view.builds[index].key) && showDetails(made, view.builds[index], view)));
 }
 
 function row(build, view) {
@@ -87,7 +89,6 @@ function row(build, view) {
     element("span", { class: "revision" }, ...(revision ? [outward(revisionUrl(first), revision.slice(0, 12), { class: "mono" }), copyable(revision, "revision")] : [])),
   );
   expander.addEventListener("click", () => toggle(made, build, view));
-  if (isOpen) showDetails(made, build, view);
   return made;
 }
 
@@ -153,7 +154,7 @@ function detailsOf(build, chosen, view, refresh) {
 }
 
 function field(label, choices, value, change) {
-  const made = element("select", { change }, ...choices);
+  const made = element("select", { change, "aria-label": label }, ...choices);
   made.value = value;
   return element("label", {}, element("span", {}, label), made);
 }

@@ -14,7 +14,7 @@ from typing import IO, Any
 from tests.demo import background
 
 ROOT = Path(__file__).parents[2]
-PAGE_FOLDER = ROOT / "docs" / "lookup"
+PAGE_FOLDER = ROOT / "buildhub" / "page"
 
 #: Tried in this order, so that the page's address is the same each time; 0 is any free port.
 PORTS = (8880, 8881, 8882, 0)
