@@ -7,7 +7,7 @@ import { normal, understand } from "./language.js";
 import { counts, getRecord, kept, newest, oneRecord, pages, serverUrl } from "./requests.js";
 import { showLocaleCount, showNewest, showRows } from "./rows.js";
 import {
-  fillRecord, remember, setExemplary, showExport, showFailure, showFilters, showLocales, showNothing, showPreview, showSearch, showServer,
+  anyLocale, fillRecord, remember, setExemplary, showExport, showFailure, showFilters, showLocales, showNothing, showPreview, showSearch, showServer,
   showTitle, showUnderstood,
 } from "./view.js";
 
@@ -166,6 +166,8 @@ function showResults(view) {
   byId("results-heading").textContent = view.complete ? number : `More than ${number}`;
   byId("results-note").textContent = view.builds.length > 1 ? "newest first" : "";
   byId("more").hidden = view.complete;
+  const mainOnly = view.complete && view.builds.length && !("target.locale" in view.state.criteria) && !("id" in view.state.criteria);
+  byId("others").replaceChildren(...(mainOnly ? ["Builds that have neither en-US nor multi are not among these. ", anyLocale(view.state)] : []));
   if (view.builds.length) showExport(view.server, view.state);
   else showNothing(view.state);
   say(`${byId("results-heading").textContent}.`);

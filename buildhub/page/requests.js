@@ -14,6 +14,7 @@ const MOST_CANDIDATES = 20;
 const FILES = "id,build.id,build.date,build.number,source,target,download";
 /** Before any missing date, and behind any text: leaves out the records without a date. */
 const DATED = ["lt_build.date", '"9"'];
+const PAIR = ["source.product", "target.channel"];
 
 /** What went wrong, in a sentence, and what to do about it. */
 export class Failure extends Error {
@@ -56,26 +57,24 @@ export function filters(criteria) {
   return pairs.sort((one, other) => has(other) - has(one));
 }
 
-function filter(name, value, { candidates, "target.version": version = "*" }) {
+function filter(name, value, { candidates, "target.version": version = "*", "target.locale": locale }) {
+  if (name === "target.locale" && value === "*") return [];
   if (name === "candidates") return value === "only" && version.includes("*") ? like("target.version", "*rc*") : [];
   if (name === "target.version" && !value.includes("*")) return oneOf(name, versions(value, candidates));
   if (name === "build.id" && prefixOf(value)) return between(prefixOf(value));
   if (name === "build.number") return [[name, value]];
   if (value.includes("*")) return like(name, value);
   if (name === "source.revision") return oneOf(name, value.split("|").flatMap((one) => [one, one.slice(0, 12)]));
-  return oneOf(name, value.split("|"));
+  return oneOf(name, value.split("|"), locale === MAIN_LOCALES && PAIR.includes(name));
 }
 
 const like = (name, glob) => [[`has_${name}`, "true"], [`like_${name}`, quoted(literal(glob))]];
 
-/** Fields that have many records for each value. A list is served by the index of that field, in
- * its order; equality by the index of all fields, which is right for few records. */
-const COMMON = ["source.product", "target.channel", "target.os", "target.platform", "target.locale"];
-
-function oneOf(name, values) {
+/** A list, also one of one value, is served by the index of its field, in that index's order: right
+ * for the one record in a hundred that stands for a build. Equality finds few among all. */
+function oneOf(name, values, asList = false) {
   const [value, ...others] = new Set(values);
-  const asList = others.length || (COMMON.includes(name) && !value.includes(","));
-  return asList ? [[`in_${name}`, [value, ...others].map(quoted).join()]] : [[name, quoted(value)]];
+  return others.length || (asList && !value.includes(",")) ? [[`in_${name}`, [value, ...others].map(quoted).join()]] : [[name, quoted(value)]];
 }
 
 const quoted = (text) => JSON.stringify(text);
@@ -144,8 +143,9 @@ export async function* pages(server, criteria, signal) {
   const known = await withRevision(server, criteria, signal);
   if (!known) return;
   const one = { "target.locale": localesOf(known).join("|") };
-  const anyLocale = "target.locale" in criteria || "id" in criteria;
-  const attempts = anyLocale ? [known] : [{ ...known, ...one }, known];
+  const given = "target.locale" in criteria || "id" in criteria;
+  const again = filters(known).some(([name]) => name.startsWith("like_")) ? [] : [known]; // would read every record
+  const attempts = given ? [known] : [{ ...known, ...one }, ...again];
   for (const attempt of attempts) {
     let found = false;
     for await (const page of pagesOf(server, attempt, signal)) {
@@ -210,7 +210,7 @@ export async function filesOf(server, criteria, signal) {
 /** The files of one locale of the builds before `build`, of its product and channel. */
 export async function earlierFiles(server, { product, channel, date }) {
   const conditions = [["source.product", product], ["target.channel", channel], ["target.locale", MAIN_LOCALES]];
-  const query = conditions.flatMap(([name, value]) => oneOf(name, value.split("|")));
+  const query = conditions.flatMap(([name, value]) => oneOf(name, value.split("|"), true));
   query.push(["lt_build.date", quoted(date)], ["_sort", "-build.date"], ["_limit", PAGE_SIZE], ["_fields", FILES]);
   return (await listPage(server, new URLSearchParams(query).toString())).records;
 }
@@ -237,12 +237,12 @@ export const recordUrl = (server, id) => `${server}${recordsPath()}/${encodeURIC
  * Kinto has no GROUP BY. The greatest value below each one that is known finds the values that
  * there are, also those not known, without reading all records. */
 export async function newest(server, signal, show) {
-  const products = await valuesBelow(server, "source.product", Object.keys(PRODUCTS), [[]], signal);
-  const given = [...products[0]].map((product) => oneOf("source.product", [product]));
-  const channels = await valuesBelow(server, "target.channel", CHANNELS, given, signal);
-  const pairs = given.flatMap((product, index) => [...channels[index]].map((channel) => [...product, ...oneOf("target.channel", [channel])]));
   const main = oneOf("target.locale", MAIN_LOCALES.split("|"));
-  const left = await newestOf(server, pairs, (pair) => [...pair, ...main, DATED, ["_sort", "-build.date"]], signal, show);
+  const products = await valuesBelow(server, "source.product", Object.keys(PRODUCTS), [main], signal);
+  const given = [...products[0]].map((product) => [...main, ...oneOf("source.product", [product], true)]);
+  const channels = await valuesBelow(server, "target.channel", CHANNELS, given, signal);
+  const pairs = given.flatMap((product, index) => [...channels[index]].map((channel) => [...product, ...oneOf("target.channel", [channel], true)]));
+  const left = await newestOf(server, pairs, (pair) => [...pair, DATED, ["_sort", "-build.date"]], signal, show);
   await newestOf(server, left, (pair) => [...pair, ["_sort", "-download.date"]], signal, show);
   return pairs.length;
 }

@@ -152,12 +152,16 @@ export function showNothing(state, record) {
   }
 }
 
+/** A build that is in no language but, say, French is not found by its English files. */
+export const anyLocale = (state) => element("a", { class: "button", href: addressOf(withCriteria(state, { "target.locale": "*" })) }, "In any locale");
+
 /** A link for each criterion: the search without it. An ESR may be on another channel. */
 function widerSearches(state) {
   const link = (text, changes) => element("a", { class: "button", href: addressOf(withCriteria(state, changes)) }, text);
   const links = FIELDS.filter(({ name }) => name in state.criteria).map(({ name, label }) => link(`Any ${label}`, { [name]: undefined }));
   const { "target.version": version, "target.channel": channel } = state.criteria;
   if (version && !version.includes("*")) links.unshift(link(`Version ${version}*`, { "target.version": `${version}*` }));
+  if (!("target.locale" in state.criteria)) links.unshift(anyLocale(state));
   if (channel === "esr" && !version) links.unshift(link("Versions *esr on any channel", { "target.channel": undefined, "target.version": "*esr*" }));
   return links;
 }

@@ -144,11 +144,18 @@ def test_builds_without_a_date_are_the_last(lookup: Lookup) -> None:
 
 @pytest.mark.slow
 def test_a_build_that_has_neither_english_nor_multi_is_found(opener: Opener, kinto: Kinto) -> None:
-    make_collection(kinto, [one for one in CATALOGUE if one["target"]["locale"] == "fr"])
+    old = ("firefox", "release", "53.0.1", "20170414192749", "releases/mozilla-release")
+    french = [one for one in CATALOGUE if one["id"].endswith("_53-0_win64_fr")]
+    make_collection(kinto, [*french, make(*old, "win64", "en-US")])
     lookup = opener(kinto.url)
     lookup.open("target.version=53.0")
     assert lookup.rows() == ["Firefox 53.0"]
-    assert text(lookup, "Firefox 53.0", ".downloads").startswith("fr ")
+    assert text(lookup, "Firefox 53.0", ".downloads") == "fr Windows 64-bit"
+    lookup.open("target.version=53.*")
+    assert lookup.rows() == ["Firefox 53.0.1"]
+    lookup.tab.get_by_role("link", name="In any locale").click()
+    lookup.settle()
+    assert lookup.rows() == ["Firefox 53.0.1", "Firefox 53.0"]
 
 
 @pytest.mark.slow
