@@ -22,7 +22,11 @@ export function buildsOf(records) {
   for (const record of records) {
     const build = identity(record);
     if (!builds.has(build.key)) builds.set(build.key, { ...build, channel: valueOf(record, "target.channel"), parts: [] });
-    addTo(builds.get(build.key), record);
+    const { parts } = builds.get(build.key);
+    const version = valueOf(record, "target.version");
+    const part = parts.find((one) => one.version === version);
+    if (part) part.records.push(record);
+    else parts.push({ version, records: [record] });
   }
   const all = [...builds.values()];
   all.forEach(complete);
@@ -40,13 +44,6 @@ function identity(record) {
   const version = kind === "candidates" ? full.replace(/rc\d+(-.*)?$/, "") : full;
   const name = [productName(product), version].filter(Boolean).join(" ") || valueOf(record, "id");
   return { key: [kind, name, kind === "nightly" ? id : ""].join(" ").trim(), kind, product, version, name };
-}
-
-function addTo(build, record) {
-  const version = valueOf(record, "target.version");
-  let part = build.parts.find((one) => one.version === version);
-  if (!part) build.parts.push((part = { version, records: [] }));
-  part.records.push(record);
 }
 
 function complete(build) {

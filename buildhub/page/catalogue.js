@@ -18,20 +18,12 @@ export const FIELDS = [
 ];
 
 export const PRODUCTS = {
-  firefox: "Firefox",
-  devedition: "Developer Edition",
-  thunderbird: "Thunderbird",
-  fennec: "Fennec",
-  fenix: "Fenix",
-  focus: "Focus",
-  klar: "Klar",
+  firefox: "Firefox", devedition: "Developer Edition", thunderbird: "Thunderbird", fennec: "Fennec", fenix: "Fenix", focus: "Focus", klar: "Klar",
 };
 export const CHANNELS = ["nightly", "aurora", "beta", "release", "esr"];
 export const SYSTEMS = { linux: "Linux", win: "Windows", mac: "macOS", android: "Android", maemo: "Maemo" };
 export const PLATFORMS = [
-  "linux-x86_64", "linux-aarch64", "linux-i686",
-  "win64", "win64-aarch64", "win32",
-  "macosx", "macosx64",
+  "linux-x86_64", "linux-aarch64", "linux-i686", "win64", "win64-aarch64", "win32", "macosx", "macosx64",
   "android-aarch64", "android-arm64-v8a", "android-api-16", "android-api-15", "android-armeabi-v7a",
   "android-x86_64", "android-x86", "android-universal",
 ];
@@ -53,8 +45,9 @@ export const MAIN_LOCALES = "en-US|multi";
 /** Where the archive's files are, unless a catalogue is of another one. */
 export const ARCHIVE_HOST = "archive.mozilla.org";
 
-export const productName = (product) => Object.hasOwn(PRODUCTS, product) ? PRODUCTS[product] : product;
-export const systemName = (os) => Object.hasOwn(SYSTEMS, os) ? SYSTEMS[os] : os;
+const nameIn = (names, value) => (Object.hasOwn(names, value) ? names[value] : value);
+export const productName = (product) => nameIn(PRODUCTS, product);
+export const systemName = (os) => nameIn(SYSTEMS, os);
 
 /** "Portuguese (Brazil)"; empty for what isn't a language, such as `multi`. */
 export function languageName(locale) {

@@ -31,6 +31,8 @@ export function copyButton(label, text, name) {
 }
 
 export const copyable = (text, what) => copyButton("", () => text, `Copy ${what} ${text}`);
+/** A list of [name, value…]; those without a value are left out. */
+export const definitions = (facts) => element("dl", {}, ...facts.filter(([, value]) => value).flatMap(([name, ...value]) => [element("dt", {}, name), element("dd", {}, ...value)]));
 export const option = (value, label = value) => element("option", { value }, label);
 
 export function busy(id, isBusy) {

@@ -7,22 +7,12 @@ import { ARCHITECTURES, CHANNELS, FIELDS, LOCALES, PLATFORMS, PRODUCTS, SYSTEMS,
 
 /** What people call a value. */
 const ALIASES = {
-  developer: ["source.product", "devedition"],
-  mobile: ["source.product", "fennec|fenix"],
-  daily: ["target.channel", "nightly"],
-  nightlies: ["target.channel", "nightly"],
-  betas: ["target.channel", "beta"],
-  stable: ["target.channel", "release"],
-  releases: ["target.channel", "release"],
-  windows: ["target.os", "win"],
-  macos: ["target.os", "mac"],
-  osx: ["target.os", "mac"],
-  linux64: ["target.platform", "linux-x86_64"],
-  linux32: ["target.platform", "linux-i686"],
-  rc: ["candidates", "only"],
-  rcs: ["candidates", "only"],
-  candidate: ["candidates", "only"],
-  candidates: ["candidates", "only"],
+  developer: ["source.product", "devedition"], mobile: ["source.product", "fennec|fenix"],
+  daily: ["target.channel", "nightly"], nightlies: ["target.channel", "nightly"], betas: ["target.channel", "beta"],
+  stable: ["target.channel", "release"], releases: ["target.channel", "release"],
+  windows: ["target.os", "win"], macos: ["target.os", "mac"], osx: ["target.os", "mac"],
+  linux64: ["target.platform", "linux-x86_64"], linux32: ["target.platform", "linux-i686"],
+  rc: ["candidates", "only"], rcs: ["candidates", "only"], candidate: ["candidates", "only"], candidates: ["candidates", "only"],
 };
 /** Words of a question that select nothing: the results are sorted by date in any case. */
 const FILLERS = new Set(`a all and any are build builds by current download downloads file files find for from in
@@ -43,12 +33,6 @@ const PHRASES = [
   [/\b(build|rc)[ -](\d{1,2})(?![\w.-])/gi, "$1$2"],
   [new RegExp(`\\b(${SYSTEM})[ _-](arm64|aarch64|arm|x86[_-]64|x86|amd64|x64|i[36]86|32|64)(?:[ -]?bits?)?(?![\\w.-])`, "gi"),
     (phrase, system, processor) => (PLATFORMS.includes(phrase.toLowerCase()) ? phrase : `${system}/${processor}`)],
-];
-
-/** Each returns [field, value] if the word is one of its kind, else undefined. */
-const READERS = [
-  readNamed, readUrl, readAlias, readSystemAndProcessor, readPlatform, readProcessor, readDay, readBuildId,
-  readBuildNumber, readRevision, readVersion, readLocale, readLanguage, readRecordId,
 ];
 
 /** {criteria, unclear, notes}: the conditions, the words that are none, and what else was possible. */
@@ -141,9 +125,7 @@ function readPath(text) {
   return ["download.url", FILE_NAME.test(key) ? `*/${key}` : `*/${key.replace(/\/*$/, "/")}*`];
 }
 
-function readFileName(text) {
-  return FILE_NAME.test(text) && /^[a-z][\w .%+()-]*$/i.test(text) ? ["download.url", `*/${unescaped(text)}`] : undefined;
-}
+const readFileName = (text) => FILE_NAME.test(text) && /^[a-z][\w .%+()-]*$/i.test(text) ? ["download.url", `*/${unescaped(text)}`] : undefined;
 
 function readAlias(word) {
   const name = word.toLowerCase();
@@ -167,10 +149,7 @@ function readSystemAndProcessor(word) {
 const processorOf = (word) => Object.keys(PROCESSORS).find((name) => PROCESSORS[name].test(word.toLowerCase()));
 
 /** A processor alone; 32 and 64 alone are versions. */
-function readProcessor(word) {
-  const processor = /^\d+$/.test(word) ? undefined : processorOf(word);
-  return processor && ["processor", processor];
-}
+const readProcessor = (word) => (/^\d+$/.test(word) || !processorOf(word) ? undefined : ["processor", processorOf(word)]);
 
 function readPlatform(word) {
   const name = word.toLowerCase().replace(/^mac(?!osx)(?=64|-)/, "macosx");
@@ -208,10 +187,7 @@ export function partsOf(digits) {
     .map(([start, end, first]) => Number(digits.slice(start, end) || first));
 }
 
-function readBuildNumber(word) {
-  const number = /^(?:build|rc)(\d{1,2})$/i.exec(word)?.[1];
-  return number && ["build.number", String(Number(number))];
-}
+const readBuildNumber = (word) => (/^(?:build|rc)\d{1,2}$/i.test(word) ? ["build.number", String(Number(word.replace(/\D+/, "")))] : undefined);
 
 /** At least seven digits. A build id that cannot be is no revision, though all its digits could. */
 function readRevision(word) {
@@ -223,13 +199,8 @@ function readRevision(word) {
 function readVersion(word) {
   const text = word.toLowerCase().replace(/^v(?=\d)/, "").replace(/^esr(\d+)$/, "$1esr").replace(/-(?=rc\d)/, "");
   const [, major, rest] = /^(\d{1,3})(esr|[ab]\d+.*|rc\d+.*)?$/.exec(text) ?? [];
-  if (major) return ["target.version", versionOfMajor(major, rest)];
+  if (major) return ["target.version", { undefined: `${major}.*`, esr: `${major}.*esr*` }[rest] ?? `${major}.0${rest}`];
   return /^\d{1,3}[.*][\w.*-]*$/.test(text) ? ["target.version", text] : undefined;
-}
-
-function versionOfMajor(major, rest = "") {
-  if (!rest) return `${major}.*`;
-  return rest === "esr" ? `${major}.*esr*` : `${major}.0${rest}`;
 }
 
 /** Any spelling of a known locale, or one with a region: pt-br is pt-BR. */
@@ -246,9 +217,13 @@ function readLanguage(word) {
   return locales.length ? ["target.locale", locales.join("|")] : undefined;
 }
 
-function readRecordId(word) {
-  return /^[a-z]+(?:_[a-z0-9-]+){2,}$/i.test(word) ? ["id", word.toLowerCase()] : undefined;
-}
+const readRecordId = (word) => /^[a-z]+(?:_[a-z0-9-]+){2,}$/i.test(word) ? ["id", word.toLowerCase()] : undefined;
+
+/** Each returns [field, value] if the word is one of its kind, else undefined. */
+const READERS = [
+  readNamed, readUrl, readAlias, readSystemAndProcessor, readPlatform, readProcessor, readDay, readBuildId,
+  readBuildNumber, readRevision, readVersion, readLocale, readLanguage, readRecordId,
+];
 
 /** The value as the catalogue spells it; half a revision is the beginning of one. */
 export function normal(name, value) {

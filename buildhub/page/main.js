@@ -5,9 +5,9 @@ import { ageOf, buildsOf, criteriaOf, plural, valueOf } from "./builds.js";
 import { busy, byId, say } from "./elements.js";
 import { normal, understand } from "./language.js";
 import { counts, getRecord, kept, newest, oneRecord, pages, serverUrl } from "./requests.js";
-import { showLocaleCount, showNewest, showRows } from "./rows.js";
+import { showNewest, showRows } from "./rows.js";
 import {
-  anyLocale, fillRecord, remember, setExemplary, showExport, showFailure, showFilters, showLocales, showNothing, showPreview, showSearch, showServer,
+  anyLocale, fillRecord, setExemplary, showExport, showFailure, showFilters, showLocales, showNothing, showPreview, showSearch, showServer,
   showTitle, showUnderstood,
 } from "./view.js";
 
@@ -22,8 +22,8 @@ const visited = new Map();
 let running;
 
 function emptyView(state) {
-  const controller = new AbortController();
-  return { state, server: "", records: [], builds: [], open: new Set(history.state?.open ?? []), wanted: BUILDS_AT_ONCE, controller, toggled: keepPlace };
+  const open = new Set(history.state?.open ?? []);
+  return { state, server: "", records: [], builds: [], open, controller: new AbortController(), toggled: keepPlace };
 }
 
 /** End the search that runs. What was found remains, for Back, if it had ended. */
@@ -50,12 +50,7 @@ function keepPlace() {
 async function show(state, { again = false, back = false } = {}) {
   const sameSearch = !again && searchKey(current) === searchKey(state);
   current = state;
-  showTitle(state);
-  showSearch(state);
-  showUnderstood(state);
-  showFilters(state);
-  showServer(state);
-  showRecord(state);
+  [showTitle, showSearch, showUnderstood, showFilters, showServer, showRecord].forEach((part) => part(state));
   const place = back ? history.state?.scroll : undefined;
   if (!sameSearch) await load(state, back ? visited.get(searchKey(state)) : undefined);
   if (place !== undefined && current === state) scrollTo(0, place);
@@ -90,8 +85,7 @@ function begin(state) {
   busy("main", true);
   byId("results-heading").textContent = "Searching…";
   byId("results-note").textContent = "";
-  byId("more").hidden = true;
-  byId("take").hidden = true;
+  for (const id of ["more", "take"]) byId(id).hidden = true;
 }
 
 function showFailed(failure, state) {
@@ -110,9 +104,10 @@ async function loadHome(view, signal) {
     view.changed = changed;
     showHome(view);
   });
-  if (!found) await showWithoutProducts(view, signal);
-  view.complete = true;
-  return undefined;
+  view.complete = found > 0;
+  if (found) return undefined;
+  byId("newest").hidden = true; // the catalogue is empty, or its records have no product
+  return (await oneRecord(view.server, signal)) ? loadResults(view, signal, BUILDS_AT_ONCE) : showNothing(view.state);
 }
 
 function showHome({ state, records, changed }) {
@@ -122,15 +117,6 @@ function showHome({ state, records, changed }) {
   byId("newest-note").classList.toggle("old", Boolean(old));
   byId("newest-note").title = changed ? new Date(changed).toISOString() : "";
   setExemplary(buildsOf(records)[0].parts[0].records[0], state);
-  if (remember(records)) showFilters(state);
-}
-
-/** An empty catalogue, or one whose records have no product. */
-async function showWithoutProducts(view, signal) {
-  byId("newest").hidden = true;
-  if (!(await oneRecord(view.server, signal))) return showNothing(view.state);
-  byId("results").hidden = false;
-  return loadResults(view, signal, BUILDS_AT_ONCE);
 }
 
 // Results
@@ -140,8 +126,6 @@ async function loadResults(view, signal, wanted) {
   view.wanted = wanted;
   await fetchBuilds(view);
   if (signal.aborted) return;
-  remember(view.records);
-  showFilters(view.state);
   await Promise.all([showResults(view), countLocales(view, signal)]);
 }
 
@@ -181,7 +165,8 @@ async function countLocales(view, signal) {
   const numbers = await counts(view.server, several, signal);
   builds.forEach((build, index) => {
     build.locales = numbers[index];
-    showLocaleCount(build);
+    const cell = byId("rows").querySelector(`[data-key="${CSS.escape(build.key)}"] .locales`);
+    if (cell) cell.textContent = plural(build.locales, "locale");
   });
 }
 
@@ -268,9 +253,8 @@ function onKey(event) {
   byId("words").select();
 }
 
-let scrolled;
-
 function start() {
+  let scrolled;
   byId("unserved").remove();
   history.scrollRestoration = "manual";
   showLocales();

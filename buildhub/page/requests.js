@@ -32,10 +32,8 @@ export function serverUrl(given) {
   const base = given ? undefined : location.href;
   const url = URL.canParse(asked, base) ? new URL(asked, base) : undefined;
   if (!["http:", "https:"].includes(url?.protocol) || url.username || url.password) {
-    throw new Failure(
-      `“${asked}” is not the address of a Kinto server.`,
-      "It begins with http:// or https://, contains no password, and usually ends in /v1.",
-    );
+    const advice = "It begins with http:// or https://, contains no password, and usually ends in /v1.";
+    throw new Failure(`“${asked}” is not the address of a Kinto server.`, advice);
   }
   return `${url.origin}${url.pathname}`.replace(/\/+$/, "");
 }
@@ -175,8 +173,9 @@ async function* pagesOf(server, criteria, signal) {
 /** Only the query is taken from Next-Page: behind a proxy, its host may be another. */
 async function listPage(server, query, signal) {
   const answer = await ask(server, `${recordsPath()}?${query}`, { signal });
-  const next = answer.headers.get("Next-Page");
-  return { records: await dataOf(server, answer), next: next?.includes("?") ? next.split("?")[1] : "" };
+  const { data } = await jsonOf(server, answer);
+  if (!Array.isArray(data)) throw notKinto(server);
+  return { records: data, next: (answer.headers.get("Next-Page") ?? "").split("?")[1] ?? "" };
 }
 
 /** The conditions with the whole of a revision's first digits; undefined if there is none. */
@@ -196,15 +195,21 @@ async function withRevision(server, criteria, signal) {
 }
 
 /** All files of a build, or of a version of it: `criteria` select them. */
-export async function filesOf(server, criteria, signal) {
-  const query = [...filters(criteria), ["_limit", 1000], ["_fields", FILES]];
+export async function filesOf(server, criteria) {
+  const query = new URLSearchParams([...filters(criteria), ["_limit", 1000], ["_fields", FILES]]);
+  return (await readPages(server, query.toString(), 5000)).records;
+}
+
+/** The records of as many pages as have `most`, and whether that were all. */
+async function readPages(server, query, most) {
   const records = [];
-  for (let next = new URLSearchParams(query).toString(); next && records.length < 5000;) {
-    const page = await listPage(server, next, signal);
+  let next = query;
+  while (next && records.length < most) {
+    const page = await listPage(server, next);
     records.push(...page.records);
     next = page.next;
   }
-  return records;
+  return { records, complete: !next };
 }
 
 /** The files of one locale of the builds before `build`, of its product and channel. */
@@ -292,15 +297,9 @@ export async function oneRecord(server, signal) {
 // Results to take along
 
 /** The records that match, whole, at most ten thousand: {records, complete}. */
-export async function exported(server, criteria, signal) {
-  const records = [];
-  let next = exportQuery(criteria);
-  while (next && records.length < MOST_EXPORTED) {
-    const page = await listPage(server, next, signal);
-    records.push(...page.records);
-    next = page.next;
-  }
-  return { records: records.filter(kept(criteria)), complete: !next };
+export async function exported(server, criteria) {
+  const { records, complete } = await readPages(server, exportQuery(criteria), MOST_EXPORTED);
+  return { records: records.filter(kept(criteria)), complete };
 }
 
 function exportQuery(criteria) {
@@ -400,18 +399,10 @@ async function jsonOf(server, answer) {
   }
 }
 
-async function dataOf(server, answer) {
-  const { data } = await jsonOf(server, answer);
-  if (!Array.isArray(data)) throw notKinto(server);
-  return data;
-}
-
 function noAnswer(server, error) {
   const late = error.name === "TimeoutError" ? ` within ${TIMEOUT / 1000} seconds` : "";
-  return new Failure(
-    `The server at ${server} did not answer${late}.`,
-    "Check the address, that Kinto is running there, and that its setting cors_origins allows this page.",
-  );
+  const advice = "Check the address, that Kinto is running there, and that its setting cors_origins allows this page.";
+  return new Failure(`The server at ${server} did not answer${late}.`, advice);
 }
 
 const notKinto = (server) => new Failure(`What answers at ${server} is not Kinto.`, "Its address usually ends in /v1.");
@@ -421,10 +412,9 @@ function refusal(server, status, body, retryAfter) {
     return new Failure(`There is no record ${body.details.id} in the catalogue.`, "It was never published, or its id is spelt in another way.");
   }
   if (status === 401 || status === 403 || status === 404) {
-    return new Failure(
-      `${server} has no collection ${setting("kinto-bucket")}/${setting("kinto-collection")} that everybody may read (HTTP ${status}).`,
-      "If the address is right, create the collection: kinto-wizard load --server … --auth … jobs/initialization.yml.",
-    );
+    const advice = "If the address is right, create the collection: kinto-wizard load --server … --auth … jobs/initialization.yml.";
+    const collection = `${setting("kinto-bucket")}/${setting("kinto-collection")}`;
+    return new Failure(`${server} has no collection ${collection} that everybody may read (HTTP ${status}).`, advice);
   }
   if (status >= 500 || status === 429) {
     const wait = /^\d+$/.test(retryAfter ?? "") ? `Try again in ${retryAfter} seconds.` : "Try again in a moment.";

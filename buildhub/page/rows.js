@@ -1,12 +1,10 @@
 /** The builds that are shown: the newest of each channel, and a row for each that was found. */
 
 import { addressOf, searchFor } from "./address.js";
-import {
-  ageOf, buildsOf, criteriaOf, fileName, fileUrl, filesByPlatform, foreignHost, isOld, minuteOf, platformLabel, plural, revisionUrl,
-  sizeOf, valueOf,
-} from "./builds.js";
-import { PRODUCTS, languageName, productName } from "./catalogue.js";
-import { byId, channelLabel, copyable, element, option, outward, time } from "./elements.js";
+import { ageOf, buildsOf, criteriaOf, fileName, fileUrl, filesByPlatform, foreignHost, isOld, minuteOf } from "./builds.js";
+import { platformLabel, plural, revisionUrl, sizeOf, valueOf } from "./builds.js";
+import { CHANNELS, PRODUCTS, languageName, productName } from "./catalogue.js";
+import { byId, channelLabel, copyable, definitions, element, option, outward, time } from "./elements.js";
 import { earlierFiles, filesOf, localesOf } from "./requests.js";
 
 const MAIN = localesOf({});
@@ -21,8 +19,7 @@ export function showNewest(records, state) {
 
 function productTable(product, records, state) {
   const channels = [...Map.groupBy(records, (record) => valueOf(record, "target.channel"))];
-  const order = ["nightly", "aurora", "beta", "release", "esr"];
-  channels.sort(([one], [other]) => ((order.indexOf(one) + 9) % 9) - ((order.indexOf(other) + 9) % 9));
+  channels.sort(([one], [other]) => ((CHANNELS.indexOf(one) + 9) % 9) - ((CHANNELS.indexOf(other) + 9) % 9));
   const titles = ["Channel", "Version", "Download", "Build id", "Age"].map((title) => element("th", { scope: "col" }, title));
   return element("table", {},
     element("caption", {}, productName(product)),
@@ -56,14 +53,10 @@ function downloads(build, locales) {
   const systems = Map.groupBy(files, (record) => platformLabel(record).system);
   const [hosts, others] = [files.map(foreignHost), files.map((record) => valueOf(record, "target.locale"))].map((all) => [...new Set(all)].filter(Boolean));
   const named = others.some((locale) => !MAIN.includes(locale)) ? element("span", { class: "locale" }, others.join(", ")) : "";
+  const link = (record, { system, label }) => outward(fileUrl(record), label, { title: fileName(record), "aria-label": `${system} ${label}: ${fileName(record)}` });
   const groups = [...systems].map(([system, records]) =>
-    element("span", { class: "system" }, element("span", {}, system), ...records.map((record) => fileLink(record, system))));
+    element("span", { class: "system" }, element("span", {}, system), ...records.map((record) => link(record, platformLabel(record)))));
   return element("span", { class: "downloads" }, named, ...groups, hosts.length ? element("span", { class: "host" }, `on ${hosts.join(", ")}`) : "");
-}
-
-function fileLink(record, system) {
-  const { label } = platformLabel(record);
-  return outward(fileUrl(record), label, { title: fileName(record), "aria-label": `${system} ${label}: ${fileName(record)}` });
 }
 
 /** The rows of the results; a promise of what open ones contain. `view`: {state, server, builds, open, toggled}. */
@@ -78,12 +71,12 @@ function row(build, view) {
   const first = build.parts[0].records[0];
   const revision = valueOf(first, "source.revision");
   const id = valueOf(first, "build.id");
-  const expander = element("button", { class: "expander", type: "button", "aria-expanded": String(isOpen) }, nameOf(build));
+  const expander = element("button", { class: "expander", type: "button", "aria-expanded": String(isOpen) }, build.name, build.kind === "candidates" ? " candidates" : "");
   const made = element("li", { class: "build", "data-key": build.key },
     element("h3", {}, expander),
     channelLabel("span", build.channel),
     element("div", { class: "files" }, downloads(build, localesOf(view.state.criteria))),
-    element("span", { class: "locales" }, build.locales ? plural(build.locales, "locale") : ""),
+    element("span", { class: "locales" }, build.locales ? plural(build.locales, "locale") : ""), // or filled in later
     element("span", { class: "id" }, partsIn(build), ...(id ? [idLink(id, view.state), copyable(id, "build id")] : [])),
     element("span", { class: "built" }, build.date ? time(build.date, minuteOf(build.date)) : "no build date"),
     element("span", { class: "revision" }, ...(revision ? [outward(revisionUrl(first), revision.slice(0, 12), { class: "mono" }), copyable(revision, "revision")] : [])),
@@ -92,18 +85,10 @@ function row(build, view) {
   return made;
 }
 
-const nameOf = (build) => build.kind === "candidates" ? `${build.name} candidates` : build.name;
-
 /** "rc3 of 3": the candidate whose files are linked. */
 function partsIn({ kind, parts, version }) {
   const newest = parts[0].version.replace(version, "");
   return kind === "candidates" ? element("span", { class: "parts" }, parts.length > 1 ? `${newest} of ${parts.length}  ` : `${newest}  `) : "";
-}
-
-/** The number of locales, which is known later than the rest. */
-export function showLocaleCount(build) {
-  const cell = byId("rows").querySelector(`[data-key="${CSS.escape(build.key)}"] .locales`);
-  if (cell) cell.textContent = plural(build.locales, "locale");
 }
 
 function toggle(made, build, view) {
@@ -148,7 +133,7 @@ function detailsOf(build, chosen, view, refresh) {
   return [
     element("div", { class: "fields" }, ...fields),
     filesTable(files, view),
-    element("dl", {}, ...facts(files[0] ?? part.files[0] ?? part.records[0], view.state).flatMap(([name, ...value]) => [element("dt", {}, name), element("dd", {}, ...value)])),
+    definitions(facts(files[0] ?? part.files[0] ?? part.records[0], view.state)),
     element("p", { class: "compared", role: "status" }, localesInWords(part.files, locales)),
   ];
 }
@@ -180,10 +165,7 @@ function fileRow(record, withId, { state }) {
     element("td", {}, link));
 }
 
-export function hostOf(record) {
-  const host = foreignHost(record);
-  return host ? element("span", { class: "host" }, ` on ${host}`) : "";
-}
+export const hostOf = (record) => (foreignHost(record) ? element("span", { class: "host" }, ` on ${foreignHost(record)}`) : "");
 
 /** [name, value…] of what is most asked for. */
 export function facts(record, state) {
@@ -194,7 +176,7 @@ export function facts(record, state) {
     ["Built", date && time(date, `${minuteOf(date)} UTC, ${ageOf(date)}`)],
     ["Revision", revision && outward(revisionUrl(record), revision, { class: "mono" }), revision && copyable(revision, "revision"), ` ${of("source.tree")}`],
     ["Channel", of("target.channel") && channelLabel("span", of("target.channel"))],
-  ].filter(([, value]) => value);
+  ];
 }
 
 function localesInWords(files, locales) {

@@ -3,14 +3,10 @@
 import { addressOf, isHome, searchFor, withCriteria } from "./address.js";
 import { csv, fileName, fileUrl, revisionUrl, sizeOf, systemOf, valueOf, webUrl } from "./builds.js";
 import { CHANNELS, FIELDS, LOCALES, PLATFORMS, PRODUCTS, SYSTEMS, languageName, productName, systemName } from "./catalogue.js";
-import { button, byId, copyButton, copyable, element, option, outward, say } from "./elements.js";
+import { button, byId, copyButton, copyable, definitions, element, option, outward, say } from "./elements.js";
 import { describe, understand, valueInWords } from "./language.js";
 import { Failure, command, curl, exported, recordUrl, setting } from "./requests.js";
 import { facts, hostOf } from "./rows.js";
-
-/** Values to choose from: those known, and those met since. */
-const seen = { product: new Set(Object.keys(PRODUCTS)), channel: new Set(CHANNELS), platform: new Set(PLATFORMS) };
-const SEEN_FIELDS = { product: "source.product", channel: "target.channel", platform: "target.platform" };
 
 // The search
 
@@ -79,22 +75,16 @@ function examples(record, state) {
 
 export function showFilters(state) {
   const { criteria } = state;
-  showSelect("product", "All products", [...seen.product].map((value) => option(value, productName(value))), criteria["source.product"]);
-  showSelect("channel", "All channels", [...seen.channel].map((value) => option(value)), criteria["target.channel"]);
+  showSelect("product", "All products", Object.keys(PRODUCTS).map((value) => option(value, productName(value))), criteria["source.product"]);
+  showSelect("channel", "All channels", CHANNELS.map((value) => option(value)), criteria["target.channel"]);
   const platform = criteria["target.platform"] ?? (criteria["target.os"] && `os:${criteria["target.os"]}`);
-  showSelect("platform", "All platforms", platformOptions(), platform);
+  const systems = Object.entries(SYSTEMS).map(([os, name]) => option(`os:${os}`, `${name}, any`));
+  const platforms = PLATFORMS.map((value) => option(value));
+  showSelect("platform", "All platforms", [element("optgroup", { label: "Operating system" }, ...systems), element("optgroup", { label: "Platform" }, ...platforms)], platform);
   showSelect("candidates", "With releases", [option("no", "Left out"), option("only", "Nothing else")], criteria.candidates);
   byId("locale").value = criteria["target.locale"] ?? "";
   byId("locale").classList.toggle("set", "target.locale" in criteria);
   byId("home").href = searchFor(state, {});
-}
-
-function platformOptions() {
-  const systems = Object.entries(SYSTEMS).map(([os, name]) => option(`os:${os}`, `${name}, any`));
-  return [
-    element("optgroup", { label: "Operating system" }, ...systems),
-    element("optgroup", { label: "Platform" }, ...[...seen.platform].map((value) => option(value))),
-  ];
 }
 
 function showSelect(id, all, choices, value = "") {
@@ -107,16 +97,6 @@ function showSelect(id, all, choices, value = "") {
 
 export function showLocales() {
   byId("locales").replaceChildren(...LOCALES.map((locale) => element("option", { value: locale, label: languageName(locale) || undefined })));
-}
-
-/** Values that were met become choices of the filters; whether there were new ones. */
-export function remember(records) {
-  const size = () => Object.values(seen).reduce((sum, values) => sum + values.size, 0);
-  const before = size();
-  for (const [kind, name] of Object.entries(SEEN_FIELDS)) {
-    records.map((record) => valueOf(record, name)).filter(Boolean).forEach((value) => seen[kind].add(value));
-  }
-  return size() !== before;
 }
 
 // Sentences
@@ -143,13 +123,10 @@ function showNotice(sentence, advice, kind, ...actions) {
 }
 
 export function showNothing(state, record) {
-  if (isHome(state)) {
-    showNotice("The catalogue is empty.", "Load records into it, for instance with make run or latest-inventory-to-kinto.", "");
-  } else if (!Object.keys(state.criteria).length) {
-    showNotice("Nothing of this was understood.", "A search is made of build ids, versions, revisions, dates, files, products, channels, platforms and locales.", "", examples(record, state));
-  } else {
-    showNotice("No build matches.", "Search with less:", "", ...widerSearches(state));
-  }
+  const what = "A search is made of build ids, versions, revisions, dates, files, products, channels, platforms and locales.";
+  if (isHome(state)) showNotice("The catalogue is empty.", "Load records into it, for instance with make run or latest-inventory-to-kinto.", "");
+  else if (Object.keys(state.criteria).length) showNotice("No build matches.", "Search with less:", "", ...widerSearches(state));
+  else showNotice("Nothing of this was understood.", what, "", examples(record, state));
 }
 
 /** A build that is in no language but, say, French is not found by its English files. */
@@ -178,9 +155,8 @@ function serverForm(state) {
 }
 
 export function showTitle(state) {
-  const words = [describe(state.criteria), ...state.unclear].filter(Boolean).join(" ");
-  const title = state.record || words;
-  document.title = title ? `${title} – buildhub` : "buildhub";
+  const title = state.record || [describe(state.criteria), ...state.unclear].filter(Boolean).join(" ");
+  document.title = [title, "buildhub"].filter(Boolean).join(" – ");
 }
 
 // Results to take along
@@ -224,10 +200,10 @@ export function fillRecord(server, record, state) {
     ["Platform", of("target.platform")],
     ["Locale", locale],
     ["File", outward(fileUrl(record), fileName(record)), of("download.url") && copyable(of("download.url"), "the URL"), hostOf(record), sizeOf(record) && `, ${sizeOf(record)}`],
-  ].filter(([, value]) => value);
+  ];
   byId("record-heading").textContent = [productName(of("source.product")), of("target.version")].filter(Boolean).join(" ") || "Record";
   byId("record-body").replaceChildren(
-    element("dl", {}, ...[...facts(record, state), ...more].flatMap(([name, ...value]) => [element("dt", {}, name), element("dd", {}, ...value)])),
+    definitions([...facts(record, state), ...more]),
     element("div", { class: "actions" },
       copyButton("Copy JSON", () => json),
       copyButton("Copy link", () => location.href),
