@@ -17,6 +17,7 @@ from .archive.cached_lookup import CachedLookup
 from .builds.recognise import candidate_pattern, ending_pattern
 from .inventory.reader import InventoryReader
 from .inventory.row_formats import Schema
+from .logs import FirstErrors
 from .pipeline.processor import InventoryProcessor
 from .pipeline.record_maker import RecordMaker
 from .settings import Settings
@@ -84,15 +85,17 @@ def inventory_processor(
 ) -> InventoryProcessor:
     """Makes the processor of a run. ``schema`` is that of :class:`InventoryReader`.
 
-    Errors and skipped builds are logged.
+    Skipped builds and the first errors are logged.
     """
-    reader = InventoryReader(candidate_pattern(), schema, logger.error, ending=ending_pattern())
+    reader = InventoryReader(
+        candidate_pattern(), schema, FirstErrors(logger), ending=ending_pattern()
+    )
     maker = RecordMaker(
         cache,
         archive_url=settings.archive_url,
         products=settings.products,
         oldest=settings.oldest(datetime.now(UTC)),
-        on_error=logger.error,
+        on_error=FirstErrors(logger),
         on_skip=logger.info,
     )
     return InventoryProcessor(reader, maker, cancellation)

@@ -14,6 +14,7 @@ from ..archive.lookup import MetadataLookup
 from ..errors import BuildhubError, Fatal, Interrupted
 from ..kinto import Client, CollectionFlushed, Publisher, RecordIndex
 from ..kinto.initialization import exists, initialize
+from ..logs import FirstErrors
 from ..settings import Settings
 from ..signals import CancellationToken
 from ..storage import LockHeld, locked
@@ -90,7 +91,7 @@ class _Server:
             index=self.index,
             dry_run=self.dry_run,
             on_difference=self.on_difference,
-            on_error=logger.error,
+            on_error=FirstErrors(logger),
         )
 
 
