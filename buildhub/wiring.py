@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -32,13 +33,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def kinto_client(settings: Settings, cancellation: CancellationToken | None = None) -> Client:
+def kinto_client(
+    settings: Settings, cancellation: CancellationToken | None = None, *, anonymous: bool = False
+) -> Client:
     """Makes the client of the collection that the settings name. Raises :class:`Fatal`.
 
-    A stop of ``cancellation`` ends its requests and pauses.
+    A stop of ``cancellation`` ends its requests and pauses. Default credentials for a server on
+    another machine are warned of, unless all requests will be ``anonymous``.
     """
     from .kinto import Client
 
+    local = re.match(r"https?://(localhost|127[\d.]+|\[::1\])[:/]", settings.server_url)
+    if not (local or anonymous or "auth" in settings.explicit):
+        logger.warning(
+            "No credentials were given: user:pass is sent to %s; set AUTH or AUTH_FILE.",
+            settings.server_url,
+        )
     return Client(
         settings.server_url,
         settings.auth,
