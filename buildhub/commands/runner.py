@@ -25,7 +25,6 @@ from .. import __version__, logs, streams
 from ..errors import BuildhubError, Interrupted
 from ..settings import SETTINGS, Settings
 from ..signals import CancellationToken, cancel_on_signals
-from ..storage import written_aside
 
 STDIN, STDOUT, STDERR = range(3)
 
@@ -156,6 +155,8 @@ def run(
         try:
             logs.configure(verbosity, settings.sentry_dsn, secrets=settings.secrets)
             if summary and summary.path:
+                from ..storage import written_aside  # imports sqlite3
+
                 write = stack.enter_context(written_aside(summary.path, "--summary"))
                 stack.callback(lambda: write(summary.content(status)))
         except BuildhubError as error:

@@ -18,7 +18,6 @@ from .. import MAX_LINE, logs, streams
 from ..errors import BadInput
 from ..settings import Settings, options
 from ..signals import CancellationToken
-from ..storage import written_aside
 from . import progress, runner
 
 if TYPE_CHECKING:
@@ -129,6 +128,8 @@ def _not_stored(path: Path | None) -> Iterator[Callable[[Any], None]]:
     if path is None:
         yield lambda record: None
         return
+    from ..storage import written_aside
+
     with written_aside(path, "--failed") as write:  # the command may be reading the previous one
         yield lambda record: write(_line(record))
 
