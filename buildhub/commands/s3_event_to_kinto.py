@@ -84,7 +84,7 @@ class _EventFiles:
         """Returns the figures for ``--summary``."""
         builds = {outcome.name.lower(): count for outcome, count in self.result.builds.items()}
         files = {**self.result.as_dict(), "failed": self.result.failed, "unread": self._unread}
-        return {"counts": builds | files}
+        return {"newest_build": self.result.newest_build or None, "counts": builds | files}
 
     def handle_file(self, service: EventService, path: str) -> None:
         """Handle all events of a file. Raises :class:`Interrupted` on a signal."""

@@ -18,6 +18,7 @@ from tests.support.archive_tree import nightly_tree, release_tree
 from tests.support.gcs_server import BUCKET, GcsServer, Object
 from tests.support.kinto_server import Kinto
 from tests.support.records import make_record, ndjson
+from tests.support.s3_events import created
 
 pytestmark = pytest.mark.functional
 
@@ -139,9 +140,14 @@ def test_latest_inventory_to_kinto_without_a_server(command: Command) -> None:
 
 
 def test_s3_event_to_kinto(command: Command) -> None:
-    event = json.dumps({"s3": {"object": {"key": "favicon.ico"}}}).encode()
-    summary = command("s3-event-to-kinto", event + b"\n{\n")
-    assert (summary["counts"]["ignored"], summary["counts"]["malformed"]) == (1, 1)
+    key = "pub/firefox/releases/54.0/mac/fr/Firefox 54.0.dmg"
+    events = [json.dumps(created(one)).encode() for one in ("favicon.ico", key)]
+    with ArchiveServer(TREE) as archive:
+        lines = b"\n".join([*events, b"{", b""])
+        summary = command("s3-event-to-kinto", lines, ARCHIVE_URL=archive.url)
+    counts = {"ignored": 1, "malformed": 1, "handled": 1, "created": 1}
+    assert counts.items() <= summary["counts"].items()
+    assert summary["newest_build"].startswith("2017-0")
 
 
 def test_the_summary_replaces_the_one_before_and_others_may_read_it(command: Command) -> None:
