@@ -21,7 +21,7 @@ import psycopg2
 
 from benchmarks import catalogue
 from buildhub.kinto import Client
-from buildhub.kinto.schema import initialize
+from buildhub.kinto.initialization import initialize
 from tests.support import postgres
 from tests.support.kinto_server import Kinto, running_kinto
 
