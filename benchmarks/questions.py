@@ -200,8 +200,8 @@ _SIZES = """
 """
 _INSERT = """
     BEGIN;
-    INSERT INTO objects (id, parent_id, resource_name, data)
-    SELECT 'again_' || id, parent_id, resource_name, data FROM objects
+    INSERT INTO objects (id, parent_id, resource_name, data, deleted)
+    SELECT 'again_' || id, parent_id, resource_name, data, false FROM objects
     WHERE resource_name = 'record' LIMIT 5000;
     ROLLBACK;
 """
