@@ -62,7 +62,7 @@ class EventResult:
 
     @property
     def problem(self) -> BuildhubError | None:
-        """Returns one error that names the keys that failed (the first hundred), and why."""
+        """Returns one error that names the first hundred keys which failed, and why."""
         if not self.failures:
             return None
         keys: dict[str, list[str]] = {}
