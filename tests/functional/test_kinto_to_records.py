@@ -471,7 +471,7 @@ def test_a_server_that_shows_nothing_to_anonymous_users(strict_kinto: Kinto) -> 
 def test_a_server_without_the_collection(kinto: Kinto) -> None:
     done = run(kinto.url, AUTH="user:pass")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "has no collection build-hub/releases: check --server" in done.stderr
+    assert "has no collection build-hub/releases: " in done.stderr
     kinto.make_collection()
     assert run(kinto.url, AUTH="user:pass").returncode == 1
 
