@@ -70,7 +70,7 @@ def _moment_option(flag: str, name: str, text: str) -> Callable[[Any], Any]:
 
 def _age(context: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
     """Reads the age of ``--max-age``: the moment that lies as far back."""
-    if text and not re.fullmatch(r"\d+(?:\.\d+)?[hd]", text.strip(), re.ASCII | re.IGNORECASE):
+    if text and not re.fullmatch(r"\d+\s*[mhdw]", text.strip(), re.ASCII):
         raise click.BadParameter(f"{text!r} is not an age: use 36h or 7d.", context, param)
     return MOMENT.convert(text, param, context) if text else None
 

@@ -61,7 +61,7 @@ def test_the_sdist_holds_what_the_wheel_is_made_of(dist):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "README.rst", "CHANGELOG.rst", "setup.py"} <= names
-    assert {"jobs/initialization.yml", "buildhub/py.typed"} <= names
+    assert {"jobs/initialization.yml", "jobs/indexes.sql", "buildhub/py.typed"} <= names
 
 
 def test_the_wheel_holds_the_package_and_its_data_and_no_tests(dist):
@@ -69,8 +69,8 @@ def test_the_wheel_holds_the_package_and_its_data_and_no_tests(dist):
     contents = zipfile.ZipFile(wheel)
     names = contents.namelist()
     assert {"buildhub/py.typed", "buildhub/commands/to_kinto.py"} <= set(names)
-    packaged = contents.read("buildhub/initialization.yml")
-    assert packaged == (ROOT / "jobs" / "initialization.yml").read_bytes()
+    for name in ("initialization.yml", "indexes.sql"):
+        assert contents.read(f"buildhub/{name}") == (ROOT / "jobs" / name).read_bytes()
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"buildhub"}
     for path in (ROOT / "buildhub" / "page").iterdir():
         assert contents.read(f"buildhub/page/{path.name}") == path.read_bytes()
