@@ -80,6 +80,8 @@ def main(
         differences = progress.Differences()
         with contextlib.ExitStack() as stack:
             client = kinto_client(settings, cancellation)
+            if not sends_nothing:
+                client.check_credentials()
             index = None
             # A collection that does not exist has no records: all of ours would be created.
             if exists(client) if sends_nothing else skip:

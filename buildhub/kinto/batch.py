@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..errors import BadInput, Unreachable
 from ..records import Outcome
 from ..retries import RetryableError, retry_after
-from .client import Client, RequestRejected, ServerError, reason_in
+from .client import Client, Conflict, RequestRejected, ServerError, reason_in
 
 #: Kinto's default for ids; ``fullmatch``, as ``$`` would allow a newline behind it.
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
@@ -62,11 +62,19 @@ class BatchResponse(NamedTuple):
 
 
 class BatchIncomplete(RetryableError):
-    """A batch with a 409 or 5xx inside. ``responses`` are those of this attempt."""
+    """A batch with a 5xx inside. ``responses`` are those of this attempt."""
 
     def __init__(self, responses: list[BatchResponse], wait: float) -> None:
         failed = sum(response.failed for response in responses)
         super().__init__(f"{failed} of the {len(responses)} requests of a batch failed", wait)
+        self.responses = responses
+
+
+class BatchConflict(Conflict):
+    """A batch in which nothing failed but for a 409. ``responses`` are those of this attempt."""
+
+    def __init__(self, responses: list[BatchResponse]) -> None:
+        super().__init__("another writer was faster (409 in a batch)")
         self.responses = responses
 
 
@@ -122,7 +130,7 @@ def send(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
     """
     try:
         return _send_whole(client, requests)
-    except BatchIncomplete as error:
+    except (BatchIncomplete, BatchConflict) as error:
         return _send_singly(client, requests) if len(requests) > 1 else error.responses
     except ServerError:
         responses = _send_singly(client, requests) if len(requests) > 1 else []
@@ -144,8 +152,13 @@ def _send_whole(client: Client, requests: Sequence[Request]) -> list[BatchRespon
     def validate(body: Any) -> None:
         responses = _responses_in(body, len(requests))
         created.update(n for n, one in enumerate(responses) if one.outcome is Outcome.CREATED)
-        if any(response.failed for response in responses):
-            raise BatchIncomplete(responses, _wait(body))
+        failed = {response.status for response in responses if response.failed}
+        if failed:
+            raise (
+                BatchConflict(responses)
+                if failed == {409}
+                else BatchIncomplete(responses, _wait(body))
+            )
 
     body, _ = client.request("POST", "/batch", body={"requests": requests}, validate=validate)
     # What an earlier attempt created, the last one updates: it counts as created nevertheless.

@@ -12,6 +12,7 @@ import fnmatch
 import json
 import math
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -153,7 +154,13 @@ class Changed:
 
     @property
     def params(self) -> dict[str, str]:
-        return _limits("last_modified", _milliseconds(self.since), _milliseconds(self.until))
+        # Kinto rejects times that are far ahead of its clock: nothing need be there to be found.
+        since, until, now = _milliseconds(self.since), _milliseconds(self.until), _now()
+        return _limits(
+            "last_modified",
+            None if since is None else min(since, now),
+            until if until is not None and until <= now else None,
+        )
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         since, until = _milliseconds(self.since), _milliseconds(self.until)
@@ -183,6 +190,10 @@ def _day(moment: datetime, days: int) -> str:
     except OverflowError:  # the first and the last days of the calendar
         day = moment
     return day.date().isoformat()
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _milliseconds(moment: datetime | None) -> int | None:

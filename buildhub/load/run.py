@@ -78,8 +78,9 @@ class _Server:
         if self.dry_run:
             if not exists(self.client):
                 self.index = None  # every record would be created
-        elif create:
-            for change in initialize(self.client):
+        else:
+            self.client.check_credentials()
+            for change in initialize(self.client) if create else ():
                 logger.info("%s", change)
         if self.index is not None:
             self.index.refresh(self.client, raise_if_cancelled)

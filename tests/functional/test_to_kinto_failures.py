@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.ports import free_port
 from tests.support.records import make_record, ndjson
-from tests.support.to_kinto_command import Command, one_sentence, summary, wait_for
+from tests.support.to_kinto_command import COLLECTION, Command, one_sentence, summary, wait_for
 
 pytestmark = pytest.mark.functional
 slow = pytest.mark.slow  # the same promise, once more
@@ -57,6 +57,17 @@ def test_the_password_is_wrong(accounts_kinto, tmp_path, options):
         done.stderr
     )
     assert b"pass-word" not in done.stderr
+
+
+@pytest.mark.parametrize("options", [("--skip",), pytest.param((), marks=slow)])
+def test_a_wrong_password_is_reported_before_anything_is_read(accounts_kinto, tmp_path, options):
+    """Also where everybody may read what is on the server."""
+    accounts_kinto.make_collection()
+    everyone = {"permissions": {"read": ["system.Everyone"]}}
+    accounts_kinto.call("PATCH", COLLECTION, json=everyone)
+    with Command(accounts_kinto, tmp_path).start(*options) as process:
+        assert process.wait(30) == 1  # its input is still open
+        assert b"does not accept these credentials (401): give others" in process.stderr.read()
 
 
 def test_the_right_password_is_right(accounts_kinto, tmp_path):

@@ -36,7 +36,11 @@ class StubKinto:
         mock.add_callback("GET", re.compile(rf"{RECORDS}\?in_id=[^&]*&_since=1$"), self._found)
 
     def _root(self, request: Any) -> Answer:
-        return 200, {}, json.dumps({"settings": {"batch_max_requests": self.limit}})
+        return (
+            200,
+            {},
+            json.dumps({"settings": {"batch_max_requests": self.limit}, "user": {"id": "x"}}),
+        )
 
     def _found(self, request: Any) -> Answer:
         """Every record that is asked for by its id is there."""
