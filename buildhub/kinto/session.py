@@ -54,7 +54,7 @@ class Session:
             kinto_http.session.create_session,
             server_url,
             auth,
-            timeout=(min(_CONNECT_SECONDS, timeout), timeout),
+            timeout=(min(_CONNECT_SECONDS, 0.9 * timeout), timeout),
             headers={"User-Agent": USER_AGENT},
         )
         self._shown_url = shown_url
