@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import json
@@ -10,7 +11,7 @@ import logging
 import re
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,13 +33,15 @@ VERSION = 3
 _TABLES = """
 CREATE TABLE known (id TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE state (position TEXT NOT NULL);
-INSERT INTO state VALUES ('');
 """
 
+_DIGEST = "SELECT CAST(digest AS BLOB) FROM known WHERE id = ?"
 _STORE = "INSERT OR REPLACE INTO known VALUES (?, ?)"
-_MOVE = "UPDATE state SET position = ?"
+_MOVE = "INSERT OR REPLACE INTO state (rowid, position) VALUES (1, ?)"
 # CROSS: for each id one look into ``known``, never the other way round.
-_PRELOAD = "SELECT known.id, digest FROM json_each(?) CROSS JOIN known ON known.id = value"
+_PRELOAD = (
+    "SELECT known.id, CAST(digest AS BLOB) FROM json_each(?) CROSS JOIN known ON known.id = value"
+)
 
 #: Hashes of lines that are written in one transaction; a run that is killed loses the last ones.
 _MAX_UNWRITTEN = 10_000
@@ -117,8 +120,8 @@ def id_in(line: bytes) -> str:
 class RecordIndex:
     """The ids and digests of one collection of one server, as far as they are known.
 
-    A second run on the same file uses a private one, and logs a warning. To be used by one thread
-    at a time.
+    A second run on the same file uses a private one, and logs a warning; so does a run that finds
+    the disk full, in memory. To be used by one thread at a time.
     """
 
     def __init__(self, folder: Path, target: str) -> None:
@@ -127,9 +130,14 @@ class RecordIndex:
         Raises :class:`Fatal` where the folder can't be used.
         """
         self._cleanup = contextlib.ExitStack()
-        self.path = _lock(folder / _file_name(target), self._cleanup)
-        self._database = open_database(self.path, version=VERSION, tables=_TABLES)
-        self._cleanup.callback(self._database.close)
+        self.path = folder / _file_name(target)
+        try:
+            self.path = _lock(self.path, self._cleanup)
+            self._database = open_database(self.path, version=VERSION, tables=_TABLES)
+        except Fatal as error:
+            if not _disk_is_full(error.__context__):
+                raise
+            self._database = self._in_memory()
         self._preloaded: dict[str, bytes | None] = {}
         self._unwritten: list[tuple[str, bytes]] = []  # rows with the hash of a line
 
@@ -161,14 +169,18 @@ class RecordIndex:
 
     def learn(self, changes: Changes) -> None:
         """Takes over a page of changes, and how far it goes, in one transaction."""
-        with self._changing() as database:
+        rows = [(_storable(one["id"]), digest(one)) for one in changes.changed]
+        deleted = [(_storable(one),) for one in changes.deleted]
+
+        def change(database: sqlite3.Connection) -> None:
             if changes.restart:
                 database.execute("DELETE FROM known")
-            database.executemany("DELETE FROM known WHERE id = ?", zip(changes.deleted))
-            rows = ((one["id"], digest(one)) for one in changes.changed)
+            database.executemany("DELETE FROM known WHERE id = ?", deleted)
             database.executemany(_STORE, rows)
             if changes.position:
                 database.execute(_MOVE, (changes.position.to_json(),))
+
+        self._change(change)
 
     def digest(self, record_id: str) -> bytes | None:
         """Returns the digest of what the server has under this id; None if it has nothing."""
@@ -217,27 +229,32 @@ class RecordIndex:
 
         The newest of them (``last_modified`` and id) has to be in the next difference.
         """
-        position = self.position.with_newest(*newest)
-        with self._changing() as database:
-            database.executemany(_STORE, stored)
+        rows, position = list(stored), self.position.with_newest(*newest)
+
+        def change(database: sqlite3.Connection) -> None:
+            database.executemany(_STORE, rows)
             if newest[0] and position.full:
                 database.execute(_MOVE, (position.to_json(),))
 
+        self._change(change)
+
     def invalidate(self, ids: Iterable[str]) -> None:
         """Notes that what the server has under these ids is not known: no record equals it."""
-        with self._changing() as database:
-            database.executemany("UPDATE known SET digest = x'' WHERE id = ?", zip(ids))
+        rows = [(one,) for one in ids]
+        unknown = "UPDATE known SET digest = x'' WHERE id = ?"
+        self._change(lambda database: database.executemany(unknown, rows))
 
     def close(self) -> None:
         """Closes the file; all that was learned is in it."""
         self._write_lines()
+        self._database.close()
         self._cleanup.close()
 
     def _row(self, record_id: str) -> bytes | None:
         """Returns the digest and the hash that may follow it."""
         if record_id in self._preloaded:
             return self._preloaded[record_id]
-        found: bytes | None = self._value("SELECT digest FROM known WHERE id = ?", record_id)
+        found: bytes | None = self._value(_DIGEST, record_id)
         return found
 
     def _value(self, query: str, *values: Any) -> Any:
@@ -249,34 +266,69 @@ class RecordIndex:
         return row[0] if row else None
 
     def _write_lines(self) -> None:
-        """Writes the hashes of lines. Without them, on a full disk, the next run is only slower."""
+        """Writes the hashes of lines. Without them, the next run is only slower."""
         if self._unwritten:
-            with contextlib.suppress(Fatal), self._changing():
-                pass
+            with contextlib.suppress(Fatal):
+                self._change(lambda database: None)
 
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        """Makes a transaction: all or nothing of it is kept.
+    def _change(self, change: Callable[[sqlite3.Connection], object]) -> None:
+        """Makes a transaction: all or nothing of it is kept; in memory if the disk is full.
 
         The hashes of lines are written first, as they belong to the digests before the change.
         """
-        database = self._database
         unwritten, self._unwritten = self._unwritten, []
         self._preloaded.clear()
         try:
-            database.execute("BEGIN")
             try:
-                database.executemany(_STORE, unwritten)
-                yield database
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
+                _transaction(self._database, unwritten, change)
+            except sqlite3.Error as error:
+                if not _disk_is_full(error):
+                    raise
+                disk, self._database = self._database, self._in_memory()
+                disk.backup(self._database)
+                disk.close()
+                _transaction(self._database, unwritten, change)
         except sqlite3.Error as error:
             raise self._broken(error) from None
 
+    def _in_memory(self) -> sqlite3.Connection:
+        logger.warning(
+            "The disk of %s is full: what is on the server is kept in memory, and the next run has"
+            " to read it again. Free space there.",
+            self.path,
+        )
+        return open_database(Path(":memory:"), version=VERSION, tables=_TABLES)
+
     def _broken(self, error: sqlite3.Error) -> Fatal:
         return Fatal(f"Cannot use {self.path} ({error}): free space for it, or delete it.")
+
+
+def _transaction(
+    database: sqlite3.Connection,
+    lines: Sequence[tuple[str, bytes]],
+    change: Callable[[sqlite3.Connection], object],
+) -> None:
+    database.execute("BEGIN")
+    try:
+        database.executemany(_STORE, lines)
+        change(database)
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def _storable(record_id: str) -> str:
+    """Returns an id that SQLite can store: without half of a surrogate pair."""
+    return record_id.encode("utf-8", "replace").decode()
 
 
 def _hash(line: bytes) -> bytes:
