@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import BadInput, Unreachable
-from ..records import Outcome
+from ..records import TOOLCHAIN_FIELDS, Outcome
 from ..retries import RetryableError, retry_after
-from .client import Client, Conflict, RequestRejected, ServerError, reason_in
+from .client import Client, Conflict, RequestRejected, ServerError, StoredData, reason_in
+from .filters import quoted
 
 #: Kinto's default for ids; ``fullmatch``, as ``$`` would allow a newline behind it.
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
+
+#: Ids in one URL: many servers and proxies accept 8 KB for its line.
+_IDS = 60
 
 #: The status of a request that got no response.
 NO_RESPONSE = 0
@@ -114,6 +118,31 @@ def store_request(
         request = {"method": "POST", "path": client.records_path}
     headers = {"headers": condition} if condition else {}
     return {**request, **headers, "body": {"data": data}}
+
+
+def stored_records(client: Client, ids: Sequence[str]) -> Iterator[StoredData]:
+    """Yields the records that the server has under ``ids``; sixty ids are one request."""
+    for start in range(0, len(ids), _IDS):
+        for page in client.pages({"in_id": ",".join(map(quoted, ids[start : start + _IDS]))}):
+            yield from page
+
+
+def keep_extras(data: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a record with what is stored and not known any more.
+
+    That is the toolchain of the same build, and the sum of the same file.
+    """
+    kept = dict(data)
+    for part, same, extras in (
+        ("build", ("id",), TOOLCHAIN_FIELDS),
+        ("download", ("url", "size"), ("sha256",)),
+    ):
+        new, old = data.get(part), stored.get(part)
+        if not (isinstance(new, Mapping) and isinstance(old, Mapping)):
+            continue
+        if all(new.get(name) == old.get(name) for name in same):
+            kept[part] = {name: old[name] for name in extras if name in old} | dict(new)
+    return kept
 
 
 def send(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:

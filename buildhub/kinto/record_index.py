@@ -11,7 +11,7 @@ import logging
 import re
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -48,19 +48,19 @@ _MAX_UNWRITTEN = 10_000
 
 _BLANKS = ("",) * len(TOOLCHAIN_FIELDS)
 _FACTS_SIZE = 16
-_TOOL_SIZE = 8
-_NO_TOOL = bytes(_TOOL_SIZE)
-_NO_TOOLS = _NO_TOOL * len(TOOLCHAIN_FIELDS)
+_EXTRA_SIZE = 8  # a field of the toolchain, or the sum of the file
+_ABSENT = bytes(_EXTRA_SIZE)
+_NO_TOOLS = _ABSENT * len(TOOLCHAIN_FIELDS)
 
 #: Bytes of a digest that is not empty.
-DIGEST_SIZE = _FACTS_SIZE + len(_NO_TOOLS)
+DIGEST_SIZE = _FACTS_SIZE + _EXTRA_SIZE + len(_NO_TOOLS)
 
 #: How the lines of ``inventory-to-records`` begin.
 _BEGINNING = re.compile(rb'\{"data":\{"id":"([\w-]+)"')
 
 
 def digest(data: Mapping[str, Any]) -> bytes:
-    """Returns a value for :func:`differs`: of what a record says, then of each toolchain field.
+    """Returns a value for :func:`differs`: of what a record says, then of each extra field.
 
     ``last_modified`` and ``schema`` are set by the server and ignored; so is the order of fields,
     and ``download.date``, which depends on whom the archive's date was learned from. Of a record
@@ -69,46 +69,58 @@ def digest(data: Mapping[str, Any]) -> bytes:
     facts = {**data}
     facts.pop("last_modified", None)
     facts.pop("schema", None)
+    extra = _ABSENT
     if isinstance(download := facts.get("download"), dict):
         facts["download"] = download = {**download}
         download.pop("date", None)
+        extra = _extra(str(download.pop("sha256", "")))
     tools = _NO_TOOLS
     if isinstance(build := facts.get("build"), dict):
         facts["build"] = build = {**build}
-        tools = _tools_digest(*map(str, map(build.pop, TOOLCHAIN_FIELDS, _BLANKS)))
+        tools = _tools(*map(str, map(build.pop, TOOLCHAIN_FIELDS, _BLANKS)))
     try:
         packed = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # nested deeply, half of a surrogate pair, a number of more than 64 bits
         return b""
-    return hashlib.blake2b(packed, digest_size=_FACTS_SIZE).digest() + tools
+    return hashlib.blake2b(packed, digest_size=_FACTS_SIZE).digest() + extra + tools
 
 
 @functools.lru_cache(maxsize=4096)  # one toolchain for all locales of a platform
-def _tools_digest(*tools: str) -> bytes:
-    return b"".join(
-        hashlib.blake2b(tool.encode("utf-8", "replace"), digest_size=_TOOL_SIZE).digest()
-        if tool
-        else _NO_TOOL
-        for tool in tools
-    )
+def _tools(*tools: str) -> bytes:
+    return b"".join(map(_extra, tools))
+
+
+def _extra(text: str) -> bytes:
+    if not text:
+        return _ABSENT
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=_EXTRA_SIZE).digest()
 
 
 def differs(stored: bytes | None, new: bytes) -> bool:
     """Returns True if a record has to be stored over another, by the digests of both.
 
-    It need not be where only the date of the download differs, or where fields of the toolchain are
-    missing that were stored: a candidate's ``.json`` is deleted after a year, and the
-    ``buildhub.json`` that remains says less.
+    It need not be where only the date of the download differs, or where extra fields are missing
+    that were stored: a candidate's ``.json`` is deleted after a year, and the ``buildhub.json``
+    that remains says less of the toolchain.
     """
     if stored and stored == new:
         return False
     if not stored or stored[:_FACTS_SIZE] != new[:_FACTS_SIZE]:
         return True
-    starts = range(_FACTS_SIZE, len(new), _TOOL_SIZE)
-    tools = (
-        (stored[start : start + _TOOL_SIZE], new[start : start + _TOOL_SIZE]) for start in starts
-    )
-    return any(tool not in (_NO_TOOL, known) for known, tool in tools)
+    return any(extra not in (_ABSENT, known) for known, extra in _extras(stored, new))
+
+
+def lacks(stored: bytes | None, new: bytes) -> bool:
+    """Returns True if a record may lack extra fields that are stored, by the digests of both."""
+    if not stored or not new:
+        return stored is not None
+    return any(extra == _ABSENT != known for known, extra in _extras(stored, new))
+
+
+def _extras(*digests: bytes) -> Iterator[tuple[bytes, ...]]:
+    """Yields the parts of two digests for each extra field."""
+    for start in range(_FACTS_SIZE, DIGEST_SIZE, _EXTRA_SIZE):
+        yield tuple(one[start : start + _EXTRA_SIZE] for one in digests)
 
 
 def id_in(line: bytes) -> str:
