@@ -24,6 +24,10 @@ from .errors import BuildhubError
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 
+#: Errors of one kind that are logged; the others are counted.
+_FIRST_ERRORS = 10
+
+
 _LEVELS = {
     QUIET: logging.ERROR,
     NORMAL: logging.WARNING,
@@ -223,6 +227,31 @@ class _TerminalFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         level = f"{record.levelname.capitalize()}: " if record.levelno != logging.INFO else ""
         return level + super().format(record)
+
+
+class FirstErrors:
+    """Logs the first ten of many errors, and a count of the others at the end; all with ``-v``.
+
+    A bad input may have millions, each of which also goes to Sentry.
+    """
+
+    def __init__(self, logger: logging.Logger, verbosity: int) -> None:
+        self._logger = logger
+        self._all = verbosity >= VERBOSE
+        self._count = 0
+
+    def __call__(self, sentence: str) -> None:
+        self._count += 1
+        if self._count <= _FIRST_ERRORS or self._all:
+            self._logger.error("%s", sentence)
+
+    def close(self) -> None:
+        """Logs how many errors were not."""
+        if self._count > _FIRST_ERRORS and not self._all:
+            self._logger.error(
+                "%d more errors like these are not shown: -v shows all of them.",
+                self._count - _FIRST_ERRORS,
+            )
 
 
 def _to_stderr() -> logging.Handler:

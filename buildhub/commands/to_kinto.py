@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,22 +89,24 @@ def main(
                 index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
                 with runner.stop_reported("to-kinto: stopped before the first record.", verbosity):
                     index.refresh(client, cancellation.raise_if_cancelled)
+            report = logs.FirstErrors(logger, verbosity)
             publisher = Publisher(
                 client,
                 index=index,
                 rewrite=not (skip or check),
                 dry_run=sends_nothing,
                 on_difference=differences.add,
-                on_error=logger.error,
+                on_error=report,
                 on_not_stored=stack.enter_context(_not_stored(failed)),
             )
             label = "to-kinto (check)" if check else "to-kinto (dry run)" if dry_run else "to-kinto"
-            source = _RecordFiles(files, cancellation)
+            source = _RecordFiles(files, cancellation, report)
             stack.callback(
                 lambda: runner.echo_summary(
                     f"{label}: {publisher.counts}{source.bad_lines_counted()}.", verbosity
                 )
             )
+            stack.callback(report.close)
             with _display(publisher, verbosity), publisher:
                 source.read_into(publisher)
         complete = publisher.counts.ok and not source.bad_input
@@ -139,9 +142,15 @@ def _display(publisher: Publisher, verbosity: int) -> contextlib.AbstractContext
 class _RecordFiles:
     """Adds the records of files to a publisher."""
 
-    def __init__(self, files: Sequence[str], cancellation: CancellationToken) -> None:
+    def __init__(
+        self,
+        files: Sequence[str],
+        cancellation: CancellationToken,
+        report: Callable[[str], None],
+    ) -> None:
         self._files = files
         self._cancellation = cancellation
+        self._log = report
         self.bad_input = False
         self._bad_lines = 0
 
@@ -154,9 +163,12 @@ class _RecordFiles:
         for path in self._files:
             number = 1
             chunks = streams.chunks(path, self._cancellation, on_idle=publisher.flush)
+            first = b""
             try:
                 for block in streams.blocks(chunks):
                     lines = block.split(b"\n")
+                    if not first and (first := next(filter(bytes.strip, lines), b"")):
+                        _raise_if_of_another_kind(first, streams.name_of(path))
                     for start in range(0, len(lines), _LINES):
                         some = lines[start : start + _LINES]
                         self._add(publisher, some, streams.name_of(path), number + start)
@@ -191,7 +203,34 @@ class _RecordFiles:
 
     def _report(self, sentence: str) -> None:
         self.bad_input = True
-        logger.error("%s", sentence)
+        self._log(sentence)
+
+
+#: How the first line of what is not records begins, what it is, and what helps.
+_OTHER_KINDS = (
+    (rb"\xff\xfe|\xfe\xff|\0|[^\n]\0", "UTF-16 or binary data", "iconv -f UTF-16 -t UTF-8"),
+    (rb"\x1f\x8b", "gzip in gzip", "unpack it once more: zcat"),
+    (
+        rb'"[^"]*","|\s*(\d+ +)?\d{4}-\d\d-\d\d|\w[\w.-]*(,[\w./-]*){2}|(gs|s3)://',
+        "an inventory",
+        "… | inventory-to-records | to-kinto",
+    ),
+    (rb'\s*\{\s*("data": *\{)?\s*$', "JSON over several lines", "jq -c ."),
+    (rb"\s*\[", "a list in one piece", "jq -c '.[]'"),
+    (rb'\s*\{"data": ?\[', "a response of Kinto", "jq -c '.data[] | {data: .}'"),
+    (rb'\s*\{"id":', 'records without "data"', "jq -c '{data: .}'"),
+    (rb"\s*<", "HTML or XML", "fetch the file again"),
+)
+
+
+def _raise_if_of_another_kind(line: bytes, name: str) -> None:
+    """Raises :class:`BadInput`, which names the cure, for the first line of a file without records.
+
+    Otherwise each of perhaps millions of lines would be reported.
+    """
+    for beginning, kind, cure in _OTHER_KINDS:
+        if re.match(beginning, line):
+            raise BadInput(f"{name}: this is {kind}, not one record per line; use this: {cure}.")
 
 
 def _problem(line: bytes, error: orjson.JSONDecodeError) -> str:
