@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .archive.cache import LookupCache
 from .archive.cached_lookup import CachedLookup
@@ -31,13 +32,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def kinto_client(settings: Settings, cancellation: CancellationToken | None = None) -> Client:
+def kinto_client(
+    settings: Settings,
+    cancellation: CancellationToken | None = None,
+    *,
+    anonymous: bool = False,
+) -> Client:
     """Makes the client of the collection that the settings name. Raises :class:`Fatal`.
 
-    A stop of ``cancellation`` ends its requests and pauses.
+    A stop of ``cancellation`` ends its requests and pauses. ``anonymous``: no credentials are sent.
     """
     from .kinto import Client
 
+    if not anonymous and "auth" not in settings.explicit and not _is_local(settings.server_url):
+        logger.warning(
+            "AUTH is not set: %s gets the default credentials. Set AUTH or AUTH_FILE.",
+            urlsplit(settings.server_url).hostname,
+        )
     return Client(
         settings.server_url,
         settings.auth,
@@ -48,6 +59,11 @@ def kinto_client(settings: Settings, cancellation: CancellationToken | None = No
         batch_size=settings.batch_max_requests,
         cancellation=cancellation,
     )
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def archive_client(settings: Settings) -> Archive:

@@ -123,11 +123,11 @@ def main(
     conditions = list(conditions_of(filters))
 
     def work(cancellation: CancellationToken) -> bool:
+        anonymous = "auth" not in settings.explicit  # the default is for one's own server
         pages = read_records(
-            kinto_client(settings, cancellation),
+            kinto_client(settings, cancellation, anonymous=anonymous),
             conditions,
-            # The default credentials are for one's own server.
-            anonymous="auth" not in settings.explicit,
+            anonymous=anonymous,
             raise_if_cancelled=cancellation.raise_if_cancelled,
         )
         if newest_count:

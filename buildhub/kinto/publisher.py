@@ -271,7 +271,7 @@ class Publisher:
             if response.stored:
                 # A POST that is answered with 200 was stored by an earlier attempt.
                 self.counts.add(Outcome.CREATED if item.came_without_id else response.outcome)
-                stored.append((item, response))
+                stored.append((item.data["id"], digest(item.data)))
             elif response.failed:
                 self._fail([item], response.reason)
             elif response.concerns_all:
@@ -280,17 +280,12 @@ class Publisher:
             else:
                 reason = f"Kinto refuses {item.name}: {response.reason}."
                 self._refuse({"data": item.data}, f"{item.where}: {reason}")
-        self._note_stored(stored)
+        if stored:
+            self._first_id = self._first_id or stored[0][0]
+        if self._index is not None:
+            self._index.mark_stored(stored)
         if rejection:
             raise self._client.fatal(rejection)
-
-    def _note_stored(self, stored: Sequence[tuple[_Item, BatchResponse]]) -> None:
-        if stored:
-            self._first_id = self._first_id or stored[0][0].data["id"]
-        if self._index is not None:
-            newest = max(map(_stored_as, stored), default=(0, ""))
-            digests = [(item.data["id"], digest(item.data)) for item, _ in stored]
-            self._index.mark_stored(digests, newest)
 
     def _refuse(self, record: Any, sentence: str) -> None:
         """Counts and reports what is not a record, or is not one for the server."""
@@ -361,11 +356,3 @@ def _send(client: Client, items: Sequence[_Item]) -> list[BatchResponse]:
             if item := items_by_id.get(stored["id"]):
                 item.request["body"]["data"] = keep_extras(item.data, stored)
     return send(client, [item.request for item in items])
-
-
-def _stored_as(stored: tuple[_Item, BatchResponse]) -> tuple[int, str]:
-    """Returns the ``last_modified`` and the id under which a record was stored."""
-    item, response = stored
-    data = response.body.get("data")
-    last_modified = data.get("last_modified") if isinstance(data, Mapping) else None
-    return (last_modified if isinstance(last_modified, int) else 0), item.data["id"]

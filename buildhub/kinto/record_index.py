@@ -29,14 +29,18 @@ logger = logging.getLogger(__name__)
 VERSION = 3
 
 # ``digest`` is the digest of the record on the server, then the hash of the line that was found
-# equal, if any: as both are one value, a new digest never leaves an old hash behind.
+# equal, if any: as both are one value, a new digest never leaves an old hash behind. What was
+# ``written`` since the last reading has to be in the next: otherwise the server is another one.
 _TABLES = """
 CREATE TABLE known (id TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE written (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE state (position TEXT NOT NULL);
 """
 
 _DIGEST = "SELECT CAST(digest AS BLOB) FROM known WHERE id = ?"
 _STORE = "INSERT OR REPLACE INTO known VALUES (?, ?)"
+_WRITTEN = "INSERT OR REPLACE INTO written VALUES (?)"
+_CONFIRM = "DELETE FROM written WHERE id = ?"
 _MOVE = "INSERT OR REPLACE INTO state (rowid, position) VALUES (1, ?)"
 # CROSS: for each id one look into ``known``, never the other way round.
 _PRELOAD = (
@@ -174,10 +178,16 @@ class RecordIndex:
 
         ``raise_if_cancelled`` is called after each page; what was read until then is kept.
         """
-        for changes in read_changes(
-            client, self.position, count=self.__len__, raise_if_cancelled=raise_if_cancelled
-        ):
+        for changes in self._changes(client, raise_if_cancelled):
             self.learn(changes)
+        if self._value("SELECT count(*) FROM written"):
+            logger.info("The server lacks what was stored: it was restored, or replaced.")
+            self.learn(Changes(True, [], [], Position()))
+            for changes in self._changes(client, raise_if_cancelled):
+                self.learn(changes)
+
+    def _changes(self, client: Client, check: Callable[[], None]) -> Iterator[Changes]:
+        return read_changes(client, self.position, count=self.__len__, raise_if_cancelled=check)
 
     def learn(self, changes: Changes) -> None:
         """Takes over a page of changes, and how far it goes, in one transaction."""
@@ -187,8 +197,10 @@ class RecordIndex:
         def change(database: sqlite3.Connection) -> None:
             if changes.restart:
                 database.execute("DELETE FROM known")
+                database.execute("DELETE FROM written")
             database.executemany("DELETE FROM known WHERE id = ?", deleted)
             database.executemany(_STORE, rows)
+            database.executemany(_CONFIRM, deleted + [(one,) for one, _ in rows])
             if changes.position:
                 database.execute(_MOVE, (changes.position.to_json(),))
 
@@ -234,19 +246,13 @@ class RecordIndex:
         if len(self._unwritten) >= _MAX_UNWRITTEN:
             self._write_lines()
 
-    def mark_stored(
-        self, stored: Iterable[tuple[str, bytes]], newest: tuple[int, str] = (0, "")
-    ) -> None:
-        """Notes that these ids are on the server now, with these digests.
-
-        The newest of them (``last_modified`` and id) has to be in the next difference.
-        """
-        rows, position = list(stored), self.position.with_newest(*newest)
+    def mark_stored(self, stored: Iterable[tuple[str, bytes]]) -> None:
+        """Notes that these ids are on the server now, with these digests."""
+        rows = list(stored)
 
         def change(database: sqlite3.Connection) -> None:
             database.executemany(_STORE, rows)
-            if newest[0] and position.full:
-                database.execute(_MOVE, (position.to_json(),))
+            database.executemany(_WRITTEN, [(one,) for one, _ in rows])
 
         self._change(change)
 

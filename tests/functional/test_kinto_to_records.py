@@ -381,6 +381,7 @@ def test_a_server_that_shows_nothing_to_anonymous_users(strict_kinto: Kinto) -> 
         "does not let anonymous users read build-hub/releases, if that exists (401)" in done.stderr
     )
     assert "--auth" in done.stderr
+    assert "AUTH is not set" not in done.stderr
     assert len(data_of(run(strict_kinto.url, AUTH="user:pass"))) == 1
     assert len(data_of(run(strict_kinto.url, "--auth", "user:pass"))) == 1
 

@@ -18,6 +18,7 @@ from tests.support.to_kinto_command import (
     data_of,
     stored,
     summary,
+    wait_for,
 )
 
 pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("stale copies")]
@@ -121,6 +122,33 @@ def test_a_server_that_was_restored_from_a_backup_gets_every_update_again(
     kept = [one for one in stored(kinto) if one["id"] != "other"]
     assert kept == data_of(*records)
     assert to_kinto(ndjson(records), "--check").returncode == 0
+
+
+def test_a_backup_that_is_restored_in_the_middle_of_a_run_is_noticed_by_the_next(
+    to_kinto: Command,
+) -> None:
+    """What the run stored before is gone, what it stored after it is there."""
+    kinto = to_kinto.kinto
+    records = [make_record(n) for n in range(50)]
+    restore(kinto, dated(records, now() - DAY))
+    to_kinto(ndjson(records), "--skip")
+    backup = list(kinto.records().values())
+    for record in records:
+        record["data"]["download"]["size"] += 1
+    with to_kinto.start("--skip") as process:
+        process.stdin.write(ndjson(records[:25]))
+        process.stdin.flush()
+        wait_for(lambda: sum(map(is_new, kinto.records().values())) == 25)
+        restore(kinto, backup)
+        process.stdin.write(ndjson(records[25:]))
+        _, messages = process.communicate()
+    assert messages == summary(updated=50)
+    assert to_kinto(ndjson(records), "--skip").stderr == summary(updated=25, unchanged=25)
+    assert stored(kinto) == data_of(*records)
+
+
+def is_new(record: dict) -> bool:
+    return record["last_modified"] > now() - 10 * MINUTE
 
 
 def test_a_record_whose_transaction_ended_late_is_compared_as_it_is(to_kinto: Command) -> None:

@@ -87,6 +87,26 @@ def test_credentials_in_an_unknown_form_are_usage_and_are_not_shown(to_kinto, au
     assert auth.encode() not in done.stderr
 
 
+ELSEWHERE = "http://kinto.invalid/v1"
+
+
+@pytest.mark.parametrize(
+    ("server", "auth", "warned"),
+    [
+        (ELSEWHERE, "", True),
+        pytest.param(ELSEWHERE, "user:pass", False, marks=slow),
+        ("", "", False),
+    ],
+)
+def test_the_default_password_is_reported_where_the_server_is_not_on_this_machine(
+    to_kinto, server, auth, warned
+):
+    server = server or to_kinto.kinto.url
+    done = to_kinto(ndjson([make_record(1)]), "-s", server, AUTH=auth, NB_RETRY_REQUEST="0")
+    warning = b"WARNING AUTH is not set: kinto.invalid gets the default credentials. Set AUTH"
+    assert done.stderr.count(warning) == warned
+
+
 def test_the_cache_folder_can_not_be_made(to_kinto):
     (to_kinto.folder / "file").touch()
     done = to_kinto(ndjson([make_record(1)]), "--skip", "--cache-folder", "file/folder")
