@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -369,6 +370,16 @@ def test_the_reader_of_the_output_goes_away(small_pages: Kinto) -> None:
         done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True)
     assert (done.returncode, done.stderr) == (141, b"")
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_limits_that_lie_ahead_are_answered(kinto: Kinto) -> None:
+    """Kinto itself rejects times that are more than a day ahead of its clock."""
+    kinto.make_collection()
+    store(kinto, ndjson([make_record(1)]))
+    year = datetime.now(UTC).year + 2
+    assert len(data_of(run(kinto.url, "--until", f"{year}-12-31", AUTH="user:pass"))) == 1
+    done = run(kinto.url, "--since", f"{year}-12-31", AUTH="user:pass")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "kinto-to-records: 0 records.\n")
 
 
 def test_a_server_that_shows_nothing_to_anonymous_users(strict_kinto: Kinto) -> None:
