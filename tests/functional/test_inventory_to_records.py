@@ -288,12 +288,12 @@ def test_a_second_run_asks_the_archive_nothing(tool: Tool) -> None:
     assert tool.server.total == 0
 
 
-def test_what_is_cached_needs_no_event_loop(tool: Tool) -> None:
+def test_what_is_cached_needs_no_http_client(tool: Tool) -> None:
     tool(stdin=GOOD)
     done = tool(stdin=GOOD, PYTHONPROFILEIMPORTTIME="1")
     assert urls(done.stdout) == both(tool.server)
     assert b"buildhub" in done.stderr
-    assert b"asyncio" not in done.stderr
+    assert b"aiohttp" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def test_a_cache_folder_that_cant_be_written_is_one_sentence(tool: Tool, tmp_pat
     (tmp_path / "file").write_text("")
     done = tool(stdin=GOOD, CACHE_FOLDER=str(tmp_path / "file" / "cache"))
     assert done.returncode == 1
-    assert "set CACHE_FOLDER to a folder that can be written" in done.stderr.decode()
+    assert "set CACHE_FOLDER to a folder of your own that can be written" in done.stderr.decode()
 
 
 def test_two_runs_share_a_cache_folder(tool: Tool) -> None:
