@@ -20,7 +20,7 @@ export function showUnderstood(state) {
   if (isHome(state)) return byId("understood").replaceChildren(examples(exemplary, state));
   const chips = chipsFor(state, (criteria, unclear) => addressOf({ ...state, criteria, unclear, notes: [] }));
   const clear = element("a", { class: "clear", href: searchFor(state, {}) }, "Clear all");
-  const lead = Object.keys(state.criteria).length ? "Understood as" : "Nothing understood";
+  const lead = Object.keys(state.criteria).length ? "Understood as" : "";
   return byId("understood").replaceChildren(lead, ...chips, clear, ...state.notes.map(note));
 }
 
