@@ -107,7 +107,7 @@ export const minuteOf = (date) => date.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*
 export function ageOf(date) {
   const seconds = ((typeof date === "number" ? date : Date.parse(date)) - Date.now()) / 1000;
   if (Number.isNaN(seconds)) return "";
-  if (Math.abs(seconds) < 60) return "just now";
+  if (seconds > -60) return "just now"; // or ahead, where a clock is wrong
   const units = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60]];
   const [unit, length] = units.find(([, size]) => Math.abs(seconds) >= size) ?? ["minute", 60];
   return new Intl.RelativeTimeFormat("en", { style: "short" }).format(Math.trunc(seconds / length), unit);

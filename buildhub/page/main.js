@@ -99,7 +99,7 @@ async function loadHome(view, signal) {
 
 function showHome({ state, records, changed }) {
   showNewest(records, state);
-  byId("newest-note").textContent = changed ? `The catalogue was last changed ${ageOf(changed)}.` : "";
+  byId("newest-note").textContent = changed ? `catalogue last changed ${ageOf(changed)}` : "";
   byId("newest-note").classList.toggle("old", changed > 0 && Date.now() - changed > 2 * DAY);
   byId("newest-note").title = changed ? new Date(changed).toISOString() : "";
   setExemplary(buildsOf(records)[0].parts[0].records[0], state);
