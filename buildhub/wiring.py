@@ -8,31 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from .archive.cache import LookupCache
-from .archive.cached_lookup import CachedLookup
 from .builds.recognise import candidate_pattern, ending_pattern
-from .inventory.formats import Schema
 from .inventory.reader import InventoryReader
-from .pipeline.processor import InventoryProcessor
-from .pipeline.record_maker import RecordMaker
+from .inventory.row_formats import Schema
 from .settings import Settings
 from .signals import CancellationToken
 
 if TYPE_CHECKING:
     from .archive.client import Archive
     from .archive.lookup import MetadataLookup
-    from .inventory.bucket import Bucket
+    from .inventory.gcs import Bucket
     from .kinto import Client
+    from .pipeline.processing import InventoryProcessor
 
 logger = logging.getLogger(__name__)
 
+#: Searches for metadata at a time, for each request at a time: most share a listing with others.
+SEARCHES = 4
+
 
 def kinto_client(settings: Settings, cancellation: CancellationToken | None = None) -> Client:
-    """The client of the collection that the settings name. Raises :class:`Fatal`.
+    """Makes the client of the collection that the settings name. Raises :class:`Fatal`.
 
     A stop of ``cancellation`` ends its requests and pauses.
     """
@@ -51,7 +51,7 @@ def kinto_client(settings: Settings, cancellation: CancellationToken | None = No
 
 
 def archive_client(settings: Settings) -> Archive:
-    """The HTTP client of the archive, not connected yet."""
+    """Makes the HTTP client of the archive, not connected yet."""
     from .archive.client import Archive
 
     return Archive(
@@ -63,8 +63,8 @@ def archive_client(settings: Settings) -> Archive:
 
 
 def archive_bucket(settings: Settings) -> Bucket:
-    """The client of the archive's own bucket, not connected yet."""
-    from .inventory.bucket import Bucket
+    """Makes the client of the archive's own bucket, not connected yet."""
+    from .inventory.gcs import Bucket
 
     return Bucket(
         settings.archive_bucket,
@@ -77,18 +77,21 @@ def archive_bucket(settings: Settings) -> Bucket:
 
 def inventory_processor(
     settings: Settings,
-    cache: CachedLookup,
+    lookup: MetadataLookup,
     cancellation: CancellationToken,
     *,
     schema: Schema | None = None,
 ) -> InventoryProcessor:
-    """What makes the records of a run. ``schema`` is that of :class:`InventoryReader`.
+    """Makes the processor of a run. ``schema`` is that of :class:`InventoryReader`.
 
     Errors and skipped builds are logged.
     """
+    from .pipeline.processing import InventoryProcessor
+    from .pipeline.record_maker import RecordMaker
+
     reader = InventoryReader(candidate_pattern(), schema, logger.error, ending=ending_pattern())
     maker = RecordMaker(
-        cache,
+        lookup,
         archive_url=settings.archive_url,
         products=settings.products,
         oldest=settings.oldest(datetime.now(UTC)),
@@ -98,17 +101,15 @@ def inventory_processor(
     return InventoryProcessor(reader, maker, cancellation)
 
 
-@contextlib.contextmanager
-def open_cache(settings: Settings, *, keep_absent: bool = True) -> Iterator[CachedLookup]:
-    """The cached metadata of one run, with its file."""
-    with contextlib.closing(LookupCache(settings.cache_folder, settings.archive_url)) as cache:
-        yield CachedLookup(cache, keep_absent=keep_absent)
-
-
 @contextlib.asynccontextmanager
-async def open_lookup(settings: Settings, cache: CachedLookup) -> AsyncIterator[MetadataLookup]:
-    """The metadata lookup of one run, with its HTTP session."""
+async def open_lookup(
+    settings: Settings, *, keep_absent: bool = True
+) -> AsyncIterator[MetadataLookup]:
+    """Opens the metadata lookup of one run, with its cache and its HTTP session."""
+    from .archive.cache import LookupCache
     from .archive.lookup import MetadataLookup
 
-    async with archive_client(settings) as archive:
-        yield MetadataLookup(archive, cache, searches=settings.nb_parallel_requests)
+    folder, url = settings.cache_folder, settings.archive_url
+    with contextlib.closing(LookupCache(folder, url, keep_absent=keep_absent)) as cache:
+        async with archive_client(settings) as archive:
+            yield MetadataLookup(archive, cache, searches=SEARCHES * settings.nb_parallel_requests)

@@ -1,0 +1,295 @@
+"""Parses the archive's metadata files into the shape of a record.
+
+One function for each format. All take the file's bytes and return a :class:`Metadata`, or None
+where the bytes are not metadata: the archive sometimes serves an XML or HTML error page with
+status 200, and a file without a usable build id is of no use.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, NotRequired, TypedDict, TypeGuard, cast
+
+from ..builds.products import PRODUCTS
+from .locations import CandidateLocation, FileLocation, NightlyLocation, SamePushLocation
+
+#: ``build`` of a record. Written as a call because ``as`` is a keyword.
+BuildData = TypedDict(
+    "BuildData",
+    {
+        "id": str,  # as in 20170612224034
+        "date": str,  # the id as a date: 2017-06-12T22:40:34Z
+        "number": int,  # of the build folder; releases and candidates only
+        "as": str,
+        "cc": str,
+        "cxx": str,
+        "ld": str,
+        "host": str,
+        "target": str,
+    },
+    total=False,
+)
+
+
+class SourceData(TypedDict):
+    """``source`` of a record: what was built."""
+
+    product: str
+    revision: NotRequired[str]
+    repository: NotRequired[str]
+    tree: NotRequired[str]
+
+
+class Metadata(NamedTuple):
+    """What the archive says about a build, in the shape of a record."""
+
+    build: BuildData
+    source: SourceData
+    channel: str | None  #: the update channel, where the metadata contains it
+    #: Whether it is a last resort, which a file that may appear later replaces.
+    provisional: bool = False
+
+
+#: Field of a record's ``build`` → its names in a ``.json`` of the archive, the preferred first.
+#: Since about 2024 there is no ``host_alias`` and no ``target_alias``.
+TOOLCHAIN = {
+    "as": ("as",),
+    "cc": ("cc",),
+    "cxx": ("cxx",),
+    "ld": ("ld",),
+    "host": ("host_alias", "host"),
+    "target": ("target_alias", "target"),
+}
+
+_BUILD_ID = re.compile(r"(?:[0-9]{8}|[0-9]{10}|[0-9]{12}|[0-9]{14})")
+_REPOSITORY_PREFIX = "MOZ_SOURCE_REPO="
+_MERCURIAL = "hg.mozilla.org/"
+
+_TEXT_WITH_URL = re.compile(
+    r"\s*(?P<build_id>\d+)\s+(?P<repository>https?://\S+?)/rev/(?P<revision>[0-9a-f]+)\b"
+)
+_TEXT_WITH_REVISION = re.compile(r"\s*(?P<build_id>\d+)(?:[ \t]+(?P<revision>[0-9a-f]+))?\s*")
+
+
+def build_date(build_id: str) -> str | None:
+    """Returns the build id read as ``YYYYMMDDhhmmss``, or None if it is not a date.
+
+    Old ids have 8, 10 or 12 digits (``2007091104``); the missing ones are taken as zero.
+    """
+    if not _BUILD_ID.fullmatch(build_id):
+        return None
+    try:
+        moment = datetime.strptime(build_id.ljust(14, "0"), "%Y%m%d%H%M%S")
+    except ValueError:
+        return None
+    return moment.isoformat() + "Z"
+
+
+def from_json(content: bytes, product: str) -> Metadata | None:
+    """Parses the ``.json`` beside a nightly or candidate, such as ``firefox-54.0.json``."""
+    facts = _object(content) or {}
+    return _metadata(
+        product,
+        build_id=facts.get("buildid"),
+        repository=facts.get("moz_source_repo"),
+        revision=facts.get("moz_source_stamp"),
+        channel=facts.get("moz_update_channel"),
+        toolchain={
+            field: next(filter(_is_text, map(facts.get, names)), None)
+            for field, names in TOOLCHAIN.items()
+        },
+    )
+
+
+def from_buildhub_json(content: bytes, product: str) -> Metadata | None:
+    """Parses ``buildhub.json`` (since 2018), which has the shape of a record.
+
+    Only ``build``, ``source`` and ``target.channel`` are used; the rest comes from the key.
+    """
+    facts = _object(content) or {}
+    build, source, target = (_mapping(facts.get(name)) for name in ("build", "source", "target"))
+    return _metadata(
+        product,
+        build_id=build.get("id"),
+        repository=source.get("repository"),
+        revision=source.get("revision"),
+        channel=target.get("channel"),
+        toolchain={field: build.get(field) for field in TOOLCHAIN},
+    )
+
+
+def from_text(content: bytes, product: str) -> Metadata | None:
+    """Parses the ``.txt`` of a very old nightly.
+
+    ``<build id>\\n<repository>/rev/<revision>``, or ``<build id> <revision>``, a revision of
+    ``old_repository`` of the product. Files from the time of CVS contain nothing but a build id.
+    """
+    text = content.decode("utf-8", "replace")
+    if found := _TEXT_WITH_URL.match(text):
+        return _metadata(
+            product,
+            build_id=found["build_id"],
+            repository=found["repository"],
+            revision=found["revision"],
+        )
+    if found := _TEXT_WITH_REVISION.fullmatch(text):
+        return _metadata(
+            product,
+            build_id=found["build_id"],
+            repository=PRODUCTS[product].old_repository if found["revision"] else None,
+            revision=found["revision"],
+        )
+    return None
+
+
+def from_info_text(content: bytes, product: str) -> Metadata | None:
+    """Parses ``<platform>_info.txt`` of a candidate's build: ``buildID=20100115144158``.
+
+    The last resort: it contains nothing but the build id.
+    """
+    first_line, _, _ = content.decode("utf-8", "replace").partition("\n")
+    name, _, build_id = first_line.strip().partition("=")
+    found = _metadata(product, build_id=build_id) if name == "buildID" else None
+    return found and found._replace(provisional=True)
+
+
+def of_push(found: Metadata) -> Metadata:
+    """Drops what does not hold for all products made from one push: toolchain and channel."""
+    return Metadata({"id": found.build["id"], "date": found.build["date"]}, found.source, None)
+
+
+def without_build_id(product: str, number: int | None = None) -> Metadata:
+    """Returns what is published about a build without metadata; ``number`` is its candidate's.
+
+    For products without metadata of their own only: others are not published then.
+    """
+    build: BuildData = {} if number is None else {"number": number}
+    return Metadata(build, {"product": product}, None, provisional=True)
+
+
+#: Ending of a metadata file → its parser, the most trusted first.
+FORMATS: dict[str, Callable[[bytes, str], Metadata | None]] = {
+    ".json": from_json,
+    ".buildhub.json": from_buildhub_json,
+    ".txt": from_text,
+}
+
+
+def _metadata(
+    product: str,
+    *,
+    build_id: Any,
+    repository: Any = None,
+    revision: Any = None,
+    channel: Any = None,
+    toolchain: Mapping[str, Any] | None = None,
+) -> Metadata | None:
+    build_id = str(build_id)
+    date = build_date(build_id)
+    if date is None:
+        return None
+    tools = {field: tool for field, tool in (toolchain or {}).items() if _is_text(tool)}
+    build: BuildData = {"id": build_id, "date": date, **cast(BuildData, tools)}
+    source: SourceData = {"product": product}
+    if _is_text(revision):
+        source["revision"] = revision
+    if _is_text(repository):
+        repository = repository.removeprefix(_REPOSITORY_PREFIX)
+        source["repository"] = repository
+        _, mercurial, tree = repository.partition(_MERCURIAL)
+        if mercurial:
+            source["tree"] = tree.strip("/")
+    return Metadata(build, source, channel if _is_text(channel) else None)
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and value != ""
+
+
+def _object(content: bytes) -> Mapping[str, Any] | None:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+# ---- whether a file is about the build that it was requested for ----
+
+#: Operating systems whose names are the same everywhere; those of devices are not.
+_FAMILIES = ("win", "mac", "linux", "android")
+
+_NIGHTLY_FILE = re.compile(
+    r"[a-z]+-(?P<version>\d[^-]*?)\.(?:[a-zA-Z]{2,3}(?:-[a-zA-Z]+)*|multi)\.(?P<platform>[\w-]+)"
+)
+
+
+def is_json_object(content: bytes) -> bool:
+    """Tells if the bytes are one whole JSON object, whatever is in it."""
+    return _object(content) is not None
+
+
+def contradiction(content: bytes, location: FileLocation) -> str:
+    """Returns what in a JSON metadata file belongs to another build; empty if nothing does.
+
+    Only what must agree is compared: folder and file may name different versions otherwise.
+    """
+    facts = _object(content) or {}
+    if {"prefixes", "files"} <= facts.keys():
+        return "it is a listing"
+    build, platform, version = _expected(location)
+    found = {
+        "product": facts.get("moz_app_name"),
+        "platform": facts.get("moz_pkg_platform"),
+        "version": facts.get("moz_app_version"),
+    }
+    if isinstance(target := facts.get("target"), Mapping):  # buildhub.json
+        found = {"platform": target.get("platform"), "version": target.get("version")}
+    app = found.get("product")
+    if isinstance(app, str) and app.lower() != build:
+        return f"it is about {app}"
+    if _family(found["platform"]) not in ("", _family(platform)) and _family(platform):
+        return f"it is about {found['platform']}"
+    if version and isinstance(found["version"], str) and found["version"] != version:
+        return f"it is about version {found['version']}"
+    return ""
+
+
+def is_doubtful(build_id: str, location: FileLocation) -> bool:
+    """Tells if a build id is not that of the folder's name, as it nearly always is.
+
+    ``20170808100025`` is the build id in ``2017-08-08-10-00-25-mozilla-central/``; old folders
+    are called ``2010-07-05-04-mozilla-central/``.
+    """
+    if not isinstance(location, NightlyLocation):
+        return False
+    folder = location.stem.split("/")[-2]
+    date = "".join(itertools.takewhile(str.isdecimal, folder.split("-")))
+    length = min(len(date), len(build_id))
+    return build_id[:length] != date[:length]
+
+
+def _expected(location: FileLocation) -> tuple[str, str, str]:
+    """Returns the name of the app, the platform and, of a nightly, the version."""
+    product = PRODUCTS[location.product]
+    if isinstance(location, SamePushLocation):
+        return PRODUCTS[product.same_push or product.name].app, "", ""
+    app = product.app
+    if isinstance(location, CandidateLocation):
+        return app, location.folder.rstrip("/").split("/")[-2], ""
+    found = _NIGHTLY_FILE.fullmatch(location.stem.rpartition("/")[2])
+    return (app, found["platform"], found["version"]) if found else (app, "", "")
+
+
+def _family(platform: Any) -> str:
+    """Returns ``win`` of ``win64-aarch64``; empty where it is not known for sure."""
+    name = platform.lower() if isinstance(platform, str) else ""
+    return next((family for family in _FAMILIES if name.startswith(family)), "")

@@ -1,0 +1,237 @@
+"""The archive's inventories in S3: the newest manifest of one, and the bytes of its files."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import botocore.session
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
+
+from .. import MAX_BODY, USER_AGENT
+from ..errors import BadInput, BuildhubError, Fatal, Unreachable
+from ..retries import Retry, RetryableError, retry_after
+from ..signals import AbandonableCalls, CancellationToken
+from .manifest import Manifest
+
+BUCKET = "net-mozaws-prod-delivery-inventory-us-east-1"
+REGION = "us-east-1"
+PREFIX = "public/inventories/net-mozaws-prod-delivery-{0}/delivery-{0}/"
+
+#: How many dated folders are looked at before an inventory counts as abandoned.
+_OLDEST = 10
+
+_DATE = r"\d{4}-\d\d-\d\dT\d\d-\d\dZ"
+
+_CHUNK = 1 << 16
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class ConnectionBroken(RetryableError):
+    """A connection broke while an object was read: the rest can be asked for."""
+
+
+class ObjectNotFound(Unreachable):
+    """S3 responds, but has no such object."""
+
+
+class RangeNotSupported(BuildhubError):
+    """The server can send the object from its start only."""
+
+
+class Inventories:
+    """The bucket of the inventories, read anonymously. Threads may share it.
+
+    A request takes at most ``timeout_seconds``, from the connection to the last byte, and is
+    tried ``retries`` times more after a broken connection, a 429 or a 5xx. A stop of
+    ``cancellation`` ends requests and pauses within its grace, in :class:`Interrupted`. The
+    variable AWS_ENDPOINT_URL of all AWS clients says where S3 is, if elsewhere.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout_seconds: float,
+        retries: int,
+        cancellation: CancellationToken | None = None,
+    ) -> None:
+        """No request is made yet. Raises :class:`Fatal` if AWS's own settings can't be used."""
+        cancellation = cancellation or CancellationToken()
+        self._timeout = timeout_seconds
+        self._check = cancellation.raise_if_overdue
+        self._calls = AbandonableCalls("s3-request")
+        self._retry = Retry(
+            retries + 1,
+            longest_pause=timeout_seconds,
+            deadline=(retries + 1) * timeout_seconds,
+            sleep=cancellation.sleep,
+        )
+        self._client = _botocore_client(timeout_seconds)
+
+    def newest_manifest(self, inventory: str) -> Manifest:
+        """The manifest in the newest dated folder of ``inventory`` that has one already.
+
+        Raises :class:`Fatal` if there is no such inventory or its format is not CSV,
+        :class:`BadInput` for a malformed manifest, :class:`Unreachable` if S3 does not answer.
+        """
+        folders = self._dated_folders(inventory)[:_OLDEST]
+        for folder in folders:
+            with contextlib.suppress(ObjectNotFound):
+                return self.manifest_of(inventory, folder.rstrip("/").rpartition("/")[2])
+            logger.info("%s has no manifest yet: taking the one before it.", self.url(folder))
+        found = f"none of its newest {len(folders)} folders has a manifest.json"
+        raise Fatal(
+            f"No inventory {inventory} below {self.url(PREFIX.format(inventory))}:"
+            f" {found if folders else 'no folder there is a date'};"
+            " check INVENTORIES (firefox and archive are known) and AWS_ENDPOINT_URL."
+        )
+
+    def manifest_of(self, inventory: str, date: str) -> Manifest:
+        """The manifest of one day, such as ``2017-08-02T00-11Z``.
+
+        Raises as :meth:`newest_manifest` does, and :class:`ObjectNotFound` if it is not there.
+        """
+        if not re.fullmatch(_DATE, date):
+            raise BadInput(
+                f"{date!r} is not the date of an inventory: they look like 2017-08-02T00-11Z."
+            )
+        key = f"{PREFIX.format(inventory)}{date}/manifest.json"
+        try:
+            content = self._retried(key, functools.partial(self._small, key))
+        except ObjectNotFound:
+            raise ObjectNotFound(
+                f"{self.url(key)} is not there: leave out the date to load the newest."
+            ) from None
+        return Manifest.parse(content, inventory, date, where=self.url(key))
+
+    def read(
+        self, key: str, start: int = 0, check: Callable[[], None] = lambda: None
+    ) -> Iterator[bytes]:
+        """The bytes of an object from byte ``start`` on, in pieces, in one attempt.
+
+        ``check`` is called several times a second and may raise to end the reading. Raises
+        :class:`ConnectionBroken` if the object can't be read (to its end) in time; what came
+        before has been given out. Raises :class:`ObjectNotFound` if there is no such object,
+        :class:`RangeNotSupported` if the server can't start at ``start``.
+        """
+        call = self._calls_until(key, time.monotonic() + self._timeout, check)
+        wanted = {"Range": f"bytes={start}-"} if start else {}
+        get = functools.partial(self._client.get_object, Bucket=BUCKET, Key=key, **wanted)
+        try:
+            answer = call(get)
+        except ClientError as error:
+            if start and _status(error.response) == 416:
+                raise RangeNotSupported(f"{self.url(key)} is shorter than {start} bytes.") from None
+            raise _rejection(self.url(key), error) from None
+        body = answer["Body"]
+        if start and _status(answer) != 206:
+            body.close()
+            raise RangeNotSupported(f"{self.url(key)} can only be read from its start.")
+        chunks = body.iter_chunks(_CHUNK)
+        while chunk := call(lambda: next(chunks, b"")):
+            yield chunk
+
+    def url(self, key: str) -> str:
+        """The address of an object, for messages."""
+        return f"{self._client.meta.endpoint_url}/{BUCKET}/{key}"
+
+    def _dated_folders(self, inventory: str) -> list[str]:
+        """Keys of the folders named after a time, newest first; ``hive/`` and others are not."""
+        prefix = PREFIX.format(inventory)
+        dated = re.compile(re.escape(prefix) + _DATE + "/")
+        wanted = {"Bucket": BUCKET, "Prefix": prefix, "Delimiter": "/"}
+        folders: list[str] = []
+        while True:
+            page = self._retried(prefix, functools.partial(self._page, prefix, wanted))
+            folders += [entry["Prefix"] for entry in page.get("CommonPrefixes", [])]
+            if not (token := page.get("NextContinuationToken")):
+                return sorted(filter(dated.fullmatch, folders), reverse=True)
+            wanted = {**wanted, "ContinuationToken": token}
+
+    def _page(self, prefix: str, wanted: dict[str, str]) -> Any:
+        call = self._calls_until(prefix, time.monotonic() + self._timeout, self._check)
+        try:
+            return call(functools.partial(self._client.list_objects_v2, **wanted))
+        except ClientError as error:
+            raise _rejection(self.url(prefix), error) from None
+
+    def _small(self, key: str) -> bytes:
+        """The whole of a small object."""
+        content = bytearray()
+        for chunk in self.read(key, check=self._check):
+            content += chunk
+            if len(content) > MAX_BODY:
+                raise BadInput(f"{self.url(key)} is larger than {MAX_BODY >> 20} MiB.")
+        return bytes(content)
+
+    def _retried(self, key: str, attempt: Callable[[], T]) -> T:
+        try:
+            return self._retry.call(attempt)
+        except RetryableError as error:
+            raise Unreachable(
+                f"{error}: check the network and AWS_ENDPOINT_URL, or run again later."
+            ) from None
+
+    def _calls_until(
+        self, key: str, end: float, check: Callable[[], None]
+    ) -> Callable[[Callable[[], T]], T]:
+        """A function that makes calls of one request, all of which end at ``end``."""
+
+        def call(function: Callable[[], T]) -> T:
+            try:
+                return self._calls.call(function, max(0.0, end - time.monotonic()), check)
+            except ClientError:
+                raise
+            except TimeoutError:
+                problem = f"no response in {self._timeout:g} seconds"
+            except (BotoCoreError, HTTPError, OSError, ValueError) as error:
+                problem = type(error).__name__
+            raise ConnectionBroken(f"{self.url(key)} does not answer properly ({problem})")
+
+        return call
+
+
+def _rejection(url: str, error: ClientError) -> Exception:
+    """The error of a response of 4xx or 5xx."""
+    status, code = _status(error.response), error.response["Error"].get("Code")
+    if code == "NoSuchKey":
+        return ObjectNotFound(f"{url} is not there: run again later.")
+    if status >= 500 or status == 429:
+        headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
+        wait = retry_after({"Retry-After": headers.get("retry-after", "")})
+        return ConnectionBroken(f"{url} answers {status} {code}", wait, status)
+    return Fatal(
+        f"{url} answers {status} {code}: check AWS_ENDPOINT_URL and that the bucket is public."
+    )
+
+
+def _botocore_client(timeout_seconds: float) -> Any:
+    config = Config(
+        signature_version=UNSIGNED,
+        connect_timeout=min(timeout_seconds, 60),
+        read_timeout=timeout_seconds,
+        retries={"total_max_attempts": 1, "mode": "standard"},  # see buildhub.retries
+        # Not <bucket>.localhost: such names need a resolver that knows them.
+        s3={"addressing_style": "path"},
+        user_agent=USER_AGENT,
+    )
+    try:
+        session = botocore.session.get_session()
+        return session.create_client("s3", region_name=REGION, config=config)
+    except (BotoCoreError, ValueError) as error:
+        raise Fatal(f"AWS's own settings (AWS_..., ~/.aws) can't be used: {error}.") from None
+
+
+def _status(response: Any) -> int:
+    return int(response["ResponseMetadata"].get("HTTPStatusCode", 0))

@@ -1,0 +1,143 @@
+"""The folders of the archive's bucket that are read, by product, section, version and date.
+
+Names are compared as strings: the order of code points is that of the UTF-8 bytes, in which the
+bucket lists.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+#: The sections of a product that hold published builds.
+SECTIONS = ("candidates", "nightly", "releases")
+
+#: A version is uploaded for hours, and its first file is not the first that is uploaded.
+MARGIN = timedelta(days=3)
+
+#: Folders of a release, or of a candidate's build, that contain no builds.
+_WITHOUT_BUILDS = re.compile(
+    r"update|partner-repacks|partners|contrib|experimental|tinderbox-builds|try-builds|latest(-.*)?"
+)
+
+#: 2026-07-01-09-27-14-mozilla-central-l10n, 2010-07-04-05-comm-central, and products without a
+#: tree: 2026-07-01-09-27-14-fenix-154.0a1-android-x86. Other trees' nightlies, such as those of
+#: mozilla-1.9.2, are not catalogued.
+_NIGHTLY = re.compile(
+    r"\d{4}-\d\d-\d\d-[\d-]*(?:mozilla-central|comm-central|(?!mozilla-|comm-)[a-z]+-\d+\.\d)"
+)
+
+#: How many folders below the section the names of :meth:`Section.without_builds` lie.
+_DEPTHS = {"releases": 2, "candidates": 3, "nightly": 3}
+
+
+def successor(prefix: str) -> str:
+    """The first name behind all names that start with ``prefix``.
+
+    >>> successor("pub/firefox/releases/55.0/")
+    'pub/firefox/releases/55.00'
+    """
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+class Section(NamedTuple):
+    """A section of a product: ``pub/firefox/releases/``."""
+
+    product: str  #: the folder, such as ``mobile``
+    name: str  #: one of :data:`SECTIONS`
+
+    @property
+    def prefix(self) -> str:
+        """The start of all of its names."""
+        return f"pub/{self.product}/{self.name}/"
+
+    def folder_of(self, name: str) -> str | None:
+        """The folder of ``name`` that is read or skipped as a whole; None if it is above.
+
+        >>> Section("firefox", "releases").folder_of("pub/firefox/releases/55.0/update/win32/a")
+        'pub/firefox/releases/55.0/update/'
+        """
+        depth = _DEPTHS[self.name]
+        parts = name[len(self.prefix) :].split("/", depth)
+        return self.prefix + "/".join(parts[:depth]) + "/" if len(parts) > depth else None
+
+    def without_builds(self, folder: str) -> bool:
+        """Return True if there are no builds in a folder that :meth:`folder_of` gives."""
+        name = folder[:-1].rpartition("/")[2]
+        if self.name == "nightly":
+            return not _NIGHTLY.match(name)
+        return _WITHOUT_BUILDS.fullmatch(name) is not None
+
+    def left_out(self, name: str, folder: str | None) -> bool:
+        """Return True if ``name`` gives no row; nor does what is in no folder at all."""
+        if folder:
+            return self.without_builds(folder)
+        return "/" not in name[len(self.prefix) :]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The parts of the archive that are to be listed."""
+
+    products: Sequence[str]  #: folders
+    sections: Sequence[str] = SECTIONS
+    versions: Sequence[str] = ()  #: globs, for releases and candidates; empty: all
+    since: datetime | None = None
+    until: datetime | None = None
+    start_after: str = ""  #: raw key: names up to this one are not wanted
+
+    def all_sections(self) -> list[Section]:
+        """The sections of all products, but for those that end before ``start_after``."""
+        sections = (Section(product, name) for product in self.products for name in self.sections)
+        return sorted(section for section in sections if self.reaches(section.prefix))
+
+    def reaches(self, folder: str) -> bool:
+        """Return True if names in ``folder`` can come after ``start_after``."""
+        return successor(folder) > self.start_after
+
+    @property
+    def dated(self) -> bool:
+        """Return True if folders are chosen by their dates."""
+        return bool(self.since or self.until)
+
+    def wants_version(self, folder: str) -> bool:
+        """Return True if one of the globs fits: ``152.*`` fits ``…/152.0b3-candidates/``."""
+        version = folder[:-1].rpartition("/")[2].removesuffix("-candidates")
+        return not self.versions or any(fnmatchcase(version, glob) for glob in self.versions)
+
+    def wants_created(self, created: str) -> bool:
+        """Return True if a version, or build, is read whose first object is of that time."""
+        moment = datetime.fromisoformat(created)
+        return (self.since is None or moment + MARGIN >= self.since) and (
+            self.until is None or moment <= self.until
+        )
+
+    def days(self, section: Section) -> tuple[str, str]:
+        """The names at which the nightlies of the wanted days begin, and end (exclusive)."""
+        first, end = section.prefix + "1", section.prefix + "3"
+        if self.since:
+            first = section.prefix + _day(self.since)
+        if self.until:
+            day = _day(self.until)
+            end = section.prefix + f"{day[:-2]}{self.until.day + 1:02}"
+        return first, end
+
+
+def _day(moment: datetime) -> str:
+    """The start of a day's nightlies: ``2026/07/2026-07-04``; %Y does not pad years."""
+    day = moment.date().isoformat()
+    return f"{day[:4]}/{day[5:7]}/{day}"
+
+
+def days(month: str) -> list[str]:
+    """The names at which the days of a month's folder may begin.
+
+    >>> days("pub/firefox/nightly/2026/07/")[:2]
+    ['pub/firefox/nightly/2026/07/', 'pub/firefox/nightly/2026/07/2026-07-01']
+    """
+    year, number = month[:-1].split("/")[-2:]
+    return [month, *(f"{month}{year}-{number}-{day:02}" for day in range(1, 32))]
