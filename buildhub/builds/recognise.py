@@ -138,7 +138,7 @@ def _channel_and_prefix(product: str, section: str, version: str, folder: str) -
 def _channel(product: str, section: str, version: str) -> str:
     if section == "nightly":
         return "nightly"
-    if "b" in version:
+    if "b" in version or "-rc." in version:  # 55.0b1, 97.0.0-beta.2, 96.1.0-rc.1
         return PRODUCTS[product].beta
     return "esr" if version.endswith("esr") else "release"
 
@@ -175,7 +175,7 @@ class _Readers(dict[str, tuple[_Reader, ...]]):
 
 
 def _reader(product: Product, shape: Shape) -> _Reader:
-    fullmatch = shape.compiled(product.app, product.file).fullmatch
+    fullmatch = shape.compiled(product.app, product.file, product.trees).fullmatch
     return _Reader(shape, product.name, fullmatch, _READ[shape.name], shape.has_locale_folder)
 
 

@@ -35,6 +35,7 @@ def server(style: Literal["2018", "today"]) -> Iterator[ArchiveServer]:
 
 
 NIGHTLY = "pub/firefox/nightly/2017/08/2017-08-08-10-00-25-mozilla-central"
+ESR68 = "pub/mobile/nightly/2019/07/2019-07-13-09-37-05-mozilla-esr68-android-api-16"
 MOBILE = "pub/mobile/nightly/2017/08/2017-08-08-10-00-25-mozilla-central-android-api-15"
 OLD = "pub/firefox/nightly/2010/07/2010-07-05-04-mozilla-central"
 
@@ -50,6 +51,7 @@ OLD = "pub/firefox/nightly/2010/07/2010-07-05-04-mozilla-central"
             "firefox-57.0a1.en-US.linux-x86_64",
         ),
         (f"{MOBILE}/fennec-57.0a1.multi.android-arm.apk", "fennec-57.0a1.multi.android-arm"),
+        (f"{ESR68}-l10n/fennec-68.1a1.de.android-arm.apk", "fennec-68.1a1.multi.android-arm"),
         (f"{MOBILE}-l10n/fennec-57.0a1.de.android-arm.apk", "fennec-57.0a1.multi.android-arm"),
         (
             f"{MOBILE}/en-US/fennec-57.0a1.en-US.android-arm.apk",
