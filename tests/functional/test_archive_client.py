@@ -22,7 +22,7 @@ from buildhub.archive.client import GIVE_UP_AFTER, MAX_REDIRECTS, Archive
 from buildhub.errors import Fatal, Unreachable
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
-from tests.support.hostile_server import HostileServer, path_of, response, serving
+from tests.support.raw_server import RawServer, path_of, response, serving
 
 pytestmark = pytest.mark.functional
 
@@ -39,9 +39,7 @@ def ask(
     return asyncio.run(asyncio.wait_for(run(), 60))
 
 
-def document(
-    server: HostileServer | ArchiveServer, key: str = "a", **options: float
-) -> bytes | None:
+def document(server: RawServer | ArchiveServer, key: str = "a", **options: float) -> bytes | None:
     return ask(server.url, lambda archive: archive.document(key), **options)  # type: ignore[arg-type]
 
 

@@ -17,7 +17,7 @@ from buildhub.errors import Fatal, Unreachable
 from buildhub.inventory.bucket import Bucket, Page
 from buildhub.inventory.folders import Section, Selection
 from buildhub.inventory.walks import FirstObject
-from tests.support.hostile_server import Answer, path_of, response, serving
+from tests.support.raw_server import Answer, path_of, response, serving
 
 pytestmark = pytest.mark.functional
 

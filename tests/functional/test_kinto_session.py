@@ -17,7 +17,7 @@ from buildhub import MAX_PAGE
 from buildhub.errors import Fatal, Interrupted, Unreachable
 from buildhub.kinto import Client, Publisher
 from buildhub.signals import AbandonableCalls, CancellationToken
-from tests.support.hostile_server import Answer, path_of, response, serving
+from tests.support.raw_server import Answer, path_of, response, serving
 from tests.support.records import make_record
 
 pytestmark = pytest.mark.functional

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import release_tree
-from tests.support.hostile_server import Answer, HostileServer, path_of, response, serving
+from tests.support.raw_server import Answer, RawServer, path_of, response, serving
 from tests.support.records import make_record
 
 pytestmark = pytest.mark.functional
@@ -113,7 +113,7 @@ def wait_for(true: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def requests_to(server: HostileServer, part: str) -> list[str]:
+def requests_to(server: RawServer, part: str) -> list[str]:
     return [path for path in map(path_of, server.requests) if part in path]
 
 

@@ -25,7 +25,7 @@ from tests.support import bucket_tree
 from tests.support.archive_keys import BUILDS
 from tests.support.bucket_tree import made
 from tests.support.gcs_server import BUCKET, GcsServer, Object
-from tests.support.raw_server import RawServer
+from tests.support.raw_server import SameAnswer
 
 KEYS = Path(__file__).parents[1] / "data" / "archive-keys.tsv.gz"
 
@@ -260,7 +260,7 @@ ITEM = {"name": "pub/a/b", "size": "5", "timeCreated": "2017-07-13T23:37:23.000Z
     ids=repr,
 )
 def test_an_invalid_page_is_requested_again(page: object) -> None:
-    with RawServer() as server, pytest.raises(Unreachable, match=r"\(2 attempts\)"):
+    with SameAnswer() as server, pytest.raises(Unreachable, match=r"\(2 attempts\)"):
         asyncio.run(run_on(server, page, FirstObject("pub/a/", lambda date: ())))
 
 
@@ -276,13 +276,13 @@ def test_an_invalid_value_of_an_object_is_reported(item: dict[str, object]) -> N
         if "md5Hash" in item
         else FirstObject("pub/a/", lambda date: [] if wanted(date) else ())
     )
-    with RawServer() as server, pytest.raises(Unreachable, match=f"invalid {next(iter(item))}"):
+    with SameAnswer() as server, pytest.raises(Unreachable, match=f"invalid {next(iter(item))}"):
         asyncio.run(
             run_on(server, {"items": [ITEM | {"name": "pub/a/releases/1/b"} | item]}, request)
         )
 
 
-async def run_on(server: RawServer, page: object, request: Walk | FirstObject) -> None:
+async def run_on(server: SameAnswer, page: object, request: Walk | FirstObject) -> None:
     host = server.answering(orjson.dumps(page)).rstrip("/")
     async with Bucket("b", host=host, retries=1) as bucket:
         await request.run(bucket)
