@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "inventory": BASE,
     "archive": BASE | {"builds"},
     "records": {"errors", "builds", "archive"},
+    "product_details": {"errors", "builds"},
     "pipeline": BASE | {"inventory", "builds", "archive", "records"},
     "kinto": BASE | {"records"},
     "wiring": BASE | {"settings", "inventory", "builds", "archive", "records", "pipeline", "kinto"},
