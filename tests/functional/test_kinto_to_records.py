@@ -17,8 +17,8 @@ import pytest
 from buildhub.commands import kinto_to_records
 from buildhub.kinto import Client
 from buildhub.kinto.filters import MIN_REVISION
+from buildhub.kinto.initialization import initialize
 from buildhub.kinto.reader import read_records
-from buildhub.kinto.schema import initialize
 from tests.sample import tree
 from tests.support import postgres
 from tests.support.archive_server import ArchiveServer
@@ -377,7 +377,9 @@ def test_a_server_that_shows_nothing_to_anonymous_users(strict_kinto: Kinto) -> 
     store(strict_kinto, ndjson([make_record(1)]))
     done = run(strict_kinto.url)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "anonymous users (401)" in done.stderr
+    assert (
+        "does not let anonymous users read build-hub/releases, if that exists (401)" in done.stderr
+    )
     assert "--auth" in done.stderr
     assert len(data_of(run(strict_kinto.url, AUTH="user:pass"))) == 1
     assert len(data_of(run(strict_kinto.url, "--auth", "user:pass"))) == 1
