@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from buildhub.errors import BadInput
-from buildhub.kinto.schema import definition
+from buildhub.kinto.initialization import definition
 from tests.functional.test_concurrent_writers import all_ids
 from tests.support import postgres
 from tests.support.kinto_server import Kinto, running_kinto
