@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "inventory": BASE,
     "archive": BASE | {"builds"},
     "records": {"errors", "builds", "archive"},
+    "aws_secret": {"errors"},
     "product_details": {"errors", "builds"},
     "pipeline": BASE | {"inventory", "builds", "archive", "records"},
     "kinto": BASE | {"records"},
@@ -32,8 +33,8 @@ MAY_IMPORT = {
 }
 MAY_IMPORT["load"] = MAY_IMPORT["wiring"] | {"wiring"}
 MAY_IMPORT["events"] = MAY_IMPORT["load"] - {"inventory", "pipeline"}
-MAY_IMPORT["lambda_s3_event"] = BASE | {"settings", "events"}
-MAY_IMPORT["lambda_s3_inventory"] = BASE | {"settings", "load"}
+MAY_IMPORT["lambda_s3_event"] = BASE | {"aws_secret", "settings", "events"}
+MAY_IMPORT["lambda_s3_inventory"] = BASE | {"aws_secret", "settings", "load"}
 MAY_IMPORT["commands"] = set(MAY_IMPORT) - {"lambda_s3_event", "lambda_s3_inventory"}
 
 #: Modules without input or output, and all that they may import beside each other.
