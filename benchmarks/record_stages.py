@@ -29,8 +29,8 @@ from buildhub.archive.cached_lookup import CachedLookup
 from buildhub.archive.formats import Metadata
 from buildhub.archive.locations import location_of
 from buildhub.builds.recognise import candidate_pattern, ending_pattern, recognise
-from buildhub.inventory.formats import InventoryRow
 from buildhub.inventory.reader import InventoryReader
+from buildhub.inventory.row_formats import InventoryRow
 from buildhub.pipeline.record_maker import BATCH
 from buildhub.records import invalid_field, make_record
 from buildhub.signals import CancellationToken

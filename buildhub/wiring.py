@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from .archive.cache import LookupCache
 from .archive.cached_lookup import CachedLookup
 from .builds.recognise import candidate_pattern, ending_pattern
-from .inventory.formats import Schema
 from .inventory.reader import InventoryReader
+from .inventory.row_formats import Schema
 from .pipeline.processor import InventoryProcessor
 from .pipeline.record_maker import RecordMaker
 from .settings import Settings
@@ -25,7 +25,7 @@ from .signals import CancellationToken
 if TYPE_CHECKING:
     from .archive.client import Archive
     from .archive.lookup import MetadataLookup
-    from .inventory.bucket import Bucket
+    from .inventory.gcs import Bucket
     from .kinto import Client
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def archive_client(settings: Settings) -> Archive:
 
 def archive_bucket(settings: Settings) -> Bucket:
     """Makes the client of the archive's own bucket, not connected yet."""
-    from .inventory.bucket import Bucket
+    from .inventory.gcs import Bucket
 
     return Bucket(
         settings.archive_bucket,

@@ -1,96 +1,59 @@
-"""The HTTP client of the archive: listings, files and sizes, each requested once at a time."""
+"""The client of the archive: listings, files and sizes, each requested once at a time."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+import json
+import re
+from collections.abc import Callable, Coroutine
+from functools import partial
 from http import HTTPStatus
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
+from typing import Any, NamedTuple, TypeVar
 
-from ..errors import Fatal, Unreachable
-from ..retries import Retry, RetryableError, retry_after
-from .connections import open_session
-from .responses import (
-    File,
-    FolderContents,
-    IncompleteListing,
-    InvalidContent,
-    read_content,
-    read_file,
-    read_listing,
-)
-
-if TYPE_CHECKING:
-    import aiohttp
-    from yarl import URL
+from ..errors import Unreachable
+from ..http import HttpClient, InvalidContent, Response, Unreadable
+from ..retries import RetryableError
 
 __all__ = ["Archive", "File", "FolderContents", "InvalidContent", "Unreadable"]
 
-logger = logging.getLogger(__name__)
-
-#: After so many requests in a row that failed for good, the archive counts as down.
-GIVE_UP_AFTER = 12
-
-#: Redirects that are followed one after the other.
-MAX_REDIRECTS = 5
-
-#: Seconds of the longest pause between two attempts, unless the server asks for more.
-LONGEST_PAUSE = 30
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 T = TypeVar("T")
 
-_Read = Callable[["aiohttp.ClientResponse"], Awaitable[T]]
+
+class File(NamedTuple):
+    """A file as the archive describes it."""
+
+    size: int  #: bytes; exact only from :meth:`Archive.head`
+    date: str  #: last modification, in whole seconds: ``2017-03-07T12:07:51Z``
 
 
-class Unreadable(Unreachable):
-    """There is a file, but no attempt brought its content."""
+class FolderContents(NamedTuple):
+    """A folder of the archive."""
+
+    folders: tuple[str, ...]  #: names without the slash
+    files: dict[str, str]  #: name → date of last modification, empty if unknown
+    complete: bool = True  #: whether every entry could be read
 
 
-class Archive:
-    """An async context manager around one session.
-
-    ``parallel`` requests run at the same time; each is tried ``retries`` times more after
-    connection errors, unreadable responses, 429 and 5xx; ``timeout`` is in seconds, for one
-    attempt from the connection to the last byte, and for the longest pause that the server may
-    ask for. Proxies are taken from the environment.
-    """
+class Archive(HttpClient):
+    """The client of the archive at ``url``."""
 
     def __init__(self, url: str, *, parallel: int = 8, retries: int = 3, timeout: float = 300):
-        self.url = url
-        self._limit = asyncio.Semaphore(parallel)
-        self._parallel = parallel
-        self._timeout = timeout
-        self._retry = Retry(
-            retries + 1,
-            longest_pause=timeout,
-            deadline=(retries + 1) * timeout,
-            on_pause=lambda error, seconds: logger.debug(
-                "Archive: %s; trying again in %.1f s.", error, seconds
-            ),
-        )
-        self._requests: dict[tuple[str, str], asyncio.Task[Any]] = {}
-        self._failures_in_a_row = 0
-        self._session: aiohttp.ClientSession | None = None
+        super().__init__(
+            url, down="The archive does not answer", setting="ARCHIVE_URL",
+            parallel=parallel, retries=retries, timeout=timeout,
+        )  # fmt: skip
+        self._shared: dict[tuple[str, str], asyncio.Task[Any]] = {}
 
-    async def __aenter__(self) -> Archive:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def close(self) -> None:
+        """Cancel all requests and close the session."""
         await self.abandon()
-        if self._session is not None:
-            await self._session.close()
+        await super().close()
 
     async def abandon(self) -> None:
         """Cancel the requests that are not awaited any more, so that no later call joins them."""
-        requests = list(self._requests.values())
+        requests = list(self._shared.values())
         for request in requests:
             request.cancel()
         await asyncio.gather(*requests, return_exceptions=True)
@@ -101,7 +64,7 @@ class Archive:
         If no attempt brought a complete listing, an incomplete one is returned. Raises
         :class:`Unreachable` if there was none either.
         """
-        return await self._shared("LIST", folder, read_listing)
+        return await self._once("LIST", folder, partial(self._listing, folder))
 
     async def document(
         self, key: str, check: Callable[[bytes], object] = lambda content: None
@@ -112,130 +75,104 @@ class Archive:
         :class:`Unreadable` if the last attempt brought such content, else :class:`Unreachable`.
         """
 
-        async def read(response: aiohttp.ClientResponse) -> bytes:
-            content = await read_content(response)
-            check(content)
-            return content
+        def parse(response: Response) -> bytes | None:
+            if not _is_there(response):
+                return None
+            check(response.body)
+            return response.body
 
-        return await self._shared("GET", key, read)
+        return await self._once("GET", key, lambda: self.request("GET", key, parse))
 
     async def head(self, key: str) -> File | None:
         """Exact size and date of a file, or None if there is none. Raises :class:`Unreachable`."""
-        return await self._shared("HEAD", key, read_file)
+        # The length of the object itself is wanted, not that of a compressed transfer.
+        headers = {"Accept-Encoding": "identity"}
+        request = partial(self.request, "HEAD", key, _file, headers=headers)
+        return await self._once("HEAD", key, request)
 
-    async def _shared(self, method: str, path: str, read: _Read[T]) -> T | None:
+    async def _once(self, method: str, path: str, send: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """One request per URL: calls that ask for it while it runs share the response."""
         name = (method, path)
-        request = self._requests.get(name)
+        request = self._shared.get(name)
         if request is None:
-            request = asyncio.ensure_future(self._with_retries(method, path, read))
-            self._requests[name] = request
-            request.add_done_callback(lambda _: self._requests.pop(name, None))
-        result: T | None = await asyncio.shield(request)
+            request = self._shared[name] = asyncio.create_task(send())
+            request.add_done_callback(lambda _: self._shared.pop(name, None))
+        result: T = await asyncio.shield(request)
         return result
 
-    async def _with_retries(self, method: str, path: str, read: _Read[T]) -> T | None:
-        attempts = 0
+    async def _listing(self, folder: str) -> FolderContents | None:
+        incomplete: FolderContents | None = None
 
-        async def attempt() -> T | None:
-            nonlocal attempts
-            attempts += 1
-            return await self._attempt(method, path, read)
+        def parse(response: Response) -> FolderContents | None:
+            nonlocal incomplete
+            if not _is_there(response):
+                return None
+            listing, unusable = _contents(response.body)
+            if unusable:
+                incomplete = listing
+                raise InvalidContent(f"the listing has {unusable} entries without a name")
+            return listing
 
-        result: Any
+        # Exactly this: with any other the archive answers a folder with an HTML page.
+        headers = {"Accept": "application/json"}
         try:
-            result = await self._retry.call_async(attempt)
-        except IncompleteListing as error:
-            result = error.listing
-        except InvalidContent as error:
-            raise Unreadable(f"{self.url}{path}: {error} ({_times(attempts)}).") from None
-        except RetryableError as error:
-            raise self._failure(f"{self.url}{path}: {error} ({_times(attempts)}).") from None
-        except Unreachable as error:
-            raise self._failure(str(error)) from None
-        self._failures_in_a_row = 0
-        done: T | None = result
-        return done
-
-    def _failure(self, message: str) -> Unreachable | Fatal:
-        """The error of a request that failed for good; that of the archive if all do."""
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row < GIVE_UP_AFTER:
-            return Unreachable(message)
-        return Fatal(f"The archive does not answer; check ARCHIVE_URL and the network. {message}")
-
-    async def _attempt(self, method: str, path: str, read: _Read[T]) -> T | None:
-        import aiohttp
-
-        try:
-            async with self._limit, asyncio.timeout(self._timeout):
-                return await self._send(method, path, read)
-        except TimeoutError:
-            raise RetryableError(f"no response in {self._timeout:g} seconds") from None
-        except aiohttp.ClientError as error:
-            raise RetryableError(str(error) or type(error).__name__) from None
-
-    async def _send(self, method: str, path: str, read: _Read[T]) -> T | None:
-        from yarl import URL
-
-        url = URL(self.url + quote(path, safe="/"), encoded=True)
-        for _ in range(MAX_REDIRECTS + 1):
-            async with self._connected().request(
-                "GET" if method == "LIST" else method,
-                url,
-                headers=_HEADERS.get(method),
-                allow_redirects=False,
-            ) as response:
-                if response.status in _REDIRECTS:
-                    url = _redirected(url, response)
-                    continue
-                return await read(response) if _is_there(f"{self.url}{path}", response) else None
-        raise Unreachable(f"{self.url}{path}: more than {MAX_REDIRECTS} redirects.")
-
-    def _connected(self) -> aiohttp.ClientSession:
-        """The session, opened with the first request."""
-        if self._session is None:
-            self._session = open_session(self._parallel, self._timeout)
-        return self._session
+            return await self.request("GET", folder, parse, headers=headers)
+        except Unreachable:
+            if incomplete is None:
+                raise
+            return incomplete
 
 
-_REDIRECTS = (301, 302, 303, 307, 308)
-
-_HEADERS = {
-    # Exactly this: with any other the archive answers a folder with an HTML page.
-    "LIST": {"Accept": "application/json"},
-    # The length of the object itself is wanted, not that of a compressed transfer.
-    "HEAD": {"Accept-Encoding": "identity"},
-}
-
-
-def _times(attempts: int) -> str:
-    return "1 attempt" if attempts == 1 else f"{attempts} attempts"
-
-
-def _redirected(url: URL, response: aiohttp.ClientResponse) -> URL:
-    """Where a redirect leads. Only the archive itself is trusted with what it says."""
-    from yarl import URL
-
-    try:
-        target = url.join(URL(response.headers.get("Location", "")))
-    except ValueError:
-        raise RetryableError("a redirect to an invalid URL") from None
-    if target.origin() != url.origin():
-        raise Unreachable(
-            f"{url}: redirects to {target.origin()}, which is not followed: set ARCHIVE_URL"
-            " to the address where the archive is."
-        )
-    return target
-
-
-def _is_there(url: str, response: aiohttp.ClientResponse) -> bool:
+def _is_there(response: Response) -> bool:
     """False for 404; raises unless the response is the file or folder itself."""
-    status = response.status
-    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+    if response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
         return False
-    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
-        raise RetryableError(f"HTTP {status}", retry_after(response.headers), status)
-    if status != HTTPStatus.OK:
-        raise Unreachable(f"{url}: HTTP {status}.")
+    if response.status != HTTPStatus.OK:
+        raise Unreachable(f"HTTP {response.status}")
+    return True
+
+
+def _file(response: Response) -> File | None:
+    """The headers of a file. Raises :class:`RetryableError` if they lack its size or date."""
+    from email.utils import parsedate_to_datetime  # takes 3 ms, and only events need it
+
+    if not _is_there(response):
+        return None
+    try:
+        size = int(response.headers["Content-Length"])
+        moment = parsedate_to_datetime(response.headers["Last-Modified"])
+    except (KeyError, ValueError, TypeError, OverflowError):
+        raise RetryableError("the response has no Content-Length or no Last-Modified") from None
+    return File(size, moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _contents(body: bytes) -> tuple[FolderContents, int]:
+    """A listing, and the number of entries that have no name. Raises :class:`RetryableError`."""
+    try:
+        content = json.loads(body)
+        folders, files = content["prefixes"], content["files"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise RetryableError("the response is not a listing") from None
+    if not isinstance(folders, list) or not isinstance(files, list):
+        raise RetryableError("the response is not a listing")
+    named = [file for file in files if isinstance(file, dict) and _is_text(file.get("name"))]
+    names = tuple(name.rstrip("/") for name in folders if _is_text(name))
+    unusable = len(folders) - len(names) + len(files) - len(named)
+    dates = {file["name"]: _date(file.get("last_modified")) for file in named}
+    return FolderContents(names, dates, complete=not unusable), unusable
+
+
+def _date(value: Any) -> str:
+    """A date as the archive writes it, or empty: ``2017-03-07T12:07:51Z``."""
+    return value if isinstance(value, str) and _DATE.fullmatch(value) else ""
+
+
+def _is_text(value: Any) -> bool:
+    """Return True for text that can be sent and stored: without lone surrogates."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
     return True

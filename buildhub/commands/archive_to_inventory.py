@@ -14,13 +14,13 @@ import click
 
 from .. import logs, streams
 from ..errors import Fatal, Interrupted
-from ..inventory.folders import SECTIONS, Selection
+from ..inventory.selection import SECTIONS, Selection
 from ..settings import Parsed, Settings, options, since
 from ..signals import CancellationToken
 from . import progress, runner
 
 if TYPE_CHECKING:
-    from ..inventory.bucket import Bucket
+    from ..inventory.gcs import Bucket
     from ..inventory.listing import BucketListing
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,6 @@ def main(
     import asyncio
 
     from ..inventory.listing import BucketListing
-    from ..inventory.plan import requests
     from ..wiring import archive_bucket
 
     if versions and not sections:
@@ -121,7 +120,7 @@ def main(
         )
         bucket = archive_bucket(settings)
         jobs = settings.nb_parallel_requests
-        listing = BucketListing(bucket, requests(selection), jobs=jobs, on_error=logger.error)
+        listing = BucketListing(bucket, selection, jobs=jobs, on_error=logger.error)
         run = _Output(selection, bucket, listing)
         show = verbosity > logs.QUIET and not os.isatty(runner.STDOUT)
         try:
@@ -168,7 +167,7 @@ class _Output:
 
     def how_to_continue(self) -> str:
         """Says with which ``--start-after`` a run lists what is missing."""
-        from ..inventory.rows import last_key
+        from ..inventory.gcs import last_key
 
         key = self._selection.start_after
         if self._last:

@@ -18,7 +18,7 @@ from . import progress, runner
 
 if TYPE_CHECKING:
     from ..archive.cached_lookup import CachedLookup
-    from ..inventory.formats import Schema
+    from ..inventory.row_formats import Schema
     from ..pipeline.processor import InventoryProcessor, Remaining
     from ..pipeline.record_maker import PipelineCounts
     from ..records import Record
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def _schema(columns: str) -> Schema:
     """Parses the names of an inventory's columns: ``Bucket, Key, Size, LastModifiedDate, ETag``."""
-    from ..inventory.formats import Schema
+    from ..inventory.row_formats import Schema
 
     return Schema.parse(columns)
 

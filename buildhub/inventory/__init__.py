@@ -1,1 +1,1 @@
-"""Where inventory rows come from: S3 inventories, their manifests and their files."""
+"""Inventory rows and where they come from: S3 inventories, listings, the archive's own bucket."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
 import logging
 import os
 import re
@@ -12,7 +13,9 @@ import stat
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -20,8 +23,7 @@ from ..errors import BuildhubError, Fatal, Unreachable
 from ..retries import Retry
 from ..storage import create_part, is_abandoned
 from .manifest import InventoryFile, Manifest
-from .prefetch import prefetch
-from .s3 import ConnectionBroken, Inventories, RangeNotSupported
+from .s3_inventories import ConnectionBroken, Inventories, RangeNotSupported
 
 #: Our folder in CSV_DOWNLOAD_DIRECTORY; only files with the names below are touched there.
 FOLDER = "buildhub"
@@ -33,6 +35,9 @@ _KEPT_SECONDS = 2 * 24 * 3600
 _AHEAD = 2
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+#: Seconds between two calls of ``raise_if_cancelled``.
+_POLL_SECONDS = 0.2
 
 logger = logging.getLogger(__name__)
 
@@ -70,11 +75,7 @@ def download(
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_folder(folder)
         _remove_old(folder, keep={file.md5 for file in manifest.files})
-    fetch = functools.partial(_fetched, inventories, folder, retries)
-    paths = prefetch(
-        fetch, manifest.files, depth=_AHEAD, raise_if_cancelled=raise_if_cancelled, name="download"
-    )
-    return _verified(paths, manifest.files)
+    return _given_out(_Downloads(inventories, folder, retries), manifest.files, raise_if_cancelled)
 
 
 def _check_folder(folder: Path) -> None:
@@ -92,20 +93,6 @@ def _check_folder(folder: Path) -> None:
         f"{folder} is not used, as {problem}: remove it, or set CSV_DOWNLOAD_DIRECTORY to a"
         " folder of your own."
     )
-
-
-def _fetched(
-    inventories: Inventories, folder: Path, retries: int, file: InventoryFile, stop: threading.Event
-) -> Path:
-    """The path of ``file`` in ``folder``, where it is complete under its name or not at all."""
-    path = folder / f"{file.md5}{_SUFFIX}"
-    with _readable_errors(path):
-        if _is_right(path, file.md5):
-            os.utime(path)  # it is in use: no other run may remove it as old
-            return path
-        with _written_aside(path) as part:
-            _fill(part, inventories, file, retries, stop)
-    return path
 
 
 @contextlib.contextmanager
@@ -126,7 +113,7 @@ def _written_aside(path: Path) -> Iterator[_Part]:
 
 
 class _WrongSum(BuildhubError):
-    """What was received is not what the manifest promises."""
+    """An MD5 that is not the manifest's."""
 
 
 class _Part:
@@ -153,81 +140,110 @@ class _Part:
         return self._digest.hexdigest()
 
 
-def _fill(
-    part: _Part, inventories: Inventories, file: InventoryFile, retries: int, stop: threading.Event
-) -> None:
-    """Put the object's bytes into ``part``, continuing where a connection broke."""
+class _Downloads:
+    """Fetches files in a thread; once ``stop`` is set, all that it does soon ends in an error."""
 
-    def sleep(seconds: float) -> None:
-        if stop.wait(seconds):
-            raise _stopped(inventories, file)
+    def __init__(self, inventories: Inventories, folder: Path, retries: int) -> None:
+        self.stop = threading.Event()
+        self._inventories = inventories
+        self._folder = folder
+        self._retries = retries
 
-    def attempt() -> None:
+    def fetch(self, file: InventoryFile) -> Path:
+        """The path of ``file``, which is complete there; nothing is begun after an error."""
+        path = self._folder / f"{file.md5}{_SUFFIX}"
         try:
-            _append_rest(part, inventories, file, stop)
-        except (RangeNotSupported, _WrongSum):
+            self._check(file)
+            with _readable_errors(path):
+                if _is_right(path, file.md5):
+                    os.utime(path)  # it is in use: no other run may remove it as old
+                else:
+                    with _written_aside(path) as part:
+                        self._fill(part, file)
+        except BaseException:
+            self.stop.set()
+            raise
+        return path
+
+    def _check(self, file: InventoryFile, seconds: float = 0) -> None:
+        """Wait so long; raise if it was stopped."""
+        if self.stop.wait(seconds):
+            raise BuildhubError(f"The download of {self._inventories.url(file.key)} was stopped.")
+
+    def _fill(self, part: _Part, file: InventoryFile) -> None:
+        """Put the object's bytes into ``part``, continuing where a connection broke."""
+        errors = (ConnectionBroken, RangeNotSupported, _WrongSum)
+        retry = Retry(
+            self._retries + 1,
+            errors=errors,
+            sleep=functools.partial(self._check, file),
+            on_pause=lambda error, seconds: logger.info(
+                "%s. Continuing at byte %d in %.1f s.", str(error).rstrip("."), part.size, seconds
+            ),
+        )
+        try:
+            retry.call(functools.partial(self._append_rest, part, file))
+        except errors as error:
+            raise Unreachable(
+                f"{str(error).rstrip('.')}, after {retry.attempts} attempts: run again later,"
+                " or with a higher NB_RETRY_REQUEST."
+            ) from None
+
+    def _append_rest(self, part: _Part, file: InventoryFile) -> None:
+        """Append what ``part`` lacks and verify the whole; empty it if it can't be completed."""
+        check = functools.partial(self._check, file)
+        try:
+            for chunk in self._inventories.read(file.key, start=part.size, check=check):
+                part.append(chunk)
+                if part.size > file.size:
+                    break  # without end, perhaps
+        except RangeNotSupported:
             part.restart()
             raise
-
-    errors = (ConnectionBroken, RangeNotSupported, _WrongSum)
-    retry = Retry(
-        retries + 1,
-        errors=errors,
-        sleep=sleep,
-        on_pause=lambda error, seconds: logger.info(
-            "%s. Continuing at byte %d in %.1f s.", str(error).rstrip("."), part.size, seconds
-        ),
-    )
-    try:
-        retry.call(attempt)
-    except errors as error:
-        raise Unreachable(
-            f"{str(error).rstrip('.')}, after {retries + 1} attempts: run again later,"
-            " or with a higher NB_RETRY_REQUEST."
-        ) from None
+        except ConnectionBroken:
+            # Also botocore's own checksum, compared after the last byte: then ours decides.
+            if part.size < file.size:
+                raise
+        if (md5 := part.md5) != file.md5:
+            part.restart()
+            url = self._inventories.url(file.key)
+            raise _WrongSum(f"{url} has the MD5 {md5}, but its manifest says {file.md5}.")
 
 
-def _append_rest(
-    part: _Part, inventories: Inventories, file: InventoryFile, stop: threading.Event
-) -> None:
-    """Append what ``part`` lacks and verify the whole; a set ``stop`` ends it in an error."""
-
-    def check() -> None:
-        if stop.is_set():
-            raise _stopped(inventories, file)
-
-    try:
-        for chunk in inventories.read(file.key, start=part.size, check=check):
-            part.append(chunk)
-            if part.size > file.size:
-                break  # without end, perhaps
-    except ConnectionBroken:
-        # Also botocore's own checksum, compared after the last byte: then ours decides.
-        if part.size < file.size:
-            raise
-    if part.md5 != file.md5:
-        raise _WrongSum(
-            f"{inventories.url(file.key)} has the MD5 {part.md5}, but its manifest says {file.md5}."
-        )
-
-
-def _stopped(inventories: Inventories, file: InventoryFile) -> BuildhubError:
-    return BuildhubError(f"The download of {inventories.url(file.key)} was stopped.")
-
-
-def _verified(paths: Generator[Path], files: Sequence[InventoryFile]) -> Generator[Download]:
+def _given_out(
+    downloads: _Downloads, files: Sequence[InventoryFile], raise_if_cancelled: Callable[[], None]
+) -> Generator[Download]:
     """Each file, open; what is read from it is what was verified, whatever its name means then."""
-    with contextlib.closing(paths):
-        for path, file in zip(paths, files, strict=True):
-            with _readable_errors(path), _open(path) as opened:
-                if not _has_md5(opened, file.md5):
-                    raise Unreachable(f"{path} was changed after it was downloaded: run again.")
-                os.lseek(opened.fileno(), 0, os.SEEK_SET)
-                yield Download(path, opened.fileno())
+    rest = iter(files)
+    pending: deque[Future[Path]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="download") as thread:
+        try:
+            for file in files:
+                ahead = itertools.islice(rest, _AHEAD + 1 - len(pending))
+                pending.extend(thread.submit(downloads.fetch, one) for one in ahead)
+                path = _result(pending.popleft(), raise_if_cancelled)
+                with _readable_errors(path), _open(path) as opened:
+                    if not _has_md5(opened, file.md5):
+                        raise Unreachable(f"{path} was changed after it was downloaded: run again.")
+                    os.lseek(opened.fileno(), 0, os.SEEK_SET)
+                    yield Download(path, opened.fileno())
+        finally:
+            downloads.stop.set()
+            thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(future: Future[Path], raise_if_cancelled: Callable[[], None]) -> Path:
+    while True:
+        raise_if_cancelled()
+        try:
+            return future.result(_POLL_SECONDS)
+        except TimeoutError:
+            if future.done():
+                raise
 
 
 def _is_right(path: Path, md5: str) -> bool:
-    """Whether the file is there and complete."""
+    """Return True if the file is there and complete."""
     try:
         with _open(path) as file:
             right = _has_md5(file, md5)
@@ -274,7 +290,7 @@ def _remove_old(folder: Path, keep: Collection[str]) -> None:
 
 @contextlib.contextmanager
 def _readable_errors(path: Path) -> Iterator[None]:
-    """What the file system refuses, as an error of ours."""
+    """Turns what the file system refuses into an error of ours."""
     try:
         yield
     except OSError as error:

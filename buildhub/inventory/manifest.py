@@ -1,4 +1,4 @@
-"""What one day's inventory consists of: the manifest that S3 writes beside its files.
+"""The files of one day's inventory: the manifest that S3 writes beside its files.
 
 An inventory is a list of all objects of a bucket; ``firefox`` and ``archive`` are those we know.
 """
@@ -29,7 +29,7 @@ class InventoryFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one day's inventory consists of."""
+    """The files of one day's inventory."""
 
     inventory: str  #: ``firefox`` or ``archive``
     date: str  #: its folder: ``2017-08-02T00-11Z``

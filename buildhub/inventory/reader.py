@@ -14,10 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import BadInput
-from .formats import InventoryRow, LineFormat, S3Csv, Schema, detect, read_usual, usual_row
-
-#: For ``bytes.translate``: removes all but quotes, commas, ends of lines and what is not ASCII.
-_NOT_STRUCTURE = bytes(byte for byte in range(128) if byte not in b'",\r\n')
+from .row_formats import InventoryRow, LineFormat, S3Csv, Schema, detect
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -62,8 +59,7 @@ class InventoryReader:
                 line += block.count(b"\n", 0, start)
                 block = block[start:]
                 line_format = _detect(block, name)
-            if isinstance(line_format, S3Csv) and (regular := _regular(block, line_format)):
-                line_format.schema, rows = regular
+            if isinstance(line_format, S3Csv) and (rows := line_format.regular_rows(block)):
                 self.rows += rows
                 yield self._read_regular(block, line_format, name, line)
                 line += rows
@@ -75,8 +71,7 @@ class InventoryReader:
     def _read_regular(
         self, block: bytes, line_format: S3Csv, name: str, line: int
     ) -> list[InventoryRow]:
-        assert line_format.schema
-        match_usual = usual_row(line_format.schema).match
+        match_usual, match_key = line_format.usual_row().match, self._pattern.match
         found = []
         past = 0  # where the row after the last one begins
         for ending in self._ending.finditer(block):
@@ -90,8 +85,8 @@ class InventoryReader:
             past = end + 1
             row = None
             usual = match_usual(block, start, end)
-            if usual and self._pattern.match(block, usual.start("key"), end):
-                row = read_usual(usual)
+            if usual and match_key(block, usual.start("key"), end):
+                row = InventoryRow.usual(*usual.group("key", "size", "date"))
             if row is None and self._pattern.search(block, start, end):
                 number = line + block.count(b"\n", 0, start)
                 row = self._parse(block[start:end], line_format, f"{name}, line {number}")
@@ -124,23 +119,6 @@ class InventoryReader:
             self.bad_rows += 1
             self._on_error(f"{where}: {error}; the row is skipped.")
             return None
-
-
-def _regular(block: bytes, line_format: S3Csv) -> tuple[Schema, int] | None:
-    """The schema and the number of rows, if each is ASCII, quoted, and has all its columns.
-
-    What is left of a row of three columns without all but its structure is ``"","",""``: S3
-    encodes commas and quotes in keys. ``translate`` does it at more than 1 GB/s.
-    """
-    schema = line_format.schema or Schema.of_length(block.count(b'","', 0, block.find(b"\n")) + 1)
-    if schema is None:
-        return None
-    structure = block.translate(None, _NOT_STRUCTURE)
-    if not structure.endswith(b"\n"):
-        structure += b"\n"
-    row = b'"",' * (schema.columns - 1) + b'""\n'
-    rows = len(structure) // len(row)
-    return (schema, rows) if structure == row * rows else None
 
 
 def _detect(block: bytes, name: str) -> LineFormat:

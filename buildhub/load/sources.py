@@ -21,12 +21,11 @@ import orjson
 
 from ..archive.lookup import MetadataLookup
 from ..errors import Interrupted
-from ..inventory.folders import Selection
-from ..inventory.formats import Schema
+from ..inventory.gcs import SCHEMA
 from ..inventory.listing import BucketListing
 from ..inventory.manifest import Manifest
-from ..inventory.plan import requests
-from ..inventory.rows import SCHEMA
+from ..inventory.row_formats import Schema
+from ..inventory.selection import Selection
 from ..kinto import Publisher
 from ..pipeline.processor import InventoryProcessor
 from ..records import Record
@@ -38,7 +37,7 @@ from .tasks import InventoryTask, SectionTask
 
 if TYPE_CHECKING:
     from ..inventory.download import Download
-    from ..inventory.s3 import Inventories
+    from ..inventory.s3_inventories import Inventories
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +80,9 @@ class LoadContext:
 
 async def load_inventory(context: LoadContext, task: InventoryTask) -> None:
     """Load one file after the other, each to its last record; the next ones are downloaded."""
-    from ..inventory.s3 import Inventories  # botocore takes 0.1 s, which SOURCE=bucket needs not
+    from ..inventory.s3_inventories import (
+        Inventories,  # botocore takes 0.1 s, which SOURCE=bucket needs not
+    )
 
     settings, result = context.settings, context.result
     s3 = Inventories(
@@ -155,12 +156,8 @@ async def load_section(context: LoadContext, task: SectionTask) -> None:
     )
     processor = context.processor(SCHEMA, dataclasses.replace(settings, since=None))
     bucket = archive_bucket(settings)
-    listing = BucketListing(
-        bucket,
-        requests(selection),
-        jobs=settings.nb_parallel_requests,
-        on_error=logger.error,
-    )
+    jobs = settings.nb_parallel_requests
+    listing = BucketListing(bucket, selection, jobs=jobs, on_error=logger.error)
 
     def show() -> None:
         result.step = processor.position or task.start_after or "listing"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..errors import BadInput
-from ..inventory.folders import SECTIONS, Selection
+from ..inventory.selection import SECTIONS, Selection
 from ..settings import Settings
 
 

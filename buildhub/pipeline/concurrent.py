@@ -17,7 +17,7 @@ from ..archive.formats import Metadata
 from ..archive.lookup import MetadataLookup
 from ..builds.recognise import Build
 from ..errors import Interrupted, Unreachable
-from ..inventory.formats import InventoryRow
+from ..inventory.row_formats import InventoryRow
 from ..records import Record
 from ..signals import CancellationToken
 from .record_maker import BATCH, Missing, RecordMaker

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .. import streams
 from ..errors import BadInput
-from ..inventory.formats import InventoryRow
+from ..inventory.gcs import last_key
 from ..inventory.reader import InventoryReader
-from ..inventory.rows import last_key
+from ..inventory.row_formats import InventoryRow
 from ..records import Record
 from ..signals import CancellationToken
 from .record_maker import BATCH, Missing, RecordMaker

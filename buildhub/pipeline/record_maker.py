@@ -15,7 +15,7 @@ from ..archive.locations import MetadataLocation, location_of
 from ..builds.products import PRODUCTS
 from ..builds.recognise import Build, recognise
 from ..errors import Unreachable
-from ..inventory.formats import InventoryRow
+from ..inventory.row_formats import InventoryRow
 from ..records import Record, invalid_field, make_record
 
 #: Rows whose records are made and given out together.

@@ -18,8 +18,9 @@ from typing import TypeVar
 import pytest
 
 from buildhub import MAX_BODY
-from buildhub.archive.client import GIVE_UP_AFTER, MAX_REDIRECTS, Archive
+from buildhub.archive.client import Archive
 from buildhub.errors import Fatal, Unreachable
+from buildhub.http import GIVE_UP_AFTER, MAX_REDIRECTS
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 from tests.support.raw_server import RawServer, path_of, response, serving

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from buildhub.archive.client import GIVE_UP_AFTER, Archive
+from buildhub.archive.client import Archive
 from buildhub.errors import Fatal, Unreachable
+from buildhub.http import GIVE_UP_AFTER
 from tests.support.archive_server import ArchiveServer, File
 
 pytestmark = pytest.mark.functional

@@ -21,7 +21,7 @@ import pytest
 from buildhub.errors import Fatal, Unreachable
 from buildhub.inventory.download import download
 from buildhub.inventory.manifest import Manifest
-from buildhub.inventory.s3 import BUCKET, Inventories
+from buildhub.inventory.s3_inventories import BUCKET, Inventories
 from tests.support import s3_bucket
 from tests.support.hostile.faults import cut_at, damaged, slow_down
 from tests.support.hostile.proxy import Behaviour, HostileProxy, SeenRequest
@@ -242,7 +242,7 @@ def test_a_killed_run_is_followed_by_one_that_works(
     program = (
         "import sys; from pathlib import Path\n"
         "from buildhub.inventory.download import download\n"
-        "from buildhub.inventory.s3 import Inventories\n"
+        "from buildhub.inventory.s3_inventories import Inventories\n"
         "inventories = Inventories(timeout_seconds=60, retries=0)\n"
         "manifest = inventories.newest_manifest('firefox')\n"
         "list(download(inventories, manifest, Path(sys.argv[1]), retries=0))\n"
@@ -404,7 +404,7 @@ def test_a_disk_that_is_full_is_a_sentence(proxy: HostileProxy, tmp_path: Path) 
     program = (
         "import resource, signal, sys; from pathlib import Path\n"
         "from buildhub.inventory.download import download\n"
-        "from buildhub.inventory.s3 import Inventories\n"
+        "from buildhub.inventory.s3_inventories import Inventories\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "inventories = Inventories(timeout_seconds=60, retries=0)\n"

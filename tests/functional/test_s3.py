@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from buildhub.errors import BadInput, Fatal, Unreachable
-from buildhub.inventory.s3 import BUCKET, PREFIX, Inventories, ObjectNotFound
+from buildhub.inventory.s3_inventories import BUCKET, PREFIX, Inventories, ObjectNotFound
 from tests.support import s3_bucket
 from tests.support.hostile.faults import changed, cut_at, slow_down
 from tests.support.hostile.proxy import HostileProxy

@@ -26,12 +26,12 @@ from buildhub.builds.explain import explain
 from buildhub.builds.recognise import Build, candidate_pattern, ending_pattern, recognise
 from buildhub.errors import BadInput, BuildhubError
 from buildhub.events.messages import unwrap
-from buildhub.inventory.bucket import Bucket
-from buildhub.inventory.folders import Section, Selection
-from buildhub.inventory.formats import Schema
+from buildhub.inventory.gcs import Bucket
+from buildhub.inventory.listing import BucketListing
 from buildhub.inventory.manifest import Manifest
 from buildhub.inventory.reader import InventoryReader
-from buildhub.inventory.walks import Density, FirstObject, FolderListing, Walk
+from buildhub.inventory.row_formats import Schema
+from buildhub.inventory.selection import Selection
 from buildhub.kinto import Client
 from buildhub.kinto.batch import send
 from buildhub.streams import blocks
@@ -180,19 +180,15 @@ def bucket_pages(body: bytes) -> None:
 
 
 async def _list_bucket(body: bytes) -> None:
-    section = Section("firefox", "releases")
-    end = "pub/firefox/releases0"
-    wanted = Selection(["firefox"], since=datetime(2017, 1, 1, tzinfo=UTC)).wants_created
-    async with Bucket("b", host=SERVER.answering(body).rstrip("/"), retries=0) as bucket:
-        for request in (
-            FolderListing(section.prefix, lambda folders: ()),
-            FirstObject(section.prefix + "55.0/", lambda date: [] if wanted(date) else ()),
-            Walk(section, section.prefix, end, [], Density()),
-        ):
+    for since in (None, datetime(2017, 1, 1, tzinfo=UTC)):
+        selection = Selection(["firefox"], since=since)
+        async with Bucket("b", host=SERVER.answering(body).rstrip("/"), retries=0) as bucket:
+            listing = BucketListing(bucket, selection, jobs=1, on_error=lambda sentence: None)
             with contextlib.suppress(BuildhubError):
-                found = (await request.run(bucket)).rows
-                assert all(line.count(b'"') == 10 for line in found.splitlines())
-                assert not found or found.endswith(b"\n")
+                async with contextlib.aclosing(listing.blocks()) as blocks:
+                    async for found in blocks:
+                        assert all(line.count(b'"') == 10 for line in found.splitlines())
+                        assert found.endswith(b"\n")
 
 
 @given(mutated([as_json(MANIFEST)]) | like(MANIFEST).map(as_json))

@@ -3,7 +3,7 @@
     with GcsServer(objects) as gcs:
         requests.get(f"{gcs.url}/storage/v1/b/{gcs.bucket}/o", params={"prefix": "pub/"})
 
-It answers as ``ARCHIVE.md`` section 7 says and refuses what Google would refuse, or what a
+It answers as Google does and refuses what Google would refuse, or what a
 client has no reason to send. It counts requests, and fails, dawdles or sends empty pages when
 told to. Each page is made when it is asked for, so that a large tree costs little memory.
 """
@@ -88,6 +88,7 @@ class GcsServer:
         self.delay = delay
         self.empty_every = empty_every
         self.faults = faults
+        self.odd: dict[str, dict[str, str]] = {}  #: name → fields that are something else
         self.unreadable: set[str] = set()  #: startOffsets for which the answer is always 503
         self.requests: list[dict[str, str]] = []  #: the parameters of each, in order
         self.failed = 0  #: faults so far
@@ -170,7 +171,7 @@ class GcsServer:
                 return _dump(fields, items, prefixes, _token(parameters, name))
             cut = name.find(delimiter, len(prefix)) if delimiter else -1
             if cut < 0:
-                items.append(self._objects[index].resource(fields))
+                items.append(self._objects[index].resource(fields) | self.odd.get(name, {}))
                 index += 1
             else:
                 assert delimiter

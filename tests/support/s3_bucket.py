@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 import botocore.session
 from moto.server import ThreadedMotoServer
 
-from buildhub.inventory.s3 import BUCKET, PREFIX, REGION
+from buildhub.inventory.s3_inventories import BUCKET, PREFIX, REGION
 
 SCHEMA = "Bucket, Key, Size, LastModifiedDate, ETag"
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import random
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
@@ -14,18 +13,13 @@ from urllib.parse import quote_plus, unquote_plus
 import orjson
 import pytest
 
-from buildhub.errors import Unreachable
-from buildhub.inventory.bucket import Bucket, Page
-from buildhub.inventory.folders import Section, Selection, midpoint
+from buildhub.inventory.gcs import Bucket, Page, rows
 from buildhub.inventory.listing import BucketListing
-from buildhub.inventory.plan import requests
-from buildhub.inventory.rows import rows
-from buildhub.inventory.walks import Density, FirstObject, Walk
+from buildhub.inventory.selection import Section, Selection
 from tests.support import bucket_tree
 from tests.support.archive_keys import BUILDS
 from tests.support.bucket_tree import made
 from tests.support.gcs_server import BUCKET, GcsServer, Object
-from tests.support.raw_server import SameAnswer
 
 KEYS = Path(__file__).parents[1] / "data" / "archive-keys.tsv.gz"
 
@@ -87,22 +81,6 @@ def test_everything_else_in_a_version_or_month_is_listed(key: str) -> None:
     assert not section.left_out(key, section.folder_of(key))
 
 
-@pytest.mark.parametrize(
-    ("first", "last", "end", "point"),
-    [
-        ("f/file-0000", "f/file-0100", "f0", "f/file-06"),
-        ("f/file-0000", "f/file-0999", "f0", "f/file-5"),
-        ("f/linux/ach/a", "f/linux/mk/a", "f0", "f/linux/t"),
-        ("f/linux-aarch64/a", "f/linux-i686/z", "f0", "f/linux-r"),
-        ("f/a", "f/z", "f/z0", None),
-    ],
-)
-def test_a_guess_where_to_divide(first: str, last: str, end: str, point: str | None) -> None:
-    found = midpoint(first, last, end)
-    assert found == point
-    assert found is None or last < found < end
-
-
 # ---- rows ----
 
 
@@ -153,11 +131,12 @@ class Clocked(Bucket):
     def __init__(self, server: GcsServer) -> None:
         super().__init__(server.bucket)
         self._server = server
+        self.asked = 0
 
-    async def _page(self, parameters: Any, token: str | None) -> Page:
-        self.requests += 1
+    async def _page(self, query: Mapping[str, str], token: str | None) -> Page:
+        self.asked += 1
         await asyncio.sleep(0.1)
-        request = {**parameters, **({"pageToken": token} if token else {})}
+        request = {**query, **({"pageToken": token} if token else {})}
         content = orjson.loads(self._server.page(request, self._server.start(request)))
         return Page(
             content.get("items", []), content.get("prefixes", []), content.get("nextPageToken")
@@ -170,12 +149,11 @@ def clocked_run(objects: list[Object], jobs: int) -> tuple[list[str], int, float
     async def run() -> tuple[list[str], int, float]:
         bucket = Clocked(GcsServer(objects, page_size=20))
         errors: list[str] = []
-        listing = BucketListing(
-            bucket, requests(Selection(["firefox"])), jobs=jobs, on_error=errors.append
-        )
+        selection = Selection(["firefox"])
+        listing = BucketListing(bucket, selection, jobs=jobs, on_error=errors.append)
         found = b"".join([block async for block in listing.blocks()]).decode().splitlines()
         assert errors == []
-        return found, bucket.requests, asyncio.get_running_loop().time()
+        return found, bucket.asked, asyncio.get_running_loop().time()
 
     loop = ClockedLoop()
     try:
@@ -206,6 +184,19 @@ def flat(days: int, files: int) -> list[Object]:
     ]
 
 
+def localised(days: int, locales: int, files: int) -> list[Object]:
+    """Nightlies whose files lie in one folder a day, many files a locale."""
+    return [
+        made(
+            f"pub/firefox/nightly/2017/07/2017-07-{day:02}-10-00-00-mozilla-central-l10n/"
+            f"firefox-56.0a1.{chr(97 + locale // 26)}{chr(97 + locale % 26)}.p{number}.tar.bz2"
+        )
+        for day in range(1, days + 1)
+        for locale in range(locales)
+        for number in range(files)
+    ]
+
+
 @pytest.mark.parametrize(
     "objects",
     [in_folders(60, 45), in_folders(400, 6), flat(30, 1300), flat(20, 1000) + in_folders(30, 40)],
@@ -220,6 +211,22 @@ def test_the_requests_are_shared_by_all_connections(objects: list[Object]) -> No
     assert seconds <= 1.2 * count * 0.1 / 32 + 1
 
 
+@pytest.mark.parametrize(
+    "objects",
+    [localised(1, 100, 300), in_folders(1, 2000), localised(1, 100, 300) + in_folders(30, 10)],
+    ids=["flat folder", "version", "before others"],
+)
+def test_one_very_large_folder_is_shared_by_all_connections(objects: list[Object]) -> None:
+    """One connection, or three, would need the time of hundreds of requests.
+
+    In the first second the folder is found, and found to be large.
+    """
+    found, count, seconds = clocked_run(objects, jobs=16)
+    assert found == bucket_tree.rows(objects)
+    assert count <= 1.3 * len(objects) / 20 + 10
+    assert seconds <= 1.4 * count * 0.1 / 16 + 1.5
+
+
 def test_one_connection_is_never_idle() -> None:
     objects = in_folders(5, 10)
     found, count, seconds = clocked_run(objects, jobs=1)
@@ -231,58 +238,3 @@ def test_keys_are_encoded_as_s3_does() -> None:
     assert quote_plus("Firefox Setup 55.0 (1)+é.exe", safe="/") == (
         "Firefox+Setup+55.0+%281%29%2B%C3%A9.exe"
     )
-
-
-# ---- pages that are not what they should be ----
-
-ITEM = {"name": "pub/a/b", "size": "5", "timeCreated": "2017-07-13T23:37:23.000Z"}
-
-
-@pytest.mark.parametrize(
-    "page",
-    [
-        [],
-        {"items": None},
-        {"items": "a"},
-        {"items": [None]},
-        {"items": [{}]},
-        {"items": [ITEM | {"name": None}]},
-        {"items": [ITEM | {"name": ""}]},
-        {"items": [ITEM | {"size": 5}]},
-        {"items": [ITEM | {"md5Hash": 7}]},
-        {"items": [ITEM | {"size": '5","'}]},
-        {"items": [ITEM | {"timeCreated": "yesterday"}]},
-        {"items": [ITEM | {"timeCreated": "2017\n"}]},
-        {"prefixes": None},
-        {"prefixes": [7]},
-        {"nextPageToken": 7},
-    ],
-    ids=repr,
-)
-def test_an_invalid_page_is_requested_again(page: object) -> None:
-    with SameAnswer() as server, pytest.raises(Unreachable, match=r"\(2 attempts\)"):
-        asyncio.run(run_on(server, page, FirstObject("pub/a/", lambda date: ())))
-
-
-@pytest.mark.parametrize(
-    "item",
-    [{"md5Hash": "x"}, {"timeCreated": "2017"}, {"timeCreated": "2017-01-01"}],
-)
-def test_an_invalid_value_of_an_object_is_reported(item: dict[str, object]) -> None:
-    section = Section("a", "releases")
-    wanted = Selection(["a"], since=datetime(2017, 1, 1, tzinfo=UTC)).wants_created
-    request = (
-        Walk(section, "pub/a/", "pub/b", [], Density())
-        if "md5Hash" in item
-        else FirstObject("pub/a/", lambda date: [] if wanted(date) else ())
-    )
-    with SameAnswer() as server, pytest.raises(Unreachable, match=f"invalid {next(iter(item))}"):
-        asyncio.run(
-            run_on(server, {"items": [ITEM | {"name": "pub/a/releases/1/b"} | item]}, request)
-        )
-
-
-async def run_on(server: SameAnswer, page: object, request: Walk | FirstObject) -> None:
-    host = server.answering(orjson.dumps(page)).rstrip("/")
-    async with Bucket("b", host=host, retries=1) as bucket:
-        await request.run(bucket)

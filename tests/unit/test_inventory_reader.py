@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildhub.errors import BadInput
-from buildhub.inventory.formats import InventoryRow, Schema
 from buildhub.inventory.reader import InventoryReader
+from buildhub.inventory.row_formats import InventoryRow, Schema
 from buildhub.streams import blocks
 
 PATTERN = re.compile(rb"pub/[^\",\n]*\.(?:exe|dmg)")

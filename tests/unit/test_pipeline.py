@@ -10,7 +10,7 @@ from buildhub.archive.cache import LookupCache
 from buildhub.archive.cached_lookup import CachedLookup
 from buildhub.archive.client import Archive
 from buildhub.archive.lookup import MetadataLookup
-from buildhub.inventory.formats import InventoryRow
+from buildhub.inventory.row_formats import InventoryRow
 from buildhub.pipeline.concurrent import Pipeline
 from buildhub.pipeline.record_maker import BATCH, RecordMaker
 from buildhub.signals import CancellationToken

@@ -1,4 +1,4 @@
-"""Which folders of the archive's bucket are read, and where a listing of them can be divided.
+"""The folders of the archive's bucket that are read, by product, section, version and date.
 
 Names are compared as strings: the order of code points is that of the UTF-8 bytes, in which the
 bucket lists.
@@ -53,7 +53,7 @@ class Section(NamedTuple):
 
     @property
     def prefix(self) -> str:
-        """What all of its names start with."""
+        """The start of all of its names."""
         return f"pub/{self.product}/{self.name}/"
 
     def folder_of(self, name: str) -> str | None:
@@ -67,14 +67,14 @@ class Section(NamedTuple):
         return self.prefix + "/".join(parts[:depth]) + "/" if len(parts) > depth else None
 
     def without_builds(self, folder: str) -> bool:
-        """Whether there are no builds in a folder that :meth:`folder_of` gives."""
+        """Return True if there are no builds in a folder that :meth:`folder_of` gives."""
         name = folder[:-1].rpartition("/")[2]
         if self.name == "nightly":
             return not _NIGHTLY.match(name)
         return _WITHOUT_BUILDS.fullmatch(name) is not None
 
     def left_out(self, name: str, folder: str | None) -> bool:
-        """Whether ``name``, in ``folder``, gives no row: also what is in no folder at all."""
+        """Return True if ``name`` gives no row; nor does what is in no folder at all."""
         if folder:
             return self.without_builds(folder)
         return "/" not in name[len(self.prefix) :]
@@ -82,7 +82,7 @@ class Section(NamedTuple):
 
 @dataclass(frozen=True)
 class Selection:
-    """What is to be listed of the archive."""
+    """The parts of the archive that are to be listed."""
 
     products: Sequence[str]  #: folders
     sections: Sequence[str] = SECTIONS
@@ -97,66 +97,48 @@ class Selection:
         return sorted(section for section in sections if self.reaches(section.prefix))
 
     def reaches(self, folder: str) -> bool:
-        """Whether names in ``folder`` can come after ``start_after``."""
+        """Return True if names in ``folder`` can come after ``start_after``."""
         return successor(folder) > self.start_after
 
     @property
     def dated(self) -> bool:
-        """Whether folders are chosen by their dates."""
+        """Return True if folders are chosen by their dates."""
         return bool(self.since or self.until)
 
     def wants_version(self, folder: str) -> bool:
-        """Whether one of the globs fits: ``152.*`` fits ``…/152.0b3-candidates/``."""
+        """Return True if one of the globs fits: ``152.*`` fits ``…/152.0b3-candidates/``."""
         version = folder[:-1].rpartition("/")[2].removesuffix("-candidates")
         return not self.versions or any(fnmatchcase(version, glob) for glob in self.versions)
 
     def wants_created(self, created: str) -> bool:
-        """Whether a version, or build, is read whose first object is of that time."""
+        """Return True if a version, or build, is read whose first object is of that time."""
         moment = datetime.fromisoformat(created)
         return (self.since is None or moment + MARGIN >= self.since) and (
             self.until is None or moment <= self.until
         )
 
-    def first_day(self, section: Section) -> str:
-        """Where the nightlies of ``since`` begin."""
-        return section.prefix + (_day(self.since) if self.since else "1")
-
-    def last_day(self, section: Section) -> str:
-        """Where the nightlies of ``until`` end; the day itself is wanted."""
-        if self.until is None:
-            return section.prefix + "3"
-        day = _day(self.until)
-        return section.prefix + f"{day[:-2]}{self.until.day + 1:02}"
+    def days(self, section: Section) -> tuple[str, str]:
+        """The names at which the nightlies of the wanted days begin, and end (exclusive)."""
+        first, end = section.prefix + "1", section.prefix + "3"
+        if self.since:
+            first = section.prefix + _day(self.since)
+        if self.until:
+            day = _day(self.until)
+            end = section.prefix + f"{day[:-2]}{self.until.day + 1:02}"
+        return first, end
 
 
 def _day(moment: datetime) -> str:
-    """Where the nightlies of a day begin: ``2026/07/2026-07-04``; %Y does not pad years."""
+    """The start of a day's nightlies: ``2026/07/2026-07-04``; %Y does not pad years."""
     day = moment.date().isoformat()
     return f"{day[:4]}/{day[5:7]}/{day}"
 
 
 def days(month: str) -> list[str]:
-    """Where the days of a month's folder begin, whether there are nightlies on them or not.
+    """The names at which the days of a month's folder may begin.
 
     >>> days("pub/firefox/nightly/2026/07/")[:2]
     ['pub/firefox/nightly/2026/07/', 'pub/firefox/nightly/2026/07/2026-07-01']
     """
     year, number = month[:-1].split("/")[-2:]
     return [month, *(f"{month}{year}-{number}-{day:02}" for day in range(1, 32))]
-
-
-def midpoint(first: str, last: str, end: str) -> str | None:
-    """A name between ``last`` and ``end`` that may divide what is there; None if there is none.
-
-    ``first`` and ``last`` are names that were listed: where they differ, more are likely to.
-
-    >>> midpoint("a/firefox.ach.xz", "a/firefox.de.xz", "a0")
-    'a/firefox.p'
-    """
-    length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
-    for i in range(length, -1, -1):
-        highest = "9" if last[i] <= "9" else "z"
-        point = last[:i] + chr((ord(last[i]) + ord(highest)) // 2 + 1)
-        if last[i] < highest and last < point < end:
-            return point
-    return None

@@ -143,7 +143,7 @@ class Inventories:
             yield chunk
 
     def url(self, key: str) -> str:
-        """Where an object is, for messages."""
+        """The address of an object, for messages."""
         return f"{self._client.meta.endpoint_url}/{BUCKET}/{key}"
 
     def _dated_folders(self, inventory: str) -> list[str]:
@@ -203,7 +203,7 @@ class Inventories:
 
 
 def _rejection(url: str, error: ClientError) -> Exception:
-    """What an answer of 4xx or 5xx means."""
+    """The error of a response of 4xx or 5xx."""
     status, code = _status(error.response), error.response["Error"].get("Code")
     if code == "NoSuchKey":
         return ObjectNotFound(f"{url} is not there: run again later.")
