@@ -12,6 +12,7 @@ Usage: docker run [-i] [-e VARIABLE=VALUE]... IMAGE COMMAND [OPTIONS]
   to-kinto                   read records, store them on a Kinto server
   kinto-to-records           read a Kinto server, write records (all, or those asked for)
   latest-inventory-to-kinto  fetch the newest inventories and store what is new
+  missing-builds             compare the official lists of releases with a Kinto server
   s3-event-to-kinto          handle S3 events (JSON): store the builds they are about
   every                      run a command again and again: every SECONDS COMMAND [OPTIONS]
   lambda.zip                 write the zip file for AWS Lambda to standard output (dev image)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from .builds.products import PRODUCTS
 from .builds.recognise import channel_of
-from .errors import BadInput
+from .errors import BadInput, Unreachable
+from .http import HttpClient, Response
+from .signals import CancellationToken
 
 #: The list of each product, below PRODUCT_DETAILS_URL.
 LISTS = {
@@ -108,6 +110,35 @@ def version_order(version: str) -> tuple[object, ...]:
     return parts, kind or "~", int(number or 0)
 
 
+def lists_of(folders: Container[str]) -> list[str]:
+    """Returns the names of the lists of the products in these folders of the archive."""
+    names = (name for product, name in LISTS.items() if PRODUCTS[product].folder in folders)
+    return list(dict.fromkeys(names))
+
+
+async def fetch_lists(
+    client: HttpClient, names: Iterable[str], cancellation: CancellationToken
+) -> list[bytes]:
+    """Returns the content of the lists of these names. Raises :class:`Unreachable`."""
+    import asyncio
+
+    task = asyncio.current_task()
+    assert task is not None
+    try:
+        with cancellation.calling(task.cancel):
+            async with client:
+                return [await client.request("GET", name, _content) for name in names]
+    except asyncio.CancelledError:
+        cancellation.raise_if_cancelled()
+        raise
+
+
+def _content(response: Response) -> bytes:
+    if response.status != 200:
+        raise Unreachable(f"HTTP {response.status}")
+    return response.body
+
+
 def read_releases(content: bytes, name: str) -> list[Release]:
     """Returns the releases of a list, of all products that buildhub knows.
 
@@ -135,9 +166,14 @@ def add_releases(records: Iterable[Mapping[str, Any]], to: dict[tuple[str, str],
 
 
 def missing(
-    releases: Iterable[Release], catalogue: Catalogue, wanted: Callable[[Release], bool]
+    releases: Iterable[Release],
+    catalogue: Catalogue,
+    folders: Container[str],
+    wanted: Callable[[Release], bool] = lambda release: True,
 ) -> Iterator[Missing]:
     """Yields what the catalogue lacks of the wanted releases, by product, channel and version.
+
+    ``folders`` are those of the archive whose products are catalogued.
 
     A version, if nothing of it is there; otherwise each platform that the version before it on
     its channel has in the catalogue. What is not expected is yielded with its reason.
@@ -150,12 +186,14 @@ def missing(
             if wanted(release):
                 lacking: Sequence[str] = sorted(before - there) if there else [""]
                 for platform in lacking:
-                    reason = _reason(release, platform)
+                    reason = _reason(release, platform, folders)
                     yield Missing(release, platform, previous if platform else "", reason)
             if there:
                 previous, before = release.version, there
 
 
-def _reason(release: Release, platform: str) -> str:
+def _reason(release: Release, platform: str, folders: Container[str]) -> str:
     """Returns why something is not expected, or an empty text."""
+    if PRODUCTS[release.product].folder not in folders:
+        return "PRODUCTS does not name the product"
     return next((one.reason for one in _UNEXPECTED if one.applies(release, platform)), "")

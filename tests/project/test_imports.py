@@ -27,10 +27,11 @@ MAY_IMPORT = {
     "archive": BASE | {"http", "builds"},
     "records": {"errors", "builds", "archive"},
     "aws_secret": {"errors"},
-    "product_details": {"errors", "builds"},
+    "product_details": BASE | {"builds", "http"},
     "pipeline": BASE | {"inventory", "builds", "archive", "records"},
     "kinto": BASE | {"records"},
-    "wiring": BASE | {"settings", "inventory", "builds", "archive", "records", "pipeline", "kinto"},
+    "wiring": BASE
+    | {"http", "settings", "inventory", "builds", "archive", "records", "pipeline", "kinto"},
 }
 MAY_IMPORT["load"] = MAY_IMPORT["wiring"] | {"wiring"}
 MAY_IMPORT["events"] = MAY_IMPORT["load"] - {"inventory", "pipeline"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from buildhub.builds.products import product_folders
 from buildhub.errors import BadInput
 from buildhub.product_details import (
     LISTS,
@@ -22,6 +23,7 @@ from tests.support.records import make_record
 
 LIST = Path(__file__).parents[1] / "data" / "product-details-firefox.json"
 RELEASES = read_releases(LIST.read_bytes(), LIST.name)
+FOLDERS = product_folders(default=True)
 PLATFORMS = {"linux-i686", "linux-x86_64", "macosx", "win32", "win64"}
 
 
@@ -35,7 +37,7 @@ def catalogue(*without: str) -> dict[tuple[str, str], set[str]]:
 
 
 def found(*without: str) -> list[dict[str, str]]:
-    return [one.as_dict() for one in missing(RELEASES, catalogue(*without), lambda r: True)]
+    return [one.as_dict() for one in missing(RELEASES, catalogue(*without), FOLDERS)]
 
 
 def test_the_list_has_the_shape_of_the_official_one() -> None:
@@ -96,6 +98,7 @@ def test_a_platform_that_ends_is_reported_once() -> None:
         (Release("firefox", "57.0", "2017-11-14"), "56.0", "win32-eme-free", "repacks"),
         (Release("firefox", "145.0", "2025-11-11"), "144.0", "linux-i686", "32-bit processors"),
         (Release("fennec", "55.0", "2017-08-09"), "54.0", "android-api-9", "API levels"),
+        (Release("fenix", "144.0", "2025-10-14"), "", "", "PRODUCTS"),
         (Release("firefox", "144.0", "2025-10-14"), "143.0", "linux-i686", ""),
         (Release("firefox", "57.0", "2017-11-14"), "56.0", "win32", ""),
     ],
@@ -108,14 +111,14 @@ def test_what_cannot_be_there_has_a_reason(
         releases.append(Release(release.product, before, "2010-01-01"))
         catalogue[release.product, before] = {platform, "x"}
         catalogue[release.product, release.version] = {"x"}
-    (one,) = missing(releases, catalogue, lambda r: r.version != before)
+    (one,) = missing(releases, catalogue, FOLDERS, lambda r: r.version != before)
     assert (one.platform, bool(one.reason)) == (platform, bool(reason))
     assert reason in one.reason
 
 
 def test_only_wanted_releases_are_reported_and_the_others_are_still_compared_with() -> None:
     lacks = catalogue("54.0", "55.0 win32")
-    (one,) = missing(RELEASES, lacks, lambda release: release.date > "2017-07")
+    (one,) = missing(RELEASES, lacks, FOLDERS, lambda release: release.date > "2017-07")
     assert one == Missing(Release("firefox", "55.0", "2017-08-08"), "win32", "54.0.1")
 
 
