@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from .archive.cache import LookupCache
-from .archive.cached_lookup import CachedLookup
 from .builds.recognise import candidate_pattern, ending_pattern
 from .inventory.reader import InventoryReader
 from .inventory.row_formats import Schema
-from .pipeline.processor import InventoryProcessor
-from .pipeline.record_maker import RecordMaker
 from .settings import Settings
 from .signals import CancellationToken
 
@@ -28,8 +24,12 @@ if TYPE_CHECKING:
     from .http import HttpClient
     from .inventory.gcs import Bucket
     from .kinto import Client
+    from .pipeline.processing import InventoryProcessor
 
 logger = logging.getLogger(__name__)
+
+#: Searches for metadata at a time, for each request at a time: most share a listing with others.
+SEARCHES = 4
 
 
 def kinto_client(settings: Settings, cancellation: CancellationToken | None = None) -> Client:
@@ -92,7 +92,7 @@ def archive_bucket(settings: Settings) -> Bucket:
 
 def inventory_processor(
     settings: Settings,
-    cache: CachedLookup,
+    lookup: MetadataLookup,
     cancellation: CancellationToken,
     *,
     schema: Schema | None = None,
@@ -101,9 +101,12 @@ def inventory_processor(
 
     Errors and skipped builds are logged.
     """
+    from .pipeline.processing import InventoryProcessor
+    from .pipeline.record_maker import RecordMaker
+
     reader = InventoryReader(candidate_pattern(), schema, logger.error, ending=ending_pattern())
     maker = RecordMaker(
-        cache,
+        lookup,
         archive_url=settings.archive_url,
         products=settings.products,
         oldest=settings.oldest(datetime.now(UTC)),
@@ -113,17 +116,15 @@ def inventory_processor(
     return InventoryProcessor(reader, maker, cancellation)
 
 
-@contextlib.contextmanager
-def open_cache(settings: Settings, *, keep_absent: bool = True) -> Iterator[CachedLookup]:
-    """Opens the cached metadata of one run."""
-    with contextlib.closing(LookupCache(settings.cache_folder, settings.archive_url)) as cache:
-        yield CachedLookup(cache, keep_absent=keep_absent)
-
-
 @contextlib.asynccontextmanager
-async def open_lookup(settings: Settings, cache: CachedLookup) -> AsyncIterator[MetadataLookup]:
-    """Opens the metadata lookup of one run, with its HTTP session."""
+async def open_lookup(
+    settings: Settings, *, keep_absent: bool = True
+) -> AsyncIterator[MetadataLookup]:
+    """Opens the metadata lookup of one run, with its cache and its HTTP session."""
+    from .archive.cache import LookupCache
     from .archive.lookup import MetadataLookup
 
-    async with archive_client(settings) as archive:
-        yield MetadataLookup(archive, cache, searches=settings.nb_parallel_requests)
+    folder, url = settings.cache_folder, settings.archive_url
+    with contextlib.closing(LookupCache(folder, url, keep_absent=keep_absent)) as cache:
+        async with archive_client(settings) as archive:
+            yield MetadataLookup(archive, cache, searches=SEARCHES * settings.nb_parallel_requests)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -17,9 +17,7 @@ from ..signals import CancellationToken
 from . import progress, runner
 
 if TYPE_CHECKING:
-    from ..archive.cached_lookup import CachedLookup
     from ..inventory.row_formats import Schema
-    from ..pipeline.processor import InventoryProcessor, Remaining
     from ..pipeline.record_maker import PipelineCounts
     from ..records import Record
 
@@ -100,39 +98,24 @@ def _process(
     verbosity: int,
 ) -> bool:
     """Writes the records of files to standard output; returns whether all went well."""
-    from ..wiring import inventory_processor, open_cache
-
-    inputs = [(path, streams.name_of(path)) for path in files]
-    write = functools.partial(_write, cancellation)
-    with open_cache(settings) as cache:
-        processor = inventory_processor(settings, cache, cancellation, schema=schema)
-        try:
-            with _display(processor.counts, verbosity):
-                if remaining := processor.process_cached(inputs, write):
-                    _fetch(processor, remaining, settings, cache, write)
-        finally:
-            cancellation.cancel()  # ends a read that an error left in its thread
-            runner.echo_summary(f"inventory-to-records: {processor.counts}.", verbosity)
-        return processor.counts.ok
-
-
-def _fetch(
-    processor: InventoryProcessor,
-    remaining: Remaining,
-    settings: Settings,
-    cache: CachedLookup,
-    write: Callable[[Sequence[Record]], None],
-) -> None:
-    """Process what needs the archive."""
     import asyncio
 
-    from ..wiring import open_lookup
+    from ..wiring import inventory_processor, open_lookup
 
-    async def run() -> None:
-        async with open_lookup(settings, cache) as lookup:
-            await processor.process_remaining(remaining, lookup, write)
+    inputs = [(path, streams.name_of(path)) for path in files]
 
-    asyncio.run(run())
+    async def run() -> bool:
+        async with open_lookup(settings) as lookup:
+            processor = inventory_processor(settings, lookup, cancellation, schema=schema)
+            try:
+                with _display(processor.counts, verbosity):
+                    await processor.process_files(inputs, functools.partial(_write, cancellation))
+            finally:
+                cancellation.cancel()  # ends a read that an error left in its thread
+                runner.echo_summary(f"inventory-to-records: {processor.counts}.", verbosity)
+            return processor.counts.ok
+
+    return asyncio.run(run())
 
 
 def _display(counts: PipelineCounts, verbosity: int) -> contextlib.AbstractContextManager[None]:

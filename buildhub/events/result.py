@@ -1,4 +1,4 @@
-"""What became of events: the outcome for each build, and the counts of a whole AWS event."""
+"""The outcome for each build of an event, and the counts of a whole AWS event."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EventResult:
     failed_messages: list[str | None] = dataclasses.field(default_factory=list)
 
     def add(self, events: Sequence[FilePublished], results: Sequence[Result]) -> None:
-        """Count the results of the events about one file."""
+        """Counts the results of the events about one file."""
         if failures := [result for result in results if result.outcome is Outcome.FAILED]:
             self.failed += len(events)
             self.failures[events[0].key] = _reason(failures)
@@ -47,7 +47,7 @@ class EventResult:
         self.builds.update(result.outcome for result in results)
 
     def merge(self, other: EventResult) -> None:
-        """Add the counts of another event."""
+        """Adds the counts of another event."""
         self.handled += other.handled
         self.ignored += other.ignored
         self.malformed += other.malformed
@@ -58,7 +58,7 @@ class EventResult:
 
     @property
     def problem(self) -> BuildhubError | None:
-        """One error that names each key which failed, and why."""
+        """Returns one error that names each key which failed, and why."""
         if not self.failures:
             return None
         keys: dict[str, list[str]] = {}
@@ -68,11 +68,11 @@ class EventResult:
         return BuildhubError(f"These files failed and have to be sent again: {reasons}.")
 
     def as_dict(self) -> dict[str, int]:
-        """The figures, as the Lambda returns them."""
+        """Returns the figures as the Lambda returns them."""
         return {"handled": self.handled, "ignored": self.ignored, "malformed": self.malformed}
 
     def __str__(self) -> str:
-        """The figures as a line: those of files, then those of builds that are not 0."""
+        """Writes the figures as a line: those of files, then those of builds that are not 0."""
         total = self.handled + self.ignored + self.malformed + self.failed
         files = (
             f"{total:,} events, {self.handled:,} handled, {self.ignored:,} ignored,"
@@ -87,7 +87,7 @@ _OF_BUILDS = (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.NO_ME
 
 
 def describe(key: str, results: Sequence[Result]) -> str:
-    """What became of the builds that the file ``key`` concerns, in a few words."""
+    """Says in a few words what became of the builds that the file ``key`` concerns."""
     if failures := [result for result in results if result.outcome is Outcome.FAILED]:
         return _reason(failures)
     if results[0].key == key:
@@ -97,7 +97,7 @@ def describe(key: str, results: Sequence[Result]) -> str:
 
 
 def _reason(failures: Sequence[Result]) -> str:
-    """Why a file failed: the reason, or the first one and how many there are."""
+    """Says why a file failed: the reason, or the first one and how many there are."""
     reasons = list(dict.fromkeys(result.detail.rstrip(".") for result in failures))
     if len(reasons) == 1:
         return reasons[0]

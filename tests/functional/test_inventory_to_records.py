@@ -288,12 +288,12 @@ def test_a_second_run_asks_the_archive_nothing(tool: Tool) -> None:
     assert tool.server.total == 0
 
 
-def test_what_is_cached_needs_no_event_loop(tool: Tool) -> None:
+def test_what_is_cached_needs_no_http_client(tool: Tool) -> None:
     tool(stdin=GOOD)
     done = tool(stdin=GOOD, PYTHONPROFILEIMPORTTIME="1")
     assert urls(done.stdout) == both(tool.server)
     assert b"buildhub" in done.stderr
-    assert b"asyncio" not in done.stderr
+    assert b"aiohttp" not in done.stderr
 
 
 @pytest.mark.parametrize(

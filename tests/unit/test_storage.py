@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from buildhub.archive.cache import CacheEntry, LookupCache
+from buildhub.archive.cache import LookupCache
 from buildhub.errors import Fatal
 from buildhub.kinto import RecordIndex
 from buildhub.storage import LockHeld, locked, open_database
@@ -131,15 +131,15 @@ def test_a_disk_that_becomes_full_during_a_run(
     small_disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The run goes on without the cache of the archive; without the index it can't."""
-    entry = CacheEntry(None, "2017-06-13T12:00:00Z", 1.0)
+    date = "2017-06-13T12:00:00Z"
     cache = LookupCache(small_disk, "http://archive/")
     index = RecordIndex(small_disk, "http://kinto/v1")
     index.mark_stored([("x", b"1" * 40)])
     fill(small_disk)
     for number in range(300):
-        cache.put(f"pub/{number}", entry)
+        cache.put_highest_build(f"pub/{number}", number, date)
     assert "can't be used any more" in caplog.text
-    assert cache.get("pub/299") == entry
+    assert cache.highest_build("pub/299", date) == 299
     records = [(f"record-{number}", b"digest" * 20) for number in range(10_000)]
     with pytest.raises(Fatal, match=r"Cannot use .*free space"):
         index.mark_stored(records)
@@ -147,7 +147,7 @@ def test_a_disk_that_becomes_full_during_a_run(
     index.close()  # which does not fail: the line is only decoded again
     (small_disk / "fill").unlink()
     cache = LookupCache(small_disk, "http://archive/")
-    cache.put("pub/1", entry)
+    cache.put_highest_build("pub/1", 1, date)
     cache.close()
     RecordIndex(small_disk, "http://kinto/v1").close()
     assert not list(small_disk.glob("*.damaged*"))
@@ -157,7 +157,7 @@ def test_a_disk_that_becomes_full_during_a_run(
 PROGRAM = """
 import os, resource, signal, sys
 from pathlib import Path
-from buildhub.archive.cache import CacheEntry, LookupCache
+from buildhub.archive.cache import LookupCache
 from buildhub.errors import Fatal
 from buildhub.kinto import RecordIndex
 from buildhub.storage import open_database
