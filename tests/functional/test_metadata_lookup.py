@@ -343,6 +343,8 @@ INFO = b"buildID=20100115144158\n"
         ("linux-i686", "firefox-3.6.tar.bz2", ["linux", "linux32", "linux64"], "linux32"),
         ("linux-x86_64", "firefox-3.6.tar.bz2", ["linux64", "linux"], "linux64"),
         ("linux-aarch64", "firefox-3.6.tar.xz", ["linux64_aarch64", "linux64"], "linux64_aarch64"),
+        ("linux-aarch64", "firefox-3.6.tar.xz", ["linux64-aarch64", "linux64"], "linux64-aarch64"),
+        ("linux-aarch64", "firefox-3.6.tar.xz", ["linux64"], None),
         ("mac", "Firefox 3.6.dmg", ["macosx"], "macosx"),
         ("mac", "Firefox 3.6.dmg", ["macosx", "macosx64"], "macosx64"),
         ("win32", "Firefox Setup 3.6.exe", ["win32", "win64"], "win32"),
@@ -361,9 +363,10 @@ def test_the_info_of_the_platform_is_the_last_resort(
     infos: list[str],
     build_id: str | None,
 ) -> None:
-    names = ("linux", "linux32", "linux64", "linux64_aarch64", "macosx", "macosx64", "win32")
+    names = ("linux", "linux32", "linux64", "linux64_aarch64", "linux64-aarch64")
+    names += ("macosx", "macosx64", "win32")
     ids = {name: f"2010011514415{number}" for number, name in enumerate(names)}
-    ids |= {"win64": "20100115144157", "win64_aarch64": "20100115144158"}
+    ids |= {"win64": "20100115144159", "win64_aarch64": "20100115144158"}
     for info in infos:
         server.files[f"{CANDIDATES}/3.6-candidates/build2/{info}_info.txt"] = File(
             body=f"buildID={ids[info]}".encode()
