@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,6 +11,9 @@ from typing import NamedTuple
 from ..errors import BuildhubError
 from ..records import Outcome
 from .messages import FilePublished
+
+#: Keys that failed which one message names; all are counted.
+MAX_NAMED = 100
 
 
 class Result(NamedTuple):
@@ -58,14 +62,16 @@ class EventResult:
 
     @property
     def problem(self) -> BuildhubError | None:
-        """Returns one error that names each key which failed, and why."""
+        """Returns one error that names the first hundred keys which failed, and why."""
         if not self.failures:
             return None
         keys: dict[str, list[str]] = {}
-        for key, reason in self.failures.items():
+        for key, reason in itertools.islice(self.failures.items(), MAX_NAMED):
             keys.setdefault(reason, []).append(key)
         reasons = "; ".join(f"{', '.join(some)}: {reason}" for reason, some in keys.items())
-        return BuildhubError(f"These files failed and have to be sent again: {reasons}.")
+        more = len(self.failures) - MAX_NAMED
+        others = f"; and {more:,} more" if more > 0 else ""
+        return BuildhubError(f"These files failed and have to be sent again: {reasons}{others}.")
 
     def as_dict(self) -> dict[str, int]:
         """Returns the figures as the Lambda returns them."""

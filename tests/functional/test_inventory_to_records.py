@@ -399,7 +399,7 @@ def test_a_cache_folder_that_cant_be_written_is_one_sentence(tool: Tool, tmp_pat
     (tmp_path / "file").write_text("")
     done = tool(stdin=GOOD, CACHE_FOLDER=str(tmp_path / "file" / "cache"))
     assert done.returncode == 1
-    assert "set CACHE_FOLDER to a folder that can be written" in done.stderr.decode()
+    assert "set CACHE_FOLDER to a folder of your own that can be written" in done.stderr.decode()
 
 
 def test_two_runs_share_a_cache_folder(tool: Tool) -> None:

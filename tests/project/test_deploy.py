@@ -162,7 +162,7 @@ def _nginx(folder: Path, port: int, kinto: int, search: int) -> Iterator[None]:
 
 
 def _page() -> Path:
-    return ROOT / "docs" / "lookup"
+    return ROOT / "buildhub" / "page"
 
 
 needs_servers = pytest.mark.skipif(
