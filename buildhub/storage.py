@@ -172,6 +172,8 @@ def written_aside(path: Path, option: str) -> Iterator[Callable[[bytes], None]]:
         finally:
             with _readable_write_errors(path, option):
                 file.flush()
+                os.umask(umask := os.umask(0))
+                os.fchmod(file.fileno(), 0o666 & ~umask)  # others may read it, as any output
                 os.replace(part, target)
 
 

@@ -62,7 +62,7 @@ def test_the_sdist_holds_what_the_wheel_is_made_of(dist):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "README.rst", "CHANGELOG.rst", "setup.py"} <= names
-    assert {"jobs/initialization.yml", "buildhub/py.typed"} <= names
+    assert {"jobs/initialization.yml", "jobs/indexes.sql", "buildhub/py.typed"} <= names
     assert "Makefile" not in names  # what it does needs the rest of the repository
 
 
