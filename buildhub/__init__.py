@@ -3,7 +3,7 @@
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 """The catalogue of every Mozilla build ever published."""
 
-__version__ = "1.0.0"
+__version__ = "2.0.0"
 
 PROJECT_URL = "https://github.com/mozilla-services/buildhub"
 #: Bytes of the largest row of an inventory, or record on a line; a longer line is bad.

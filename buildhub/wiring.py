@@ -23,6 +23,7 @@ from .signals import CancellationToken
 if TYPE_CHECKING:
     from .archive.client import Archive
     from .archive.lookup import MetadataLookup
+    from .http import HttpClient
     from .inventory.gcs import Bucket
     from .kinto import Client
     from .pipeline.processing import InventoryProcessor
@@ -74,6 +75,20 @@ def archive_client(settings: Settings) -> Archive:
     return Archive(
         settings.archive_url,
         parallel=settings.nb_parallel_requests,
+        retries=settings.nb_retry_request,
+        timeout=settings.timeout_seconds,
+    )
+
+
+def product_details_client(settings: Settings) -> HttpClient:
+    """Makes the client of the official lists of releases, not connected yet."""
+    from .http import HttpClient
+
+    return HttpClient(
+        settings.product_details_url,
+        down="The server of the official lists does not answer",
+        setting="PRODUCT_DETAILS_URL",
+        parallel=1,
         retries=settings.nb_retry_request,
         timeout=settings.timeout_seconds,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from .session import Response, Session
 
 logger = logging.getLogger(__name__)
+
+#: Where the package has it, for messages.
+_INITIALIZATION = Path(__file__).parents[1] / "initialization.yml"
 
 #: Kinto's own default, for a server that does not say what its limit is.
 DEFAULT_BATCH_SIZE = 25
@@ -252,7 +256,7 @@ class Client:
             case 404:
                 problem = (
                     f"has no collection {collection}: run latest-inventory-to-kinto, or"
-                    f" kinto-wizard load --server {self.url} --auth … jobs/initialization.yml, or"
+                    f" kinto-wizard load --server {self.url} --auth … {_INITIALIZATION}, or"
                     " check --server, --bucket and --collection"
                 )
             case _:

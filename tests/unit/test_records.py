@@ -59,7 +59,8 @@ def test_a_record_is_declared_as_the_schema_describes_it() -> None:
         ("platform", "win32 win64-EME-free mac linux-i686 android-api-15 maemo4 eabi-arm"),
         (
             "version",
-            "54.0 3.6.4plugin1 57.0.2-funnelcake137 1.0rc1 55.0b3 57.0a1 4.0b2pre 3.0esr",
+            "54.0 3.6.4plugin1 57.0.2-funnelcake137 1.0rc1 55.0b3 57.0a1 4.0b2pre 3.0esr"
+            " 97.0.0-beta.2 96.1.0-rc.1",
         ),
     ],
 )
