@@ -10,7 +10,7 @@ PROJECT_URL = "https://github.com/mozilla-services/buildhub"
 MAX_LINE = 16 << 20
 #: Bytes, unpacked, of the largest response: a listing, a metadata file, a manifest.
 MAX_BODY = 64 << 20
-#: Bytes, unpacked, of the largest response of Kinto: a page of 10,000 records takes some 40 MB.
-MAX_PAGE = 256 << 20
+#: Bytes, unpacked, of the largest response of Kinto: a page of 10,000 records has 10 MB.
+MAX_PAGE = 64 << 20
 
 USER_AGENT = f"buildhub/{__version__} (+{PROJECT_URL})"

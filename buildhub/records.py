@@ -32,6 +32,7 @@ class DownloadData(TypedDict):
     mimetype: str
     size: int  #: exact, in bytes
     date: str  #: of publication: ``2017-06-14T00:41:56Z``
+    sha256: NotRequired[str]  #: hexadecimal
 
 
 class RecordData(TypedDict):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .builds.recognise import candidate_pattern, ending_pattern
 from .inventory.reader import InventoryReader
@@ -35,20 +35,21 @@ SEARCHES = 4
 
 
 def kinto_client(
-    settings: Settings, cancellation: CancellationToken | None = None, *, anonymous: bool = False
+    settings: Settings,
+    cancellation: CancellationToken | None = None,
+    *,
+    anonymous: bool = False,
 ) -> Client:
     """Makes the client of the collection that the settings name. Raises :class:`Fatal`.
 
-    A stop of ``cancellation`` ends its requests and pauses. Default credentials for a server on
-    another machine are warned of, unless all requests will be ``anonymous``.
+    A stop of ``cancellation`` ends its requests and pauses. ``anonymous``: no credentials are sent.
     """
     from .kinto import Client
 
-    local = re.match(r"https?://(localhost|127[\d.]+|\[::1\])[:/]", settings.server_url)
-    if not (local or anonymous or "auth" in settings.explicit):
+    if not anonymous and "auth" not in settings.explicit and not _is_local(settings.server_url):
         logger.warning(
-            "No credentials were given: user:pass is sent to %s; set AUTH or AUTH_FILE.",
-            settings.server_url,
+            "AUTH is not set: %s gets the default credentials. Set AUTH or AUTH_FILE.",
+            urlsplit(settings.server_url).hostname,
         )
     return Client(
         settings.server_url,
@@ -60,6 +61,11 @@ def kinto_client(
         batch_size=settings.batch_max_requests,
         cancellation=cancellation,
     )
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def archive_client(settings: Settings) -> Archive:
