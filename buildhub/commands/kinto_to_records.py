@@ -86,7 +86,12 @@ def _age(context: click.Context, param: click.Parameter, text: str | None) -> da
     values.revision,
     f"Records of this revision; its first {values.MIN_REVISION} or more digits are enough.",
 )
-@_filter("--product", "NAME", values.product, "Records of this product: firefox, fenix, …")
+@_filter(
+    "--product",
+    "NAME",
+    values.product,
+    "Records of this product, such as firefox, devedition, fenix.",
+)
 @_filter(
     "--version",
     "GLOB",
