@@ -178,9 +178,9 @@ def main(
         conditions.append(reader.ENGLISH)
 
     def work(cancellation: CancellationToken) -> bool:
-        client = kinto_client(settings, cancellation)
         # The default credentials are for one's own server.
         anonymous = "auth" not in settings.explicit
+        client = kinto_client(settings, cancellation, anonymous=anonymous)
         if count:
             return _print_count(client, conditions, anonymous, cancellation)
         pages = reader.read_records(

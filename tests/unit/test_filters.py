@@ -217,3 +217,13 @@ NEWEST = [
 @pytest.mark.parametrize(("count", "records", "ids"), NEWEST)
 def test_the_newest_of_each_group(count, records, ids):
     assert [one["id"] for one in newest(records, count)] == ids
+
+
+def test_limits_that_lie_ahead_are_not_sent():
+    """Kinto rejects times that are more than a day ahead of its clock."""
+    ahead = datetime.now(UTC) + timedelta(days=400)
+    assert Changed(until=ahead).params == {}
+    (since,) = Changed(since=ahead, until=ahead + timedelta(days=1)).params.items()
+    assert since[0] == "min_last_modified"
+    assert int(since[1]) <= datetime.now(UTC).timestamp() * 1000 + 1
+    assert not Changed(since=ahead).matches({"last_modified": int(since[1])})
