@@ -172,6 +172,8 @@ def written_aside(path: Path, option: str) -> Iterator[Callable[[bytes], None]]:
         finally:
             with _readable_write_errors(path, option):
                 file.flush()
+                os.umask(umask := os.umask(0))
+                os.fchmod(file.fileno(), 0o666 & ~umask)  # others may read it, as any output
                 os.replace(part, target)
 
 
@@ -282,6 +284,9 @@ def _prepare(connection: sqlite3.Connection, version: int, tables: str) -> None:
     connection.execute("COMMIT")
     if not empty and found != version:
         raise _NotUsable("of another version of buildhub")
+    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if not there.issuperset(re.findall(r"CREATE TABLE (\w+)", tables)):
+        raise _NotUsable("damaged")
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise _NotUsable("damaged")

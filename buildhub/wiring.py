@@ -11,16 +11,19 @@ import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .builds.recognise import candidate_pattern, ending_pattern
 from .inventory.reader import InventoryReader
 from .inventory.row_formats import Schema
+from .logs import FirstErrors
 from .settings import Settings
 from .signals import CancellationToken
 
 if TYPE_CHECKING:
     from .archive.client import Archive
     from .archive.lookup import MetadataLookup
+    from .http import HttpClient
     from .inventory.gcs import Bucket
     from .kinto import Client
     from .pipeline.processing import InventoryProcessor
@@ -31,13 +34,23 @@ logger = logging.getLogger(__name__)
 SEARCHES = 4
 
 
-def kinto_client(settings: Settings, cancellation: CancellationToken | None = None) -> Client:
+def kinto_client(
+    settings: Settings,
+    cancellation: CancellationToken | None = None,
+    *,
+    anonymous: bool = False,
+) -> Client:
     """Makes the client of the collection that the settings name. Raises :class:`Fatal`.
 
-    A stop of ``cancellation`` ends its requests and pauses.
+    A stop of ``cancellation`` ends its requests and pauses. ``anonymous``: no credentials are sent.
     """
     from .kinto import Client
 
+    if not anonymous and "auth" not in settings.explicit and not _is_local(settings.server_url):
+        logger.warning(
+            "AUTH is not set: %s gets the default credentials. Set AUTH or AUTH_FILE.",
+            urlsplit(settings.server_url).hostname,
+        )
     return Client(
         settings.server_url,
         settings.auth,
@@ -50,6 +63,11 @@ def kinto_client(settings: Settings, cancellation: CancellationToken | None = No
     )
 
 
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def archive_client(settings: Settings) -> Archive:
     """Makes the HTTP client of the archive, not connected yet."""
     from .archive.client import Archive
@@ -57,6 +75,20 @@ def archive_client(settings: Settings) -> Archive:
     return Archive(
         settings.archive_url,
         parallel=settings.nb_parallel_requests,
+        retries=settings.nb_retry_request,
+        timeout=settings.timeout_seconds,
+    )
+
+
+def product_details_client(settings: Settings) -> HttpClient:
+    """Makes the client of the official lists of releases, not connected yet."""
+    from .http import HttpClient
+
+    return HttpClient(
+        settings.product_details_url,
+        down="The server of the official lists does not answer",
+        setting="PRODUCT_DETAILS_URL",
+        parallel=1,
         retries=settings.nb_retry_request,
         timeout=settings.timeout_seconds,
     )
@@ -84,18 +116,20 @@ def inventory_processor(
 ) -> InventoryProcessor:
     """Makes the processor of a run. ``schema`` is that of :class:`InventoryReader`.
 
-    Errors and skipped builds are logged.
+    Skipped builds and the first errors are logged.
     """
     from .pipeline.processing import InventoryProcessor
     from .pipeline.record_maker import RecordMaker
 
-    reader = InventoryReader(candidate_pattern(), schema, logger.error, ending=ending_pattern())
+    reader = InventoryReader(
+        candidate_pattern(), schema, FirstErrors(logger), ending=ending_pattern()
+    )
     maker = RecordMaker(
         lookup,
         archive_url=settings.archive_url,
         products=settings.products,
         oldest=settings.oldest(datetime.now(UTC)),
-        on_error=logger.error,
+        on_error=FirstErrors(logger),
         on_skip=logger.info,
     )
     return InventoryProcessor(reader, maker, cancellation)

@@ -106,7 +106,7 @@ def platform(text: str) -> Values:
         if sorted(key.split()) == sorted(known.split()):
             return values
     if known in _SYSTEM_WORDS.values():
-        raise ValueError(f"{text!r} is a system, not a platform: use --os {known}")
+        raise ValueError(f"{text!r} is not a platform, but a system: use --os {known}")
     usual = dict.fromkeys(one for values in _PLATFORM_WORDS.values() for one in values)
     raise _impossible(text, "a platform", usual)
 
@@ -152,18 +152,16 @@ def build_id(text: str) -> Values:
 
 
 def _instead_of_build_id(text: str) -> str:
-    found = re.match(r"(\d{4})-?(\d\d)-?(\d\d)", text, re.ASCII)
-    try:
-        day = datetime(*map(int, found.groups())) if found else None  # type: ignore[arg-type]
-    except ValueError:
-        day = None
     digits = re.sub(r"\D", "", text)
-    count = f"it has {len(digits)} digits, and " if found and len(digits) != 14 else ""
-    advice = f"{count}a build id is the time of the build in 14 digits, such as 20170509094500"
-    if day and len(digits) != 14:
+    advice = "a build id is the time of the build in 14 digits, such as 20170509094500"
+    if len(digits) != 14 and digits:
+        advice = f"it has {len(digits)} digits, and {advice}"
+    try:
+        day = datetime.strptime(digits[:8] if len(digits) != 14 else "", "%Y%m%d")
         until = day + timedelta(days=1)
-        advice += f"; for that day use --built-since {day:%Y-%m-%d} --built-until {until:%Y-%m-%d}"
-    return advice
+    except (ValueError, OverflowError):
+        return advice
+    return f"{advice}; for that day use --built-since {day:%Y-%m-%d} --built-until {until:%Y-%m-%d}"
 
 
 def revision(text: str) -> Values:

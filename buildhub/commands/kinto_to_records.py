@@ -70,7 +70,7 @@ def _moment_option(flag: str, name: str, text: str) -> Callable[[Any], Any]:
 
 def _age(context: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
     """Reads the age of ``--max-age``: the moment that lies as far back."""
-    if text and not re.fullmatch(r"\d+(?:\.\d+)?[hd]", text.strip(), re.ASCII | re.IGNORECASE):
+    if text and not re.fullmatch(r"\d+\s*[mhdw]", text.strip(), re.ASCII):
         raise click.BadParameter(f"{text!r} is not an age: use 36h or 7d.", context, param)
     return MOMENT.convert(text, param, context) if text else None
 
@@ -173,9 +173,9 @@ def main(
         conditions.append(reader.ENGLISH)
 
     def work(cancellation: CancellationToken) -> bool:
-        client = kinto_client(settings, cancellation)
         # The default credentials are for one's own server.
         anonymous = "auth" not in settings.explicit
+        client = kinto_client(settings, cancellation, anonymous=anonymous)
         if count:
             return _print_count(client, conditions, anonymous, cancellation)
         pages = reader.read_records(

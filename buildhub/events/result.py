@@ -36,6 +36,7 @@ class EventResult:
     failures: dict[str, str] = dataclasses.field(default_factory=dict)  #: key → why
     #: Ids of SQS messages with a failure in them; None for a failure without such an id.
     failed_messages: list[str | None] = dataclasses.field(default_factory=list)
+    newest_build: str = ""  #: the newest build date of a record that was made
 
     def add(self, events: Sequence[FilePublished], results: Sequence[Result]) -> None:
         """Counts the results of the events about one file."""
@@ -59,6 +60,7 @@ class EventResult:
         self.builds += other.builds
         self.failures |= other.failures
         self.failed_messages += other.failed_messages
+        self.newest_build = max(self.newest_build, other.newest_build)
 
     @property
     def problem(self) -> BuildhubError | None:
