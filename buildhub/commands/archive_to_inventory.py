@@ -204,7 +204,7 @@ class _Output:
 
     def how_to_continue(self) -> str:
         """Which ``--start-after`` lists what is missing."""
-        from ..inventory.gcs import last_key
+        from ..inventory.row_formats import last_key
 
         key = self._selection.start_after
         if self._last:

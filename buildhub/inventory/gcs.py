@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import NamedTuple
-from urllib.parse import quote, quote_plus, unquote_plus
+from urllib.parse import quote, quote_plus
 
 import orjson
 
@@ -111,16 +111,6 @@ def rows(bucket: str, names: Sequence[str], items: Sequence[Item]) -> bytes:
             for key, item, md5 in zip(_encoded(names), items, _md5s(items), strict=True)
         ]
     ).encode()
-
-
-def last_key(lines: bytes) -> str:
-    """The raw key of the last of some rows.
-
-    >>> last_key(b'"b","pub/a","1","",""\\n"b","pub/b+c","1","",""\\n')
-    'pub/b c'
-    """
-    last = lines[lines.rfind(b"\n", 0, -1) + 1 :]
-    return unquote_plus(last.split(b'","', 2)[1].decode())
 
 
 def _encoded(names: Sequence[str]) -> list[str]:

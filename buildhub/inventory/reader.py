@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import BadInput
-from .row_formats import InventoryRow, LineFormat, S3Csv, Schema, detect
+from .row_formats import InventoryRow, LineFormat, S3Csv, Schema, detect, usual_row
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -71,7 +71,8 @@ class InventoryReader:
     def _read_regular(
         self, block: bytes, line_format: S3Csv, name: str, line: int
     ) -> list[InventoryRow]:
-        match_usual, match_key = line_format.usual_row().match, self._pattern.match
+        assert line_format.schema
+        match_usual, match_key = usual_row(line_format.schema).match, self._pattern.match
         found = []
         past = 0  # where the row after the last one begins
         for ending in self._ending.finditer(block):
