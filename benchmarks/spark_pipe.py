@@ -4,7 +4,7 @@
 
 writes the records of these files to the folder ``records``, one text file for each partition. A
 compressed file is one partition; a third argument is the number of partitions to spread the rows
-over. docs/scale.rst says what it needs.
+over. docs/performance.rst says what it needs.
 """
 
 import os

@@ -18,23 +18,14 @@ author = "The buildhub authors"
 copyright = "Mozilla"
 version = release = buildhub.__version__
 
-extensions = ["sphinx.ext.autosummary"]
-autosummary_generate = False
+extensions: list[str] = []
 
 # What is generated is included in other pages.
 exclude_patterns = ["_build", "generated"]
 nitpicky = True
-# The modules are described where they are listed, and nowhere else.
-nitpick_ignore_regex = [("py:obj", r"buildhub\..*")]
 
-html_theme = "alabaster"
-html_theme_options = {
-    "description": buildhub.__doc__.strip(),
-    "page_width": "1080px",
-    "fixed_sidebar": True,
-    "font_size": "16px",
-    "code_font_size": "0.8em",
-}
+html_theme = "furo"
+html_title = f"buildhub {version}"
 html_show_copyright = False
 # Fonts and scripts come from the pages' own server: they can be read without the internet.
 html_copy_source = False

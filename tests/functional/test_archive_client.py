@@ -23,7 +23,7 @@ from buildhub.errors import Fatal, Unreachable
 from buildhub.http import GIVE_UP_AFTER, MAX_REDIRECTS
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
-from tests.support.hostile_server import HostileServer, path_of, response, serving
+from tests.support.raw_server import RawServer, path_of, response, serving
 
 pytestmark = pytest.mark.functional
 
@@ -40,9 +40,7 @@ def ask(
     return asyncio.run(asyncio.wait_for(run(), 60))
 
 
-def document(
-    server: HostileServer | ArchiveServer, key: str = "a", **options: float
-) -> bytes | None:
+def document(server: RawServer | ArchiveServer, key: str = "a", **options: float) -> bytes | None:
     return ask(server.url, lambda archive: archive.document(key), **options)  # type: ignore[arg-type]
 
 

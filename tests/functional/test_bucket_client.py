@@ -16,7 +16,7 @@ from buildhub import MAX_BODY
 from buildhub.errors import Unreachable
 from buildhub.inventory.gcs import Bucket, Page
 from buildhub.inventory.selection import Section, Selection
-from tests.support.hostile_server import Answer, path_of, response, serving
+from tests.support.raw_server import Answer, path_of, response, serving
 
 pytestmark = pytest.mark.functional
 

@@ -23,15 +23,8 @@ from buildhub.inventory.download import download
 from buildhub.inventory.manifest import Manifest
 from buildhub.inventory.s3_inventories import BUCKET, Inventories
 from tests.support import s3_bucket
-from tests.support.faulty_proxy import (
-    Fault,
-    FaultyProxy,
-    ProxiedRequest,
-    cut_at,
-    damaged,
-    running_proxy,
-    unavailable,
-)
+from tests.support.hostile.faults import cut_at, damaged, slow_down
+from tests.support.hostile.proxy import Behaviour, HostileProxy, SeenRequest
 from tests.support.s3_bucket import Bucket
 
 pytestmark = pytest.mark.functional
@@ -54,15 +47,15 @@ def name_of(file: bytes) -> str:
 
 
 @pytest.fixture
-def proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+def proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostileProxy]:
     bucket.add_inventory("firefox", DATE, FILES)
-    with running_proxy(bucket.url) as proxy:
+    with HostileProxy(bucket.url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         yield proxy
 
 
 @pytest.fixture
-def manifest(proxy: FaultyProxy) -> Manifest:
+def manifest(proxy: HostileProxy) -> Manifest:
     return Inventories(timeout_seconds=5, retries=3).newest_manifest("firefox")
 
 
@@ -84,7 +77,7 @@ def fetch(manifest: Manifest, tmp_path: Path) -> Fetch:
     return fetch
 
 
-def ranges(requests: list[ProxiedRequest]) -> list[str | None]:
+def ranges(requests: list[SeenRequest]) -> list[str | None]:
     return [request.range for request in requests]
 
 
@@ -96,7 +89,7 @@ def test_files_come_in_the_manifests_order_under_their_md5(fetch: Fetch, tmp_pat
     assert len(gzip.decompress(paths[1].read_bytes())) == 300_000  # three members
 
 
-def test_what_is_there_and_right_is_not_fetched_again(fetch: Fetch, proxy: FaultyProxy) -> None:
+def test_what_is_there_and_right_is_not_fetched_again(fetch: Fetch, proxy: HostileProxy) -> None:
     first = list(fetch())
     proxy.seen.clear()
 
@@ -113,7 +106,7 @@ def test_what_is_there_and_right_is_not_fetched_again(fetch: Fetch, proxy: Fault
     ],
 )
 def test_a_wrong_or_half_file_is_fetched_again_and_no_other(
-    fetch: Fetch, proxy: FaultyProxy, spoil: Callable[[bytes], bytes]
+    fetch: Fetch, proxy: HostileProxy, spoil: Callable[[bytes], bytes]
 ) -> None:
     _, second, *_ = list(fetch())
     second.write_bytes(spoil(FILES[1]))
@@ -124,7 +117,7 @@ def test_a_wrong_or_half_file_is_fetched_again_and_no_other(
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(
-    fetch: Fetch, proxy: FaultyProxy, manifest: Manifest
+    fetch: Fetch, proxy: HostileProxy, manifest: Manifest
 ) -> None:
     key = manifest.files[1].key
     proxy.fault(key, cut_at(100_000), cut_at(50_000))
@@ -134,7 +127,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(
 
 
 def test_a_server_that_cannot_resume_is_asked_for_the_whole(
-    fetch: Fetch, proxy: FaultyProxy, manifest: Manifest
+    fetch: Fetch, proxy: HostileProxy, manifest: Manifest
 ) -> None:
     proxy.ignores_range = True
     key = manifest.files[0].key
@@ -145,7 +138,7 @@ def test_a_server_that_cannot_resume_is_asked_for_the_whole(
 
 
 def test_damage_on_the_way_means_that_file_again(
-    fetch: Fetch, proxy: FaultyProxy, manifest: Manifest
+    fetch: Fetch, proxy: HostileProxy, manifest: Manifest
 ) -> None:
     key = manifest.files[0].key
     proxy.fault(key, damaged)
@@ -154,8 +147,8 @@ def test_damage_on_the_way_means_that_file_again(
     assert ranges(proxy.fetched(key)) == [None, None]
 
 
-def test_s3_may_be_busy_for_a_while(fetch: Fetch, proxy: FaultyProxy, manifest: Manifest) -> None:
-    proxy.fault(manifest.files[2].key, unavailable, unavailable)
+def test_s3_may_be_busy_for_a_while(fetch: Fetch, proxy: HostileProxy, manifest: Manifest) -> None:
+    proxy.fault(manifest.files[2].key, slow_down, slow_down)
 
     assert [path.read_bytes() for path in fetch()] == FILES
 
@@ -165,15 +158,15 @@ def test_s3_may_be_busy_for_a_while(fetch: Fetch, proxy: FaultyProxy, manifest: 
     [
         (cut_at(10), "does not answer properly"),
         (damaged, "but its manifest says"),
-        (unavailable, "answers 503"),
+        (slow_down, "answers 503"),
     ],
 )
 def test_a_file_that_cannot_be_had_fails_at_its_turn(
     fetch: Fetch,
-    proxy: FaultyProxy,
+    proxy: HostileProxy,
     manifest: Manifest,
     tmp_path: Path,
-    fault: Fault,
+    fault: Behaviour,
     sentence: str,
 ) -> None:
     """The files before it are given out; the message has its URL and what to do."""
@@ -223,7 +216,7 @@ def test_no_thread_is_left_when_all_is_done(fetch: Fetch) -> None:
     assert "download_0" not in names_of_threads()
 
 
-def test_a_wait_can_be_ended(fetch: Fetch, proxy: FaultyProxy, tmp_path: Path) -> None:
+def test_a_wait_can_be_ended(fetch: Fetch, proxy: HostileProxy, tmp_path: Path) -> None:
     """Also while the server is silent; the part of a file vanishes."""
     proxy.flowing.clear()
 
@@ -242,7 +235,7 @@ def test_a_wait_can_be_ended(fetch: Fetch, proxy: FaultyProxy, tmp_path: Path) -
     "signum", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )
 def test_a_killed_run_is_followed_by_one_that_works(
-    fetch: Fetch, proxy: FaultyProxy, tmp_path: Path, signum: signal.Signals
+    fetch: Fetch, proxy: HostileProxy, tmp_path: Path, signum: signal.Signals
 ) -> None:
     proxy.held_after = 1000  # so that listing and manifest get through, and no file does
     proxy.flowing.clear()
@@ -385,7 +378,7 @@ def test_own_old_files_go_and_no_others(fetch: Fetch, tmp_path: Path) -> None:
 
 
 def test_an_old_file_that_is_still_needed_is_kept_and_touched(
-    fetch: Fetch, proxy: FaultyProxy
+    fetch: Fetch, proxy: HostileProxy
 ) -> None:
     first, *_ = list(fetch())
     os.utime(first, (time.time() - THREE_DAYS,) * 2)
@@ -406,7 +399,7 @@ def test_a_folder_that_cannot_be_is_a_sentence(manifest: Manifest, tmp_path: Pat
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_FSIZE stands for a full disk")
-def test_a_disk_that_is_full_is_a_sentence(proxy: FaultyProxy, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_is_a_sentence(proxy: HostileProxy, tmp_path: Path) -> None:
     """The limit on a file's size makes write() fail as a full disk does."""
     program = (
         "import resource, signal, sys; from pathlib import Path\n"

@@ -17,7 +17,7 @@ from buildhub import MAX_PAGE
 from buildhub.errors import Fatal, Interrupted, Unreachable
 from buildhub.kinto import Client, Publisher
 from buildhub.signals import AbandonableCalls, CancellationToken
-from tests.support.hostile_server import Answer, path_of, response, serving
+from tests.support.raw_server import Answer, path_of, response, serving
 from tests.support.records import make_record
 
 pytestmark = pytest.mark.functional
@@ -193,4 +193,4 @@ def test_a_response_that_is_not_a_list_of_records_is_not_used() -> None:
 
         with serving(answer) as server:
             with pytest.raises(Unreachable, match="not a list of records"):
-                list(client(server.url).pages("/buckets/b/collections/c/records", {}))
+                list(client(server.url).pages({}))

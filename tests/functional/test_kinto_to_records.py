@@ -17,12 +17,13 @@ import pytest
 from buildhub.commands import kinto_to_records
 from buildhub.kinto import Client
 from buildhub.kinto.filters import MIN_REVISION
+from buildhub.kinto.initialization import initialize
 from buildhub.kinto.reader import read_records
-from buildhub.kinto.schema import initialize
 from tests.sample import tree
 from tests.support import postgres
 from tests.support.archive_server import ArchiveServer
-from tests.support.faulty_proxy import ProxyResponse, cut_at, running_proxy, unavailable
+from tests.support.hostile.faults import cut_at, slow_down
+from tests.support.hostile.proxy import Behaviour, Exchange, HostileProxy
 from tests.support.kinto_server import KINTO_SETTINGS, Kinto, running_kinto
 from tests.support.pipeline_records import Records, pipeline_records, without_server_fields
 from tests.support.ports import free_port
@@ -309,21 +310,22 @@ def test_others_write_while_it_reads(small_pages: Kinto) -> None:
         record["data"]["download"]["size"] = size
         small_pages.call("PUT", f"{RECORDS}/{record['data']['id']}", json=record)
 
-    def write(page: int) -> Callable[[ProxyResponse], ProxyResponse]:
-        def fault(answer: ProxyResponse) -> ProxyResponse:
+    def write(page: int) -> Behaviour:
+        def behaviour(exchange: Exchange) -> bool:
+            response = exchange.forward()
             for what in (100, 109, 110, 149, *range(130, 135)):  # read already, or not yet
                 put(what, page)
             put((0, 1, 10)[page - 1], 1)  # new, before all: ids are sorted as texts
             put(160 + page, 1)  # new, behind all
             for what in (100 + 10 * page - 5, 145 - page):  # read already, or not yet
                 small_pages.call("DELETE", f"{RECORDS}/{make_record(what)['data']['id']}")
-            return answer
+            return exchange.pass_on(response)
 
-        return fault
+        return behaviour
 
-    with running_proxy(small_pages.url) as proxy:
+    with HostileProxy(small_pages.url) as proxy:
         proxy.fault(path, *(write(page) for page in (1, 2, 3)))
-        records = [number(data) for data in data_of(run(proxy.url + "/v1"))]
+        records = [number(data) for data in data_of(run(proxy.url))]
     assert len(records) == len(set(records))
     gone = {105, 115, 125, 142, 143, 144}
     assert set(range(100, 150)) - gone <= set(records)
@@ -332,18 +334,18 @@ def test_others_write_while_it_reads(small_pages: Kinto) -> None:
 
 
 def test_a_page_that_fails_twice_is_read_in_the_end(small_pages: Kinto) -> None:
-    with running_proxy(small_pages.url) as proxy:
-        proxy.fault("gt_id", unavailable, cut_at(500))
-        records = data_of(run(proxy.url + "/v1"))
+    with HostileProxy(small_pages.url) as proxy:
+        proxy.fault("gt_id", slow_down, cut_at(500))
+        records = data_of(run(proxy.url))
         assert [number(data) for data in records] == list(range(100, 150))
         assert len(proxy.fetched(RECORDS)) == 5 + 2  # no other page was read again
 
 
 def test_a_page_that_never_comes(small_pages: Kinto) -> None:
     """What was read before is printed; the status says that it isn't all."""
-    with running_proxy(small_pages.url) as proxy:
-        proxy.fault("gt_id", unavailable)
-        done = run(proxy.url + "/v1", NB_RETRY_REQUEST="0")
+    with HostileProxy(small_pages.url) as proxy:
+        proxy.fault("gt_id", slow_down)
+        done = run(proxy.url, NB_RETRY_REQUEST="0")
         assert done.returncode == 2
         assert len(done.stdout.splitlines()) == 10
         assert "503" in done.stderr
@@ -362,8 +364,8 @@ def test_a_catalogue_is_copied(small_pages: Kinto, kinto: Kinto, tmp_path: Path)
 def test_the_reader_of_the_output_goes_away(small_pages: Kinto) -> None:
     command = "kinto-to-records | head -n 1; exit ${PIPESTATUS[0]}"
     environment = {"PATH": f"{BIN}:{os.environ['PATH']}", "SERVER_URL": small_pages.url}
-    with running_proxy(small_pages.url) as proxy:
-        environment["SERVER_URL"] = proxy.url + "/v1"
+    with HostileProxy(small_pages.url) as proxy:
+        environment["SERVER_URL"] = proxy.url
         done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True)
     assert (done.returncode, done.stderr) == (141, b"")
     assert len(done.stdout.splitlines()) == 1
@@ -375,7 +377,9 @@ def test_a_server_that_shows_nothing_to_anonymous_users(strict_kinto: Kinto) -> 
     store(strict_kinto, ndjson([make_record(1)]))
     done = run(strict_kinto.url)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "anonymous users (401)" in done.stderr
+    assert (
+        "does not let anonymous users read build-hub/releases, if that exists (401)" in done.stderr
+    )
     assert "--auth" in done.stderr
     assert len(data_of(run(strict_kinto.url, AUTH="user:pass"))) == 1
     assert len(data_of(run(strict_kinto.url, "--auth", "user:pass"))) == 1

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from buildhub.builds.recognise import recognise
-from buildhub.events.result import Outcome
+from buildhub.records import Outcome
 from tests.support.archive_files import File
 from tests.support.archive_tree import candidate_tree, nightly_tree, release_tree
 from tests.support.event_system import EventSystem
-from tests.support.hostile_server import serving
 from tests.support.locales import LOCALES as LOCALES_OF_A_RELEASE
+from tests.support.raw_server import serving
 from tests.support.s3_events import created, in_sqs
 
 pytestmark = pytest.mark.functional

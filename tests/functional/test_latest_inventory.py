@@ -11,24 +11,21 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.support import s3_bucket, tcp_proxy
+from buildhub.load import load_tasks, tasks_of
+from buildhub.settings import Settings
+from buildhub.signals import CancellationToken
+from tests.support import s3_bucket
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import nightly_tree, release_tree
-from tests.support.faulty_proxy import (
-    FaultyProxy,
-    ProxyResponse,
-    cut_at,
-    damaged,
-    running_proxy,
-    unavailable,
-)
+from tests.support.hostile.faults import cut_at, damaged, held_halfway, slow_down
+from tests.support.hostile.proxy import Behaviour, Exchange, HostileProxy
 from tests.support.kinto_server import Kinto
 from tests.support.lambda_runtime import LambdaRuntime, installed_here
 from tests.support.s3_bucket import Bucket
@@ -69,7 +66,7 @@ class Run:
     """The command, what it talks to, and folders of its own."""
 
     def __init__(
-        self, bucket: Bucket, s3: FaultyProxy, archive: ArchiveServer, kinto: Kinto, folder: Path
+        self, bucket: Bucket, s3: HostileProxy, archive: ArchiveServer, kinto: Kinto, folder: Path
     ) -> None:
         self.bucket, self.s3, self.archive, self.kinto = bucket, s3, archive, kinto
         self.cache = folder / "cache"
@@ -126,7 +123,7 @@ def run(bucket: Bucket, kinto: Kinto, tmp_path: Path) -> Iterator[Run]:
     bucket.add_inventory("firefox", TODAY, halves(FIREFOX))
     bucket.add_inventory("archive", TODAY, halves(OTHERS))
     with (
-        running_proxy(bucket.url) as s3,
+        HostileProxy(bucket.url) as s3,
         ArchiveServer(FIREFOX | OTHERS | LATER) as archive,
     ):
         yield Run(bucket, s3, archive, kinto, tmp_path)
@@ -217,13 +214,11 @@ def test_an_inventory_that_fails_does_not_stop_the_other(
     "fault",
     [
         cut_at(100),
-        *(pytest.param(fault, marks=pytest.mark.slow) for fault in (damaged, unavailable)),
+        *(pytest.param(fault, marks=pytest.mark.slow) for fault in (damaged, slow_down)),
     ],
     ids=["broken off", "damaged", "503"],
 )
-def test_a_download_that_fails_once_is_tried_again(
-    run: Run, fault: Callable[[ProxyResponse], ProxyResponse]
-) -> None:
+def test_a_download_that_fails_once_is_tried_again(run: Run, fault: Behaviour) -> None:
     run.s3.fault(".csv.gz", fault)
     done = run()
     assert done.returncode == 0, done.stderr
@@ -248,12 +243,7 @@ def test_a_run_leaves_another_alone(run: Run) -> None:
 
 
 def test_a_killed_run_is_completed_by_the_next(run: Run) -> None:
-    def held(answer: ProxyResponse) -> ProxyResponse:
-        run.s3.held_after = len(answer.body) // 2
-        run.s3.flowing.clear()
-        return answer
-
-    run.s3.fault(".csv.gz", lambda answer: answer, held)
+    run.s3.fault(".csv.gz", Exchange.pass_on, held_halfway)
     with run.started() as process:
         assert run.s3.holding.wait(30)
         deadline = time.monotonic() + 30
@@ -275,13 +265,8 @@ def test_a_killed_run_is_completed_by_the_next(run: Run) -> None:
 
 @pytest.mark.slow
 def test_a_kinto_that_is_down_for_five_seconds_is_awaited(run: Run) -> None:
-    def held(answer: ProxyResponse) -> ProxyResponse:
-        run.s3.held_after = len(answer.body) // 2
-        run.s3.flowing.clear()
-        return answer
-
-    run.s3.fault(".csv.gz", lambda answer: answer, held)
-    with tcp_proxy.running_proxy(run.kinto.url) as proxy:
+    run.s3.fault(".csv.gz", Exchange.pass_on, held_halfway)
+    with HostileProxy(run.kinto.url) as proxy:
         run.environ |= {"SERVER_URL": proxy.url, "NB_RETRY_REQUEST": "5"}
         with run.started() as process:
             assert run.s3.holding.wait(30)
@@ -390,13 +375,10 @@ def test_a_lambda_whose_context_does_not_know_the_time_has_no_limit(run: Run) ->
     assert run.has_all(FIREFOX, OTHERS)
 
 
-def test_a_lambda_out_of_time_while_it_reads_the_server_returns_everything_as_remaining(
+def test_a_lambda_without_time_returns_everything_as_remaining(
     run: Run, container: LambdaRuntime
 ) -> None:
-    """What it has read of the server is kept: a warm container goes on there."""
     assert run().returncode == 0
-    for file in run.cache.glob("buildhub-kinto-*"):
-        file.unlink()
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TIME], env=run.environ, capture_output=True, timeout=60
     )
@@ -407,10 +389,29 @@ def test_a_lambda_out_of_time_while_it_reads_the_server_returns_everything_as_re
         {"inventory": "firefox", **everything},
         {"inventory": "archive", **everything},
     ]
-    (index,) = run.cache.glob("buildhub-kinto-*.sqlite3")
+    answer = container.invoke(answer)
+    assert "remaining" not in answer
+    unchanged = sum(one["unchanged"] for one in answer["inventories"])
+    assert unchanged == len(builds(FIREFOX)) + len(builds(OTHERS))
+
+
+def test_what_was_read_of_the_server_before_a_stop_is_kept(run: Run) -> None:
+    """The next run, or a warm Lambda, goes on there."""
+    assert run().returncode == 0
+    before = set(run.cache.iterdir())
+    cancellation = CancellationToken(grace=60)
+
+    def stop(exchange: Exchange) -> bool:
+        cancellation.cancel()
+        return exchange.pass_on()
+
+    with HostileProxy(run.kinto.url) as kinto, contextlib.closing(cancellation):
+        kinto.fault("/records?", stop)
+        variables = {"SERVER_URL": kinto.url, "INITIALIZE_SERVER": "no"}
+        settings = Settings.from_environment(run.variables | variables)
+        results = load_tasks(settings, tasks_of(settings), cancellation)
+    assert [result.remaining for result in results] == tasks_of(settings)
+    (index,) = set(run.cache.glob("*.sqlite3")) - before
     with contextlib.closing(sqlite3.connect(index)) as database:
         ((known,),) = database.execute("SELECT count(*) FROM known")
     assert known == len(builds(FIREFOX)) + len(builds(OTHERS))
-    answer = container.invoke(answer)
-    assert "remaining" not in answer
-    assert sum(one["unchanged"] for one in answer["inventories"]) == known

@@ -91,7 +91,7 @@ def test_a_line_without_end_is_exit_1_in_little_memory(
     arguments = [str(BIN / command), str(path)]
     if command == "to-kinto":
         arguments += ["--dry-run"]
-        from tests.support.hostile_server import response, serving
+        from tests.support.raw_server import response, serving
 
         def kinto(connection: object, request: bytes) -> bool:
             headers = ["Content-Type: application/json", "Total-Records: 0", 'ETag: "1"']

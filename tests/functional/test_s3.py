@@ -15,8 +15,9 @@ import pytest
 from buildhub.errors import BadInput, Fatal, Unreachable
 from buildhub.inventory.s3_inventories import BUCKET, PREFIX, Inventories, ObjectNotFound
 from tests.support import s3_bucket
-from tests.support.faulty_proxy import FaultyProxy, cut_at, running_proxy, unavailable
-from tests.support.hostile_server import Answer, response, serving
+from tests.support.hostile.faults import changed, cut_at, slow_down
+from tests.support.hostile.proxy import HostileProxy
+from tests.support.raw_server import Answer, response, serving
 from tests.support.s3_bucket import Bucket
 
 pytestmark = pytest.mark.functional
@@ -25,14 +26,14 @@ FILES = [s3_bucket.packed(b'"b","k","1","2017-08-01T00:00:00.000Z","e"\n')]
 
 
 @pytest.fixture
-def proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    with running_proxy(bucket.url) as proxy:
+def proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostileProxy]:
+    with HostileProxy(bucket.url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         yield proxy
 
 
 @pytest.fixture
-def inventories(proxy: FaultyProxy) -> Inventories:
+def inventories(proxy: HostileProxy) -> Inventories:
     return Inventories(timeout_seconds=5, retries=3)
 
 
@@ -55,7 +56,7 @@ def test_the_newest_date_is_taken_whatever_lies_beside_it(
 
 def test_all_pages_of_a_listing_are_read(
     bucket: Bucket,
-    proxy: FaultyProxy,
+    proxy: HostileProxy,
     inventories: Inventories,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -128,17 +129,17 @@ def test_a_malformed_manifest_is_a_sentence_with_its_address(
 
 
 def test_s3_may_be_busy_for_a_while(
-    bucket: Bucket, proxy: FaultyProxy, inventories: Inventories
+    bucket: Bucket, proxy: HostileProxy, inventories: Inventories
 ) -> None:
     bucket.add_inventory("firefox", "2017-08-01T00-12Z", FILES)
-    proxy.fault("list-type=2", unavailable, unavailable)
-    proxy.fault("manifest.json", unavailable)
+    proxy.fault("list-type=2", slow_down, slow_down)
+    proxy.fault("manifest.json", slow_down)
 
     assert inventories.newest_manifest("firefox").date == "2017-08-01T00-12Z"
 
 
 def test_a_manifest_may_break_off(
-    bucket: Bucket, proxy: FaultyProxy, inventories: Inventories
+    bucket: Bucket, proxy: HostileProxy, inventories: Inventories
 ) -> None:
     bucket.add_inventory("firefox", "2017-08-01T00-12Z", FILES)
     proxy.fault("manifest.json", cut_at(10), cut_at(0))
@@ -146,8 +147,8 @@ def test_a_manifest_may_break_off(
     assert inventories.newest_manifest("firefox").date == "2017-08-01T00-12Z"
 
 
-def test_s3_that_stays_busy_is_a_sentence(bucket: Bucket, proxy: FaultyProxy) -> None:
-    proxy.fault("list-type=2", *[unavailable] * 2)
+def test_s3_that_stays_busy_is_a_sentence(bucket: Bucket, proxy: HostileProxy) -> None:
+    proxy.fault("list-type=2", *[slow_down] * 2)
 
     with pytest.raises(Unreachable, match=rf"{proxy.url}/{BUCKET}/.* answers 503 SlowDown"):
         Inventories(timeout_seconds=5, retries=1).newest_manifest("firefox")
@@ -161,9 +162,9 @@ def test_no_server_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_another_server_than_s3_is_a_sentence(
-    bucket: Bucket, proxy: FaultyProxy, inventories: Inventories
+    bucket: Bucket, proxy: HostileProxy, inventories: Inventories
 ) -> None:
-    proxy.fault("list-type=2", lambda answer: answer._replace(status=404, body=b"<html>hello"))
+    proxy.fault("list-type=2", changed(lambda page: page._replace(status=404, body=b"<html>hello")))
 
     with pytest.raises((Fatal, Unreachable), match="AWS_ENDPOINT_URL"):
         inventories.newest_manifest("firefox")

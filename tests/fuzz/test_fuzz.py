@@ -38,7 +38,7 @@ from buildhub.streams import blocks
 from tests.fuzz.mutations import as_json, like, mutated
 from tests.sample.selection import table
 from tests.support.archive_metadata import Origin, candidate_metadata
-from tests.support.raw_server import RawServer
+from tests.support.raw_server import SameAnswer
 from tests.support.s3_events import bridged, created, in_sns, in_sqs
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
@@ -216,7 +216,7 @@ def kinto_answers(body: bytes, status: int) -> None:
 TARGETS: list[Callable[[], None]] = [
     inventory_rows, keys, metadata, events, listings, kinto_answers, bucket_pages, manifests
 ]  # fmt: skip
-SERVER = RawServer()
+SERVER = SameAnswer()
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.__name__)

@@ -48,7 +48,7 @@ def test_the_same_seed_breaks_the_same_requests_in_any_order(
     broken = []
     chosen = [FAULTS[name] for name in ("500", "502", "empty body")]
     for numbers in (range(40), range(40)[::order]):
-        with HostileProxy(archive.url, chosen, seed=7) as proxy:
+        with HostileProxy(archive.url, chosen, seed=7, rate=0.2) as proxy:
             for number in numbers:
                 get(proxy.url, f"/pub/{number}.json")
             broken.append(sorted(line.split(" ", 1)[1] for line in proxy.log))

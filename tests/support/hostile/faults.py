@@ -23,6 +23,57 @@ SMALL_WAIT = 1
 RESTART = 0.6
 
 
+#: S3 when it is busy.
+SLOW_DOWN = Response(
+    503,
+    [("Content-Type", "application/xml")],
+    b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>",
+)
+
+
+def changed(change: Callable[[Response], Response]) -> Behaviour:
+    """Another response in place of the server's."""
+
+    def behaviour(exchange: Exchange) -> bool:
+        exchange.send(change(exchange.forward()))
+        return True
+
+    return behaviour
+
+
+def cut_at(size: int) -> Behaviour:
+    """The connection breaks after ``size`` bytes of the body."""
+
+    def behaviour(exchange: Exchange) -> bool:
+        response = exchange.forward()
+        exchange.client.sendall(exchange.head(response) + response.body[:size])
+        return False
+
+    return behaviour
+
+
+def slow_down(exchange: Exchange) -> bool:
+    exchange.send(SLOW_DOWN)
+    return True
+
+
+def damaged(exchange: Exchange) -> bool:
+    """One byte in the middle is another."""
+    response = exchange.forward()
+    body = bytearray(response.body)
+    body[len(body) // 2] ^= 1
+    exchange.send(response._replace(body=bytes(body)))
+    return True
+
+
+def held_halfway(exchange: Exchange) -> bool:
+    """Hold this response back after half of its body, and all others, until ``flowing`` is set."""
+    response = exchange.forward()
+    exchange.proxy.held_after = len(response.body) // 2
+    exchange.proxy.flowing.clear()
+    return exchange.pass_on(response)
+
+
 def reset_before(exchange: Exchange) -> bool:
     """The request is not even looked at."""
     return exchange.reset()
@@ -230,16 +281,10 @@ def _half_s3_listing(exchange: Exchange) -> bool:
     return True
 
 
-def _slow_down(exchange: Exchange) -> bool:
-    body = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
-    exchange.send(Response(503, [("Content-Type", "application/xml")], body))
-    return True
-
-
 def s3_faults(elsewhere: str) -> list[Fault]:
     """The faults of S3."""
     return [
         *http_faults(elsewhere),
         Fault("half a listing", _half_s3_listing, _is_s3_listing, special=True, credible=True),
-        Fault("SlowDown", _slow_down),
+        Fault("SlowDown", slow_down),
     ]

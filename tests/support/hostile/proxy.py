@@ -1,10 +1,14 @@
-"""An HTTP proxy in front of a real server that breaks a share of the exchanges, by a seed.
+"""An HTTP proxy in front of a real server that breaks exchanges: as a test says, or by a seed.
 
-Which fault an exchange suffers depends on the seed, the request and how often that was made before,
-not on what happens at the same time: a failure can be replayed.
-
-    with HostileProxy(archive.url, ARCHIVE_FAULTS, seed=7) as proxy:
+    with HostileProxy(archive.url) as proxy:
+        proxy.fault("manifest.json", cut_at(10), slow_down)  # the next two requests to such a path
         ...  # proxy.url takes the place of archive.url
+
+    with HostileProxy(archive.url, ARCHIVE_FAULTS, seed=7, rate=0.2) as proxy:
+        ...
+
+Which fault an exchange suffers depends on the seed, the request and how often that was made
+before, not on what happens at the same time: a failure can be replayed.
 """
 
 from __future__ import annotations
@@ -72,7 +76,8 @@ class Exchange:
         """The response of the server to the request, with another ``body`` if one is given."""
         connection = http.client.HTTPConnection(self.proxy.server, timeout=60)
         body = self.body if body is None else body
-        headers = {n: v for n, v in self.headers if n.lower() not in _NOT_FORWARDED}
+        left_out = _NOT_FORWARDED | ({"range"} if self.proxy.ignores_range else set())
+        headers = {n: v for n, v in self.headers if n.lower() not in left_out}
         with contextlib.closing(connection):
             connection.request(self.method, self.path, body=body or None, headers=headers)
             response = connection.getresponse()
@@ -82,6 +87,19 @@ class Exchange:
         """Send a response; ``length`` is what its header claims if that is not the truth."""
         body = b"" if self.method == "HEAD" else response.body
         self.client.sendall((self.head(response, length) + body) * times)
+
+    def pass_on(self, response: Response | None = None) -> bool:
+        """Send the server's response, or the one given; as long as it is held, only the start."""
+        response = response or self.forward()
+        at = self.proxy.held_after
+        if self.proxy.flowing.is_set() or len(response.body) < at:
+            self.send(response)
+            return True
+        self.client.sendall(self.head(response) + response.body[:at])
+        self.proxy.holding.set()
+        self.proxy.flowing.wait(SILENCE)
+        self.client.sendall(response.body[at:])
+        return True
 
     def head(self, response: Response, length: int | None = None) -> bytes:
         """Status line and headers, with the length of the body or the one given."""
@@ -121,15 +139,27 @@ class Fault(NamedTuple):
     credible: bool = False
 
 
-class HostileProxy:
-    """The proxy, from ``with`` to the end of its block; ``calm()`` ends the faults.
+class SeenRequest(NamedTuple):
+    """A request that came in."""
 
-    ``rate`` is the share of the exchanges that are broken. ``injected`` counts the faults by name,
-    ``log`` lists them in their order.
+    path: str
+    range: str | None  #: the header of that name
+
+
+class HostileProxy:
+    """The proxy, from ``with`` to the end of its block; ``calm()`` ends the faults of the seed.
+
+    ``rate`` is the share of the exchanges that are broken by one of ``faults``. ``injected`` counts
+    these by name, ``log`` lists them in their order. ``seen`` lists the requests.
     """
 
     def __init__(
-        self, server_url: str, faults: Sequence[Fault], *, seed: object, rate: float = 0.2
+        self,
+        server_url: str,
+        faults: Sequence[Fault] = (),
+        *,
+        seed: object = "",
+        rate: float = 0,
     ) -> None:
         parts = urlsplit(server_url)
         self.server = parts.netloc
@@ -139,6 +169,16 @@ class HostileProxy:
         self.injected: Counter[str] = Counter()
         self.log: list[str] = []
         self.exchanges = 0
+        self.seen: list[SeenRequest] = []
+        #: Clear, it holds responses back once their header and ``held_after`` bytes are sent.
+        self.flowing = threading.Event()
+        self.flowing.set()
+        self.held_after = 0
+        self.holding = threading.Event()  #: set when a response has been held back
+        self.ignores_range = False
+        self.rejected = 0  #: connections that came while it was disconnected
+        self._connected = True
+        self._due: list[tuple[str, Behaviour]] = []
         self._occurrences: Counter[tuple[str, str]] = Counter()
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -150,6 +190,26 @@ class HostileProxy:
     def calm(self) -> None:
         """Break nothing from now on."""
         self.rate = 0
+
+    def fault(self, part_of_path: str, *behaviours: Behaviour) -> None:
+        """The next requests to such a path are answered so, one by each of ``behaviours``."""
+        self._due += [(part_of_path, behaviour) for behaviour in behaviours]
+
+    def fetched(self, part_of_path: str) -> list[SeenRequest]:
+        """The requests to such a path so far."""
+        return [seen for seen in self.seen if part_of_path in seen.path]
+
+    def disconnect(self) -> None:
+        """Break all connections, and each new one, until :meth:`reconnect`."""
+        with self._lock:
+            self._connected = False
+            connections, self._connections = self._connections, set()
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def reconnect(self) -> None:
+        self._connected = True
 
     @property
     def credible(self) -> int:
@@ -190,14 +250,16 @@ class HostileProxy:
     def answer(self, exchange: Exchange) -> bool:
         """Answer an exchange, well or badly; returns whether its connection stays open."""
         fault = self._fault(exchange)
-        if fault is None:
-            exchange.send(exchange.forward())
-            return True
-        return fault.behaviour(exchange)
+        return fault.behaviour(exchange) if fault else exchange.pass_on()
 
     def _fault(self, exchange: Exchange) -> Fault | None:
         with self._lock:
             self.exchanges += 1
+            request_range = next((v for n, v in exchange.headers if n.lower() == "range"), None)
+            self.seen.append(SeenRequest(exchange.path, request_range))
+            if due := next((due for due in self._due if due[0] in exchange.path), None):
+                self._due.remove(due)
+                return Fault(due[0], due[1])
             request = (exchange.method, exchange.path)
             self._occurrences[request] += 1
             exchange.random = self._random(*request, self._occurrences[request])
@@ -232,6 +294,7 @@ class HostileProxy:
         traceback: TracebackType | None,
     ) -> None:
         self._ended.set()
+        self.flowing.set()
         with self._lock, contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
@@ -249,6 +312,10 @@ class HostileProxy:
             except OSError:
                 return
             with self._lock:
+                if not self._connected:
+                    self.rejected += 1
+                    connection.close()
+                    continue
                 self._connections.add(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
