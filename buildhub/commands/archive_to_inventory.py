@@ -188,13 +188,14 @@ class _Output:
             f"{self._rows:,} rows",
             f"{self._bucket.requests:,} requests",
             f"{failed:,} pages not listed" if failed else "",
+            f"{self._listing.bad:,} bad objects" if self._listing.bad else "",
         ]
         return "archive-to-inventory: " + ", ".join(filter(None, parts)) + "."
 
     @property
     def all_well(self) -> bool:
         """Says whether no page is missing."""
-        return not self._listing.failed
+        return not (self._listing.failed or self._listing.bad)
 
 
 if __name__ == "__main__":

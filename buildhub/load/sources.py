@@ -172,5 +172,8 @@ async def load_section(context: LoadContext, task: SectionTask) -> None:
             if processor.position and not result.published.failed:
                 result.remaining = task._replace(start_after=processor.position)
             raise
-    if listing.failed:
-        result.error = f"{listing.failed} of its pages could not be listed; the log names them."
+    if listing.failed or listing.bad:
+        result.error = (
+            f"{listing.failed} of its pages and {listing.bad} of its objects could not be listed;"
+            " the log names them."
+        )
