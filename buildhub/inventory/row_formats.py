@@ -184,7 +184,8 @@ def usual_row(schema: Schema) -> re.Pattern[bytes]:
         if flag is not None:
             columns[flag] = rf'(?!(?i:{other})")[^"]*+'
     needed = columns[: max(filter(None, schema[1:])) + 1]
-    return re.compile('"{}"'.format('","'.join(needed)).encode())
+    # Text behind the last quote would belong to the column.
+    return re.compile('"{}"(?=[,\\n]|\\Z)'.format('","'.join(needed)).encode())
 
 
 class HeaderCsv:

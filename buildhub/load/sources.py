@@ -173,7 +173,7 @@ async def load_section(context: LoadContext, task: SectionTask) -> None:
                 result.remaining = task._replace(start_after=processor.position)
             raise
     if listing.failed or listing.bad:
-        result.error = (
-            f"{listing.failed} of its pages and {listing.bad} of its objects could not be listed;"
-            " the log names them."
-        )
+        missing = f"{listing.failed} of its pages"
+        if listing.bad:
+            missing += f" and {listing.bad} of its objects"
+        result.error = f"{missing} could not be listed; the log names them."

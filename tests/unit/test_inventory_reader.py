@@ -377,3 +377,13 @@ def test_blank_lines_before_the_first_row_are_not_rows(pieces: list[bytes]) -> N
     entries, reader, errors = read(pieces)
     assert (entries, reader.rows) == ([ENTRY], 2)
     assert [line.partition(":")[0] for line in errors] == ["a.csv, line 4"]
+
+
+@pytest.mark.parametrize("place", [i for i, byte in enumerate(ROW) if byte in b'",'])
+def test_text_beside_a_quote_is_read_the_same_wherever_a_block_ends(place: int) -> None:
+    row = ROW[:place] + b"x" + ROW[place:]
+    irregular = ROW.replace(b".exe", b",.exe")
+    alone, together = (InventoryReader(PATTERN, None, lambda sentence: None) for _ in range(2))
+    separate = [e for batch in alone.entries([ROW + row, irregular], "a") for e in batch]
+    joined = [e for batch in together.entries([ROW + row + irregular], "a") for e in batch]
+    assert (separate, alone.bad_rows) == (joined, together.bad_rows)
