@@ -25,13 +25,12 @@ import orjson
 from benchmarks import inventories
 from buildhub import streams
 from buildhub.archive.cache import LookupCache
-from buildhub.archive.cached_lookup import CachedLookup
-from buildhub.archive.formats import Metadata
 from buildhub.archive.locations import location_of
+from buildhub.archive.metadata_formats import Metadata
 from buildhub.builds.recognise import candidate_pattern, ending_pattern, recognise
 from buildhub.inventory.reader import InventoryReader
 from buildhub.inventory.row_formats import InventoryRow
-from buildhub.pipeline.record_maker import BATCH
+from buildhub.pipeline.processing import BATCH
 from buildhub.records import invalid_field, make_record
 from buildhub.signals import CancellationToken
 from tests.support.archive_server import ArchiveServer
@@ -40,14 +39,14 @@ ROUNDS = 5
 
 
 @contextlib.contextmanager
-def warm_cache(inventory: Path, folder: Path) -> Iterator[CachedLookup]:
+def warm_cache(inventory: Path, folder: Path) -> Iterator[LookupCache]:
     """A cache that has the metadata of all builds of an inventory, and the archive's address."""
     command = Path(sys.executable).with_name("inventory-to-records")
     with ArchiveServer(inventories.archive_files()) as server:
         options = ["-q", "--archive-url", server.url, "--cache-folder", folder]
         subprocess.run([command, *options, inventory], check=True, stdout=subprocess.DEVNULL)
     with contextlib.closing(LookupCache(folder, server.url)) as cache:
-        yield CachedLookup(cache)
+        yield cache
 
 
 class Stages:
@@ -65,7 +64,7 @@ class Stages:
         return result
 
 
-def one_round(inventory: Path, cache: CachedLookup) -> dict[str, float]:
+def one_round(inventory: Path, cache: LookupCache) -> dict[str, float]:
     """Seconds of each stage, for all rows."""
     stages = Stages()
     token = CancellationToken()
@@ -79,7 +78,7 @@ def one_round(inventory: Path, cache: CachedLookup) -> dict[str, float]:
     return stages.seconds
 
 
-def make(rows: Sequence[InventoryRow], cache: CachedLookup, stages: Stages) -> None:
+def make(rows: Sequence[InventoryRow], cache: LookupCache, stages: Stages) -> None:
     """The stages from rows to JSON."""
     builds = stages.run("recognise", lambda: [recognise(row.key) for row in rows])
     places = stages.run("locate metadata", lambda: [location_of(b) for b in builds])

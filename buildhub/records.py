@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
-from .archive.formats import TOOLCHAIN, BuildData, Metadata, SourceData
+from .archive.metadata_formats import TOOLCHAIN, BuildData, Metadata, SourceData
 from .builds.recognise import Build
 
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from .archive.cache import LookupCache
-from .archive.cached_lookup import CachedLookup
 from .builds.recognise import candidate_pattern, ending_pattern
 from .inventory.reader import InventoryReader
 from .inventory.row_formats import Schema
-from .pipeline.processor import InventoryProcessor
-from .pipeline.record_maker import RecordMaker
+from .logs import FirstErrors
 from .settings import Settings
 from .signals import CancellationToken
 
@@ -27,17 +25,30 @@ if TYPE_CHECKING:
     from .archive.lookup import MetadataLookup
     from .inventory.gcs import Bucket
     from .kinto import Client
+    from .pipeline.processing import InventoryProcessor
 
 logger = logging.getLogger(__name__)
 
+#: Searches for metadata at a time, for each request at a time: most share a listing with others.
+SEARCHES = 4
 
-def kinto_client(settings: Settings, cancellation: CancellationToken | None = None) -> Client:
+
+def kinto_client(
+    settings: Settings, cancellation: CancellationToken | None = None, *, anonymous: bool = False
+) -> Client:
     """Makes the client of the collection that the settings name. Raises :class:`Fatal`.
 
-    A stop of ``cancellation`` ends its requests and pauses.
+    A stop of ``cancellation`` ends its requests and pauses. Default credentials for a server on
+    another machine are warned of, unless all requests will be ``anonymous``.
     """
     from .kinto import Client
 
+    local = re.match(r"https?://(localhost|127[\d.]+|\[::1\])[:/]", settings.server_url)
+    if not (local or anonymous or "auth" in settings.explicit):
+        logger.warning(
+            "No credentials were given: user:pass is sent to %s; set AUTH or AUTH_FILE.",
+            settings.server_url,
+        )
     return Client(
         settings.server_url,
         settings.auth,
@@ -77,38 +88,41 @@ def archive_bucket(settings: Settings) -> Bucket:
 
 def inventory_processor(
     settings: Settings,
-    cache: CachedLookup,
+    lookup: MetadataLookup,
     cancellation: CancellationToken,
     *,
     schema: Schema | None = None,
 ) -> InventoryProcessor:
     """Makes the processor of a run. ``schema`` is that of :class:`InventoryReader`.
 
-    Errors and skipped builds are logged.
+    Skipped builds and the first errors are logged.
     """
-    reader = InventoryReader(candidate_pattern(), schema, logger.error, ending=ending_pattern())
+    from .pipeline.processing import InventoryProcessor
+    from .pipeline.record_maker import RecordMaker
+
+    reader = InventoryReader(
+        candidate_pattern(), schema, FirstErrors(logger), ending=ending_pattern()
+    )
     maker = RecordMaker(
-        cache,
+        lookup,
         archive_url=settings.archive_url,
         products=settings.products,
         oldest=settings.oldest(datetime.now(UTC)),
-        on_error=logger.error,
+        on_error=FirstErrors(logger),
         on_skip=logger.info,
     )
     return InventoryProcessor(reader, maker, cancellation)
 
 
-@contextlib.contextmanager
-def open_cache(settings: Settings, *, keep_absent: bool = True) -> Iterator[CachedLookup]:
-    """Opens the cached metadata of one run."""
-    with contextlib.closing(LookupCache(settings.cache_folder, settings.archive_url)) as cache:
-        yield CachedLookup(cache, keep_absent=keep_absent)
-
-
 @contextlib.asynccontextmanager
-async def open_lookup(settings: Settings, cache: CachedLookup) -> AsyncIterator[MetadataLookup]:
-    """Opens the metadata lookup of one run, with its HTTP session."""
+async def open_lookup(
+    settings: Settings, *, keep_absent: bool = True
+) -> AsyncIterator[MetadataLookup]:
+    """Opens the metadata lookup of one run, with its cache and its HTTP session."""
+    from .archive.cache import LookupCache
     from .archive.lookup import MetadataLookup
 
-    async with archive_client(settings) as archive:
-        yield MetadataLookup(archive, cache, searches=settings.nb_parallel_requests)
+    folder, url = settings.cache_folder, settings.archive_url
+    with contextlib.closing(LookupCache(folder, url, keep_absent=keep_absent)) as cache:
+        async with archive_client(settings) as archive:
+            yield MetadataLookup(archive, cache, searches=SEARCHES * settings.nb_parallel_requests)

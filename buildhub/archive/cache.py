@@ -1,21 +1,31 @@
-"""Answers of the archive: in memory, and in a SQLite file in ``CACHE_FOLDER``."""
+"""What is known of the archive: in memory, and in a SQLite file in ``CACHE_FOLDER``."""
 
 from __future__ import annotations
 
 import functools
 import logging
 import math
+import re
 import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
 from ..storage import open_database
-from .formats import Metadata
+from .locations import (
+    CandidateLocation,
+    FileLocation,
+    MetadataLocation,
+    NightlyLocation,
+    NoLocation,
+    ReleaseLocation,
+    SamePushLocation,
+)
+from .metadata_formats import Metadata, without_build_id
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +40,7 @@ ABSENT_YOUNG = HOUR
 ABSENT_OLD = 30 * DAY
 VERSION_SETTLED = 90 * DAY
 
-#: Seconds by which a clock may be wrong. An answer from the future does not count.
+#: Seconds by which a clock may be wrong. An entry from the future does not count.
 CLOCK_ERROR = 60.0
 
 _TABLES = """
@@ -41,10 +51,13 @@ CREATE TABLE answers (
     learned REAL NOT NULL
 ) WITHOUT ROWID
 """
+_BUILD_FOLDER = re.compile(r"(?P<candidates>pub/[^/]+/candidates/[^/]+/)build(?P<number>\d{1,9})/")
+_NOT_FOUND = (None, "")
+_NO_LIMIT = "9999"
 
 
 class CacheEntry(NamedTuple):
-    """The answer for a location, and when it was given."""
+    """What is known of a location, and since when."""
 
     value: Any  #: Metadata; or the number of the highest build; None: there is none
     newest: str  #: date of the newest file that was seen there or asked for
@@ -59,136 +72,101 @@ NOT_CACHED: Final = NotCached()
 
 
 class LookupCache:
-    """Entries by location: in memory, and in ``folder`` if there is one."""
-
-    def __init__(self, folder: Path | None, archive_url: str) -> None:
-        self._archive_url = archive_url
-        self._memory: dict[str, CacheEntry | None] = {}
-        self._database: sqlite3.Connection | None = None
-        if folder is not None:
-            self._database = open_database(folder / CACHE_FILE, version=1, tables=_TABLES)
-
-    def get(self, location: str) -> CacheEntry | None:
-        """The entry of a location, however old."""
-        try:
-            return self._memory[location]
-        except KeyError:
-            entry = self._read(location)
-            self._remember(location, entry)
-            return entry
-
-    def put(self, location: str, entry: CacheEntry) -> None:
-        """Keep an entry, on disk at once."""
-        self._remember(location, entry)
-        if self._database is None:
-            return
-        value = list(entry.value) if isinstance(entry.value, Metadata) else entry.value
-        row = (self._archive_url + location, orjson.dumps(value), entry.newest, entry.fetched)
-        try:
-            self._database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", row)
-        except sqlite3.Error as error:
-            self._give_up(error)
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._database is not None:
-            self._database.close()
-
-    def _remember(self, location: str, entry: CacheEntry | None) -> None:
-        if len(self._memory) >= IN_MEMORY:
-            del self._memory[next(iter(self._memory))]
-        self._memory[location] = entry
-
-    def _read(self, location: str) -> CacheEntry | None:
-        if self._database is None:
-            return None
-        try:
-            row = self._database.execute(
-                "SELECT answer, newest, learned FROM answers WHERE place = ?",
-                (self._archive_url + location,),
-            ).fetchone()
-        except sqlite3.Error as error:
-            self._give_up(error)
-            return None
-        return _entry(row) if row else None
-
-    def _give_up(self, error: sqlite3.Error) -> None:
-        """The run continues without the file, which stays as it is."""
-        logger.warning(
-            "The cache of the archive in CACHE_FOLDER can't be used any more (%s): free space"
-            " there, or delete %s.",
-            error,
-            CACHE_FILE,
-        )
-        if self._database is not None:
-            self._database.close()
-        self._database = None
-
-
-def _entry(row: tuple[Any, Any, Any]) -> CacheEntry | None:
-    """The entry in a row of the table; None for values that were never written there."""
-    try:
-        value, newest, fetched = orjson.loads(row[0]), row[1], float(row[2])
-        date_in_seconds(newest)
-    except (ValueError, TypeError):
-        return None
-    if not math.isfinite(fetched):
-        return None
-    if isinstance(value, list):
-        value = _metadata(value)
-    elif not (value is None or type(value) is int):
-        return None
-    return CacheEntry(value, newest, fetched)
-
-
-def _metadata(parts: list[Any]) -> Metadata | NotCached:
-    build, source = parts[:2] if len(parts) in (3, 4) else (None, None)
-    provisional = parts[3:] == [True]
-    if isinstance(build, dict) and isinstance(source, dict) and ("id" in build or provisional):
-        return Metadata(*parts)
-    return NOT_CACHED
-
-
-class CachedAnswers:
-    """What the cache says about builds, as long as it is valid.
+    """Keeps metadata by its location, and the highest build folder of each version.
 
     Metadata that was found never changes, unless it is provisional. That there is none, or only
     such, is valid for an hour while the build is younger than a week, for 30 days otherwise;
     with ``keep_absent`` false (Lambdas), only during the same run. The highest build of a version
     is valid during the same run, and for good once the newest file of the version is 90 days old.
-    ``clock`` gives seconds since the epoch.
+
+    Without a ``folder``, all is in memory. ``clock`` gives seconds since the epoch. Dates are
+    those of the builds whose metadata is wanted.
     """
 
     def __init__(
         self,
-        cache: LookupCache,
+        folder: Path | None,
+        archive_url: str,
         *,
         keep_absent: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._cache = cache
+        self._archive_url = archive_url
         self._keep_absent = keep_absent
         self._clock = clock
         self._started = clock()
-        self._seen: dict[str, tuple[int, str]] = {}
+        self._entries: dict[str, CacheEntry | None] = {}
+        self._highest_seen: dict[str, tuple[int, str]] = {}  # by version, with the newest date
+        self._names_seen: dict[str, set[str]] = {}
+        self._folders_seen: set[str] = set()
+        # With the date up to which it is the same. Builds that share it are adjacent rows.
+        self._found: dict[MetadataLocation, tuple[Metadata | None, str]] = {}
+        self._database: sqlite3.Connection | None = None
+        if folder is not None:
+            self._database = open_database(folder / CACHE_FILE, version=1, tables=_TABLES)
 
-    def metadata(self, address: str, date: str) -> Metadata | NotCached | None:
-        """The metadata at ``address`` for a build that was last modified at ``date``."""
-        entry = self._valid(address)
-        if entry is None:
+    def renewed(self) -> Self:
+        """Returns a cache in memory that knows which files exist, and nothing else."""
+        other = type(self)(
+            None, self._archive_url, keep_absent=self._keep_absent, clock=self._clock
+        )
+        other._highest_seen, other._names_seen = self._highest_seen, self._names_seen
+        return other
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._database is not None:
+            self._database.close()
+
+    # ---- metadata ----
+
+    def find(self, location: MetadataLocation, date: str) -> Metadata | NotCached | None:
+        """Returns the metadata, None if there is none, or ``NOT_CACHED``."""
+        metadata, until = self._found.get(location, _NOT_FOUND)
+        if date <= until:
+            return metadata
+        if isinstance(location, NoLocation):
+            return without_build_id(location.product, location.number)
+        if isinstance(location, CandidateLocation) and location.folder not in self._folders_seen:
+            self._folders_seen.add(location.folder)
+            self.file_seen(location.folder, date)
+        files = self.files_of(location, date)
+        if files is None or isinstance(files, NotCached):
+            return files
+        found = self.metadata(files, date)
+        if isinstance(found, Metadata) and not found.provisional:
+            if len(self._found) >= IN_MEMORY:
+                self._found.clear()
+            self._found[location] = found, self._same_until(location)
+        return found
+
+    def files_of(
+        self, location: FileLocation | ReleaseLocation, date: str
+    ) -> FileLocation | NotCached | None:
+        """Returns where the files are: those of a release in its highest build, if it has any."""
+        if not isinstance(location, ReleaseLocation):
+            return location
+        number = self.highest_build(location.candidates, date)
+        return location.in_build(number) if isinstance(number, int) else number
+
+    def metadata(self, location: FileLocation, date: str) -> Metadata | NotCached | None:
+        """Returns the metadata in the files of a location, as :meth:`find` does."""
+        entry = self._valid(address(location))
+        if entry is None or not (entry.value is None or isinstance(entry.value, Metadata)):
             return NOT_CACHED
-        value = entry.value
-        if not (value is None or isinstance(value, Metadata)):
-            return NOT_CACHED
+        value: Metadata | None = entry.value
         expires = value is None or value.provisional
         return NOT_CACHED if expires and not self._still_absent(entry, date) else value
 
-    def put_metadata(self, address: str, metadata: Metadata | None, date: str) -> None:
-        """Keep what was found for a build of that date, or that there is none."""
-        self._cache.put(address, CacheEntry(metadata, date, self._clock()))
+    def put_metadata(self, location: FileLocation, metadata: Metadata | None, date: str) -> None:
+        """Keeps what was found, or that there is none."""
+        self._found.clear()
+        self._put(address(location), CacheEntry(metadata, date, self._clock()))
+
+    # ---- the highest build of a version ----
 
     def highest_build(self, candidates: str, date: str) -> int | NotCached | None:
-        """The number of the highest build of a version; ``date`` is that of one of its files."""
+        """Returns the number of the highest build in a folder of candidates, None without any."""
         entry = self._valid(candidates)
         if entry is None or not (entry.value is None or isinstance(entry.value, int)):
             return NOT_CACHED
@@ -196,47 +174,67 @@ class CachedAnswers:
             return None if self._still_absent(entry, date) else NOT_CACHED
         if date > entry.newest:
             entry = entry._replace(newest=date)
-            self._cache.put(candidates, entry)
+            self._put(candidates, entry)
         settled = entry.fetched - date_in_seconds(entry.newest) >= VERSION_SETTLED
-        return entry.value if settled or entry.fetched >= self._started else NOT_CACHED
+        number: int = entry.value
+        return number if settled or entry.fetched >= self._started else NOT_CACHED
 
     def put_highest_build(self, candidates: str, number: int | None, date: str) -> int | None:
-        """Keep the number that a listing showed, or that of a higher build that was seen.
+        """Keeps the number that a listing showed, or that of a higher build that was seen.
 
         Returns what was kept.
         """
-        seen, newest = self._seen.get(candidates, (None, ""))
+        self._found.clear()
+        seen, newest = self._highest_seen.get(candidates, (None, ""))
         highest = max((n for n in (number, seen) if n is not None), default=None)
-        self._cache.put(candidates, CacheEntry(highest, max(date, newest), self._clock()))
+        self._put(candidates, CacheEntry(highest, max(date, newest), self._clock()))
         return highest
 
-    def newest(self, location: str) -> str:
-        """The date of the newest file of a location that was seen or asked for; empty if none."""
-        entry = self._cache.get(location)
-        return entry.newest if entry else ""
+    # ---- files that exist although a listing may not show them ----
 
-    def highest_seen(self, candidates: str) -> int | None:
-        """The highest build of a version of which a file was seen."""
-        return self._seen.get(candidates, (None, ""))[0]
+    def file_seen(self, key: str, date: str) -> None:
+        """Notes that a file, or a folder with a file of this date, exists.
 
-    def build_seen(self, candidates: str, number: int, date: str) -> None:
-        """A file of this build and date exists, whatever a listing showed.
-
-        If it is newer than those seen before, the version may not be settled yet.
+        A listing that does not show it yet, or its build folder, is completed. If the file is
+        newer than all others, the version may not be settled yet.
         """
-        highest, newest = self._seen.get(candidates, (number, date))
-        self._seen[candidates] = max(highest, number), max(newest, date)
-        entry = self._cache.get(candidates)
+        folder, _, name = key.rpartition("/")
+        if name:
+            self._names_seen.setdefault(f"{folder}/", set()).add(name)
+        if not (found := _BUILD_FOLDER.match(key)):
+            return
+        candidates, number = found["candidates"], int(found["number"])
+        highest, newest = self._highest_seen.get(candidates, (number, date))
+        self._highest_seen[candidates] = max(highest, number), max(newest, date)
+        entry = self._entry(candidates)
         if entry is None or not (entry.value is None or isinstance(entry.value, int)):
             return
         value = number if entry.value is None else max(entry.value, number)
         better = entry._replace(value=value, newest=max(entry.newest, date))
         if better != entry:
-            self._cache.put(candidates, better)
+            self._found.clear()
+            self._put(candidates, better)
 
-    def _valid(self, location: str) -> CacheEntry | None:
-        """The entry, unless it was made by a clock that was ahead."""
-        entry = self._cache.get(location)
+    def highest_seen(self, candidates: str) -> int | None:
+        """Returns the number of the highest build of which a file was seen."""
+        return self._highest_seen.get(candidates, (None, ""))[0]
+
+    def names_seen(self, folder: str) -> set[str]:
+        """Returns the names of the files that were seen in a folder."""
+        return self._names_seen.get(folder, set())
+
+    # ---- entries ----
+
+    def _same_until(self, location: MetadataLocation) -> str:
+        """Returns the date of the newest build for which what was just found is valid."""
+        if not isinstance(location, ReleaseLocation):
+            return _NO_LIMIT
+        entry = self._entry(location.candidates)
+        return entry.newest if entry else ""
+
+    def _valid(self, place: str) -> CacheEntry | None:
+        """Returns the entry, unless it was made by a clock that was ahead."""
+        entry = self._entry(place)
         if entry is None or entry.fetched > self._clock() + CLOCK_ERROR:
             return None
         return entry
@@ -248,10 +246,92 @@ class CachedAnswers:
         young = now - date_in_seconds(date) < YOUNG_BUILD
         return now - entry.fetched < (ABSENT_YOUNG if young else ABSENT_OLD)
 
+    def _entry(self, place: str) -> CacheEntry | None:
+        try:
+            return self._entries[place]
+        except KeyError:
+            return self._remember(place, self._read(place))
+
+    def _put(self, place: str, entry: CacheEntry) -> None:
+        """Keeps an entry, on disk at once."""
+        self._remember(place, entry)
+        if self._database is None:
+            return
+        value = list(entry.value) if isinstance(entry.value, Metadata) else entry.value
+        row = (self._archive_url + place, orjson.dumps(value), entry.newest, entry.fetched)
+        try:
+            self._database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", row)
+        except sqlite3.Error as error:
+            self._give_up(error)
+
+    def _remember(self, place: str, entry: CacheEntry | None) -> CacheEntry | None:
+        if len(self._entries) >= IN_MEMORY:
+            del self._entries[next(iter(self._entries))]
+        self._entries[place] = entry
+        return entry
+
+    def _read(self, place: str) -> CacheEntry | None:
+        if self._database is None:
+            return None
+        try:
+            row = self._database.execute(
+                "SELECT answer, newest, learned FROM answers WHERE place = ?",
+                (self._archive_url + place,),
+            ).fetchone()
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return None
+        return _entry_in(row) if row else None
+
+    def _give_up(self, error: sqlite3.Error) -> None:
+        """Continues without the file, which stays as it is."""
+        logger.warning(
+            "The cache of the archive in CACHE_FOLDER can't be used any more (%s): free space"
+            " there, or delete %s.",
+            error,
+            CACHE_FILE,
+        )
+        self.close()
+        self._database = None
+
+
+@functools.lru_cache(maxsize=1024)  # all locales of a platform have the same location
+def address(location: FileLocation) -> str:
+    """Returns the name under which the cache keeps the metadata of a location."""
+    if isinstance(location, NightlyLocation):
+        return location.stem
+    if isinstance(location, SamePushLocation):
+        return f"{location.folder} {location.product}"
+    return f"{location.folder}{location.versions[0]} {location.file_platform}".rstrip()
+
+
+def _entry_in(row: tuple[Any, Any, Any]) -> CacheEntry | None:
+    """Returns the entry in a row of the table, None for values that were never written there."""
+    try:
+        value, newest, fetched = orjson.loads(row[0]), row[1], float(row[2])
+        date_in_seconds(newest)
+    except (ValueError, TypeError):
+        return None
+    if not math.isfinite(fetched):
+        return None
+    if isinstance(value, list):
+        value = _metadata_in(value)
+    elif not (value is None or type(value) is int):
+        return None
+    return CacheEntry(value, newest, fetched)
+
+
+def _metadata_in(parts: list[Any]) -> Metadata | NotCached:
+    build, source = parts[:2] if len(parts) in (3, 4) else (None, None)
+    provisional = parts[3:] == [True]
+    if isinstance(build, dict) and isinstance(source, dict) and ("id" in build or provisional):
+        return Metadata(*parts)
+    return NOT_CACHED
+
 
 @functools.lru_cache(maxsize=1024)
 def date_in_seconds(date: str) -> float:
-    """Seconds since the epoch of ``2017-03-07T12:07:51Z``; 0 if it is empty or impossible."""
+    """Returns seconds since the epoch of ``2017-03-07T12:07:51Z``; 0 if empty or impossible."""
     if not isinstance(date, str):
         raise TypeError(f"{date!r} is not a date")
     try:

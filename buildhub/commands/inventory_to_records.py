@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -17,9 +17,7 @@ from ..signals import CancellationToken
 from . import progress, runner
 
 if TYPE_CHECKING:
-    from ..archive.cached_lookup import CachedLookup
     from ..inventory.row_formats import Schema
-    from ..pipeline.processor import InventoryProcessor, Remaining
     from ..pipeline.record_maker import PipelineCounts
     from ..records import Record
 
@@ -53,14 +51,16 @@ def _schema(columns: str) -> Schema:
 @click.option(
     "--explain",
     is_flag=True,
-    help="The arguments are keys of the archive: print which build each is, or why it is none.",
+    help="The arguments are keys or URLs of files: print which build each is, or why it is none.",
 )
+@runner.summary_option
 @runner.common_options("--version")
 def main(
     settings: Settings,
     files: Sequence[str],
     schema: Schema | None,
     explain: bool,
+    summary: runner.Summary,
     verbosity: int,
 ) -> None:
     """Recognise the builds in S3 inventories and print their records as JSON.
@@ -78,18 +78,21 @@ def main(
     files = runner.files_or_stdin(files)
 
     def work(cancellation: CancellationToken) -> bool:
-        return _process(files, schema, settings, cancellation, verbosity)
+        return _process(files, schema, settings, cancellation, summary, verbosity)
 
-    runner.run(work, settings, verbosity)
+    runner.run(work, settings, verbosity, summary=summary)
 
 
 def _explain(keys: Sequence[str]) -> None:
     if not keys:
-        raise click.UsageError("--explain needs one or more keys of the archive as arguments.")
+        raise click.UsageError(
+            "--explain needs one or more keys or URLs of the archive as arguments."
+        )
     from ..builds.explain import explain
+    from ..builds.values import key_of
 
     for key in keys:
-        streams.write(f"{logs.escape_controls(explain(key))}\n".encode())
+        streams.write(f"{logs.escape_controls(explain(key_of(key)))}\n".encode())
 
 
 def _process(
@@ -97,42 +100,29 @@ def _process(
     schema: Schema | None,
     settings: Settings,
     cancellation: CancellationToken,
+    summary: runner.Summary,
     verbosity: int,
 ) -> bool:
     """Writes the records of files to standard output; returns whether all went well."""
-    from ..wiring import inventory_processor, open_cache
-
-    inputs = [(path, streams.name_of(path)) for path in files]
-    write = functools.partial(_write, cancellation)
-    with open_cache(settings) as cache:
-        processor = inventory_processor(settings, cache, cancellation, schema=schema)
-        try:
-            with _display(processor.counts, verbosity):
-                if remaining := processor.process_cached(inputs, write):
-                    _fetch(processor, remaining, settings, cache, write)
-        finally:
-            cancellation.cancel()  # ends a read that an error left in its thread
-            runner.echo_summary(f"inventory-to-records: {processor.counts}.", verbosity)
-        return processor.counts.ok
-
-
-def _fetch(
-    processor: InventoryProcessor,
-    remaining: Remaining,
-    settings: Settings,
-    cache: CachedLookup,
-    write: Callable[[Sequence[Record]], None],
-) -> None:
-    """Process what needs the archive."""
     import asyncio
 
-    from ..wiring import open_lookup
+    from ..wiring import inventory_processor, open_lookup
 
-    async def run() -> None:
-        async with open_lookup(settings, cache) as lookup:
-            await processor.process_remaining(remaining, lookup, write)
+    inputs = [(path, streams.name_of(path)) for path in files]
 
-    asyncio.run(run())
+    async def run() -> bool:
+        async with open_lookup(settings) as lookup:
+            processor = inventory_processor(settings, lookup, cancellation, schema=schema)
+            summary.figures = processor.counts.as_dict
+            try:
+                with _display(processor.counts, verbosity):
+                    await processor.process_files(inputs, functools.partial(_write, cancellation))
+            finally:
+                cancellation.cancel()  # ends a read that an error left in its thread
+                runner.echo_summary(f"inventory-to-records: {processor.counts}.", verbosity)
+            return processor.counts.ok
+
+    return asyncio.run(run())
 
 
 def _display(counts: PipelineCounts, verbosity: int) -> contextlib.AbstractContextManager[None]:

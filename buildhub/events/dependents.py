@@ -1,16 +1,16 @@
-"""Metadata file → the builds that depend on it: the inverse of ``archive.locations``.
+"""Finds the builds that depend on a metadata file: the inverse of ``archive.locations``.
 
-Nothing is fetched here: :mod:`buildhub.events.discovery` lists the folders that are named here.
-A build that is named without need does no harm, as the metadata of each is looked up again.
+A build that is found without need does no harm, as the metadata of each is looked up again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable, Container, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
+from typing import Any, NamedTuple
 
-from ..archive.formats import FORMATS
+from ..archive.client import Archive, FolderContents
 from ..archive.locations import (
     BUILDHUB_JSON,
     CandidateLocation,
@@ -21,9 +21,12 @@ from ..archive.locations import (
     location_of,
     plain_platform,
 )
+from ..archive.metadata_formats import FORMATS
 from ..builds.patterns import TREES
 from ..builds.products import PRODUCTS, products_in
 from ..builds.recognise import Build, recognise
+from ..errors import Fatal, Unreachable
+from ..inventory.row_formats import InventoryRow
 
 _CANDIDATE = re.compile(
     r"""(?P<above>
@@ -54,6 +57,11 @@ _ENDINGS_OF = {"linux": (".tar.xz", ".tar.bz2"), "win": (".installer.exe",), "ma
 #: A folder of language packs beside those of the locales.
 _LANGUAGE_PACKS = "xpi"
 
+#: Called with the key of a build, and with its size and date where they are known already.
+OnFound = Callable[[str, InventoryRow | None], None]
+
+_NOTHING = FolderContents((), {})
+
 
 class FolderWalk(NamedTuple):
     """Folders to list: the root, and one level below it for each of ``levels``."""
@@ -64,7 +72,7 @@ class FolderWalk(NamedTuple):
 
 
 class Dependents(NamedTuple):
-    """The builds that depend on a metadata file: where they may be, and how to recognise them."""
+    """Where the builds that depend on a metadata file may be, and how to recognise them."""
 
     key: str  #: of the metadata file
     walks: tuple[FolderWalk, ...]
@@ -73,18 +81,18 @@ class Dependents(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """The folder of the metadata file."""
+        """Returns the folder of the metadata file."""
         return self.key.rpartition("/")[0] + "/"
 
     def within(self, products: Container[str]) -> Dependents | None:
-        """Those below the archive's folders of these products, or None if there can't be any."""
+        """Leaves out the folders of other products; returns None if nothing is left."""
         walks = tuple(walk for walk in self.walks if walk.root.split("/")[1] in products)
         likely = tuple(key for key in self.likely if key.split("/")[1] in products)
         return self._replace(walks=walks, likely=likely) if walks else None
 
 
 def dependents_of(key: str) -> Dependents | None:
-    """The builds that depend on the file ``key`` (raw), or None if it is not metadata of builds.
+    """Returns what depends on the file ``key`` (raw), or None if it is not metadata of builds.
 
     ``.mozinfo.json``, ``.test_packages.json`` and the ``_info.txt`` of a nightly are not.
     """
@@ -92,7 +100,7 @@ def dependents_of(key: str) -> Dependents | None:
 
 
 def _dependents_of_nightly(key: str) -> Dependents | None:
-    """A nightly's ``.json``, ``.buildhub.json`` or ``.txt``, beside the build in en-US or multi.
+    """Parses a nightly's ``.json``, ``.buildhub.json`` or ``.txt``, beside en-US or multi.
 
     That build depends on it, and so do the localised ones of the same platform in the ``-l10n``
     folder; how many these are is not known.
@@ -126,7 +134,7 @@ def _dependents_of_nightly(key: str) -> Dependents | None:
 
 
 def _walks_of_same_push(product: str, folder: str) -> Iterator[FolderWalk]:
-    """The nightlies of other products that were made from the push of this one."""
+    """Yields where nightlies of other products are that were made from the push of this one."""
     above, _, name = folder.rpartition("/")
     date = name.removesuffix(f"-{TREES[0]}")
     others = {p.folder: None for p in PRODUCTS.values() if p.same_push == product}
@@ -140,7 +148,7 @@ def _walks_of_same_push(product: str, folder: str) -> Iterator[FolderWalk]:
 
 
 def _dependents_of_candidate(key: str) -> Dependents | None:
-    """The ``.json`` in a candidate's en-US folder: all locales of its platform depend on it.
+    """Parses the ``.json`` in a candidate's en-US folder: its platform's locales depend on it.
 
     So do repacks (``win32-EME-free``), and the release and its repacks, where they exist already.
     A ``.json`` in ``multi/`` concerns that folder alone.
@@ -172,7 +180,7 @@ def _dependents_of_candidate(key: str) -> Dependents | None:
 
 
 def _dependents_of_info(key: str) -> Dependents | None:
-    """``_info.txt`` in a candidate's build folder: all of its platform may depend on it.
+    """Parses ``_info.txt`` in a candidate's build folder: all of its platform may depend on it.
 
     It is the last resort, so most of them have better metadata.
     """
@@ -201,7 +209,7 @@ def _dependents_of_info(key: str) -> Dependents | None:
 def _walks_of_release(
     product: str, version: str, is_platform: Callable[[str], bool]
 ) -> Iterator[FolderWalk]:
-    """A release's platform and its repacks; a flat release (before 3.5) is in the root itself.
+    """Yields a release's platform and its repacks; one before 3.5 is in the root itself.
 
     Funnelcakes may have one more folder: ``56.0.1-funnelcake131/v1/win64/en-US/``.
     """
@@ -212,7 +220,7 @@ def _walks_of_release(
 
 
 def _is_metadata(product_folder: str, locale: str, name: str) -> bool:
-    """Whether a file in the folder of a candidate's locale is metadata, by its name."""
+    """Tells if a file in the folder of a candidate's locale is metadata, by its name."""
     for product in products_in(product_folder):
         if locale in ("en-US", product.nightly_locale):
             pattern = product.metadata_pattern(_VERSION, _PLATFORM, re.escape(locale))
@@ -227,3 +235,101 @@ def _is_locale(folder: str) -> bool:
 
 def _is_funnelcake(folder: str) -> bool:
     return bool(_FUNNELCAKE_FOLDER.fullmatch(folder))
+
+
+# ---- finding them ----
+
+
+async def find_builds(archive: Archive, dependents: Dependents, on_found: OnFound) -> bool:
+    """Calls ``on_found`` with each build that depends on the metadata, as soon as it is seen.
+
+    A build may be seen several times. Returns whether the listings seem to be up to date; if not,
+    another search may find more. Raises :class:`Unreachable` if a folder can't be listed, after
+    all others were.
+    """
+    search = _Search(archive, dependents, on_found)
+    up_to_date = await _all(search.walk(walk.root, walk) for walk in dependents.walks)
+    if not up_to_date:
+        # The listing of a large folder is cached for minutes; a request for a file is not.
+        await _all(search.try_file(key) for key in dependents.likely)
+    return up_to_date
+
+
+async def _all(walks: Iterable[Coroutine[Any, Any, bool]]) -> bool:
+    """Tells if all are true. All run to their end; then one error is raised, a fatal one first."""
+    results = await asyncio.gather(*walks, return_exceptions=True)
+    if errors := [result for result in results if isinstance(result, BaseException)]:
+        raise max(errors, key=lambda error: isinstance(error, Fatal))
+    return all(results)
+
+
+class _Search:
+    """Searches the folders, and lists each of them once."""
+
+    def __init__(self, archive: Archive, dependents: Dependents, on_found: OnFound) -> None:
+        self._archive = archive
+        self._dependents = dependents
+        self._on_found = on_found
+        self._listings: dict[str, asyncio.Task[FolderContents | None]] = {}
+
+    async def walk(self, folder: str, walk: FolderWalk) -> bool:
+        """Searches ``folder`` and those below it; tells if all is listed that must exist.
+
+        The metadata file exists: a listing without it, or without the folder that leads to it,
+        lags behind.
+        """
+        listing = await self._list(folder)
+        builds = self._builds_in(folder, listing)
+        for build in builds:
+            self._on_found(build.key, None)
+        step, _, below = self._dependents.key.removeprefix(folder).partition("/")
+        leads = self._dependents.key.startswith(folder)
+        shown = not leads or step in (listing.folders if below else listing.files)
+        if not walk.levels:
+            return shown and bool(builds) and walk.certain
+        inner = FolderWalk(walk.root, walk.levels[1:], walk.certain)
+        visit = self.walk if inner.levels else self._visit_locale
+        names = set(listing.folders) | ({step} if leads and below else set())
+        into = [name for name in sorted(names, key=step.__ne__) if walk.levels[0](name)]
+        return await _all(visit(f"{folder}{name}/", inner) for name in into) and shown
+
+    async def _visit_locale(self, folder: str, walk: FolderWalk) -> bool:
+        """Searches a locale's folder: its build is nearly always named like that of en-US.
+
+        Then one request tells its size and date, and no listing is needed. There is no second
+        build to miss: its record would have the same id, which follows from the folder's name.
+        """
+        if folder != self._dependents.folder and (name := await self._name_in_own_folder()):
+            locale = folder.split("/")[-2]
+            if await self.try_file(folder + name.replace(".en-US.", f".{locale}.", 1)):
+                return True
+        return await self.walk(folder, walk)
+
+    async def try_file(self, key: str) -> bool:
+        """Requests a build itself, whether a listing shows it or not; tells if it exists."""
+        build = recognise(key)
+        if not build or not self._dependents.concerns(build):
+            return False
+        file = await self._archive.head(key)
+        if file:
+            self._on_found(key, InventoryRow(key, file.size, file.date))
+        return file is not None
+
+    async def _name_in_own_folder(self) -> str | None:
+        """Returns the name of the build beside the metadata file, if there is one."""
+        folder = self._dependents.folder
+        try:
+            builds = self._builds_in(folder, await self._list(folder))
+        except Unreachable:
+            return None  # reported by the search of that folder
+        return builds[0].key.removeprefix(folder) if builds else None
+
+    def _builds_in(self, folder: str, listing: FolderContents) -> list[Build]:
+        """Returns the builds in a listing that depend on the metadata."""
+        builds = (recognise(folder + name) for name in listing.files)
+        return [build for build in builds if build and self._dependents.concerns(build)]
+
+    async def _list(self, folder: str) -> FolderContents:
+        if folder not in self._listings:
+            self._listings[folder] = asyncio.ensure_future(self._archive.listing(folder))
+        return await self._listings[folder] or _NOTHING

@@ -1,29 +1,31 @@
 """From a file that was published to the records of the builds it concerns.
 
 An event only says that something changed: whichever file it names, records are made from what
-the archive says now, by the same lookup as in the pipe. So neither the order, nor repetition, nor
+the archive says now, in the same way as in the pipe. So neither the order, nor repetition, nor
 the loss of events matters, as long as one of them finds everything that exists.
 
-A build's event looks up its metadata and stores the record; if there is no metadata yet, the
-metadata's own event will do it. A metadata file's event looks for the builds that depend on it.
-Listings may lag behind: a file that an event names exists even if no listing shows it, and a
-listing that seems to lag is requested again.
+A build's event makes and stores its record; if there is no metadata yet, the metadata's own event
+will do it. A metadata file's event looks for the builds that depend on it. Listings may lag
+behind: a file that an event names exists even if no listing shows it, and a listing that seems to
+lag is requested again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
-from ..archive.client import Archive, File
+from ..archive.cache import LookupCache
+from ..archive.client import Archive
+from ..archive.lookup import MetadataLookup
 from ..builds.explain import explain
-from ..builds.recognise import Build, recognise
+from ..builds.recognise import recognise
 from ..errors import BuildhubError, Fatal, Unreachable
+from ..inventory.row_formats import InventoryRow
 from ..kinto import (
     Client,
-    Outcome,
     PutResult,
     StoredRecord,
     differs,
@@ -31,22 +33,31 @@ from ..kinto import (
     fetch_stored,
     put_if_unchanged,
 )
-from ..records import Record, invalid_field
+from ..pipeline.record_maker import NotMade, RecordMaker
+from ..records import Outcome, Record
 from ..retries import Retry
-from .batcher import Batcher
-from .dependents import Dependents, dependents_of
-from .discovery import find_builds
+from .dependents import Dependents, dependents_of, find_builds
 from .result import Result
-from .snapshot import ArchiveSnapshot
 
 #: Seconds before what lags is asked for again; then twice as many, and so on.
 FIRST_PAUSE = 0.5
 
-#: How often a record is made and put anew because another writer was faster.
+#: Attempts to store a record that other writers keep changing.
 MAX_PUTS = 5
 
-#: Of a record that is not settled yet; the reason counts after :data:`MAX_PUTS`.
+#: Seconds that a record waits for others to be stored with.
+LINGER_SECONDS = 0.015
+
+#: Of a record that would replace another than the one that was there when it was made.
 _CONFLICT = PutResult(Outcome.CONFLICT, "other writers keep changing it")
+
+
+class _Written(NamedTuple):
+    """What became of a record that was to be stored."""
+
+    put: PutResult
+    stored: StoredRecord | None  #: what the server had before
+    maker: RecordMaker  #: asks the archive what it says since then
 
 
 class EventHandler:
@@ -66,10 +77,14 @@ class EventHandler:
         pause: float = FIRST_PAUSE,
     ) -> None:
         self._archive = archive
+        self._client = client
         self._products = products
         self._retry = Retry(retries + 1, first_pause=pause)
-        self._snapshot = ArchiveSnapshot(archive)  # the newest one
-        self._batcher = Batcher(_Writer(archive, client, lambda: self._snapshot.renewed()).write)
+        lookup = MetadataLookup(archive, LookupCache(None, archive.url, keep_absent=False))
+        # The newest one: each answers a question once, so what was found since needs another.
+        self._maker = RecordMaker(lookup, archive_url=archive.url, products=products)
+        self._batch: list[tuple[Record, StoredRecord | None, asyncio.Future[_Written]]] = []
+        self._writer: asyncio.Task[None] | None = None
         self._fatal: Fatal | None = None
 
     async def __aenter__(self) -> Self:
@@ -81,11 +96,18 @@ class EventHandler:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._batcher.close()
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.wait([self._writer])
         await self._archive.abandon()  # requests of tasks that were cancelled
 
+    @property
+    def newest_build(self) -> str:
+        """Returns the newest build date of the records that were made."""
+        return self._maker.counts.newest_build
+
     async def handle(self, key: str) -> list[Result]:
-        """Handle one file that was published: a result for each build that it concerns."""
+        """Handles one file that was published: returns a result for each build it concerns."""
         build = recognise(key)
         dependents = None if build else dependents_of(key)
         if not build and not dependents:
@@ -94,159 +116,143 @@ class EventHandler:
         if not dependents and key.split("/")[1] not in self._products:
             return [Result(key, Outcome.IGNORED, "PRODUCTS does not name its folder")]
         try:
-            if build:
-                return [await self._on_build(build)]
-            assert dependents
+            row = await self._published(key)
+            if not dependents:
+                return [await self._on_build(row)]
+            self._maker = self._maker.renewed(row)
             return await self._on_metadata(dependents)
         except BuildhubError as error:
             return [self._failed(key, error)]
 
-    async def _on_build(self, build: Build) -> Result:
-        file = await self._published(build.key)
-        self._snapshot = self._snapshot.with_build(build, file.date)
-        result = await self._retry.until_true(lambda: self._store_unless_unreadable(build, file))
-        return result or Result(build.key, Outcome.NO_METADATA)
+    async def _published(self, key: str) -> InventoryRow:
+        """Returns a file as an inventory lists it. Raises :class:`Unreachable` if it is absent."""
+        file = await self._retry.until_true(lambda: self._archive.head(key))
+        if file is None:
+            raise Unreachable(f"{self._archive.url}{key} is not there (yet)")
+        return InventoryRow(key, file.size, file.date)
 
-    async def _store_unless_unreadable(self, build: Build, file: File) -> Result | None:
-        """None if there is something unreadable in the place of metadata."""
+    async def _on_build(self, row: InventoryRow) -> Result:
+        result = await self._retry.until_true(lambda: self._store_unless_useless(row))
+        return result or Result(row.key, Outcome.NO_METADATA)
+
+    async def _store_unless_useless(self, row: InventoryRow) -> Result | None:
+        """Stores a build; returns None if there is something useless in the place of metadata."""
         while True:
-            snapshot = self._snapshot
-            result = await self._store(build, file, snapshot)
+            maker = self._maker
+            result = await self._store(row.key, row, maker)
             if result.outcome is not Outcome.NO_METADATA:
                 return result
-            if snapshot is self._snapshot:
+            if maker is self._maker:
                 break
             # Meanwhile another event of this invocation brought metadata: perhaps its own.
-        if not snapshot.is_unreadable(build):
+        if not result.detail:
             return result
-        self._snapshot = snapshot.renewed()
+        self._maker = maker.renewed()
         return None
 
     async def _on_metadata(self, dependents: Dependents) -> list[Result]:
-        key = dependents.key
-        content = await self._retry.until_true(lambda: self._archive.document(key))
-        if not content:
-            raise self._absent(key)
-        self._snapshot = self._snapshot.with_metadata(key, content)
         results: dict[str, Result] = {}
         await self._retry.until_true(lambda: self._update_dependents(dependents, results))
-        return list(results.values()) or [Result(key, Outcome.NO_BUILDS)]
+        return list(results.values()) or [Result(dependents.key, Outcome.NO_BUILDS)]
 
     async def _update_dependents(self, dependents: Dependents, results: dict[str, Result]) -> bool:
-        """Store the builds that are found now, into ``results``; whether all seem to be found."""
-        snapshot = self._snapshot
+        """Stores the builds that are found now, into ``results``; tells if all seem to be found."""
+        maker = self._maker
+        up_to_date = False
         tasks: dict[str, asyncio.Task[Result]] = {}
         async with asyncio.TaskGroup() as group:
 
-            def on_found(build: Build, file: File | None) -> None:
-                known = results.get(build.key)
-                if build.key not in tasks and (not known or known.outcome is Outcome.NO_METADATA):
-                    tasks[build.key] = group.create_task(self._store(build, file, snapshot))
+            def on_found(key: str, row: InventoryRow | None) -> None:
+                known = results.get(key)
+                if key not in tasks and (not known or known.outcome is Outcome.NO_METADATA):
+                    tasks[key] = group.create_task(self._store(key, row, maker))
 
-            up_to_date = await self._find(dependents, on_found, results)
+            try:
+                up_to_date = await find_builds(self._archive, dependents, on_found)
+            except BuildhubError as error:  # a folder that can't be listed
+                results[dependents.key] = self._failed(dependents.key, error)
         results |= {key: task.result() for key, task in tasks.items()}
         outcomes = {result.outcome for result in results.values()}
         if Outcome.FAILED in outcomes or (up_to_date and Outcome.NO_METADATA not in outcomes):
             return True
-        self._snapshot = snapshot.renewed()
+        self._maker = maker.renewed()
         return False
 
-    async def _find(
-        self,
-        dependents: Dependents,
-        on_found: Callable[[Build, File | None], None],
-        results: dict[str, Result],
-    ) -> bool:
-        """Whether the listings are up to date. A folder that can't be listed is a failure."""
+    async def _store(self, key: str, row: InventoryRow | None, maker: RecordMaker) -> Result:
+        """Makes the record of a build and stores it. Raises none of our errors."""
         try:
-            return await find_builds(self._archive, dependents, on_found)
+            return await self._make_and_put(row or await self._published(key), maker)
         except BuildhubError as error:
-            results[dependents.key] = self._failed(dependents.key, error)
-            return False
+            return self._failed(key, error)
 
-    async def _store(self, build: Build, file: File | None, snapshot: ArchiveSnapshot) -> Result:
-        """Make the record of a build from ``snapshot`` and store it. Never raises our errors."""
-        try:
-            record = await snapshot.record(build, file or await self._published(build.key))
-            if record is None:
-                return Result(build.key, Outcome.NO_METADATA)
-            if invalid := invalid_field(record):
-                return Result(build.key, Outcome.INVALID, f"invalid {invalid}")
-            outcome, reason = await self._batcher.submit((build, record))
-        except BuildhubError as error:
-            return self._failed(build.key, error)
-        if outcome in (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED):
-            return Result(build.key, outcome)
-        return Result(build.key, Outcome.FAILED, f"{build.key} is not stored: {reason}")
+    async def _make_and_put(self, row: InventoryRow, maker: RecordMaker) -> Result:
+        """Reads what exists, makes the record, and stores it if it is unchanged meanwhile.
 
-    async def _published(self, key: str) -> File:
-        """Size and date of a file. Raises :class:`Unreachable` if it does not come."""
-        file = await self._retry.until_true(lambda: self._archive.head(key))
-        if file is None:
-            raise self._absent(key)
-        return file
-
-    def _absent(self, key: str) -> Unreachable:
-        return Unreachable(f"{self._archive.url}{key} is not there (yet)")
+        A record that is stored may be newer than the one that was made before it was fetched, so
+        it is replaced by one that is made after that; a build that is gone stays as it is stored.
+        """
+        stored: StoredRecord | None = None
+        for _ in range(2 * MAX_PUTS):  # a conflict, then a look at what is there now
+            made = await maker.record(row)
+            if isinstance(made, NotMade):
+                gone = stored and made.outcome is not Outcome.FAILED
+                return Result(row.key, Outcome.UNCHANGED) if gone else Result(row.key, *made)
+            (outcome, reason), stored, maker = await self._put(made, stored)
+            if outcome in (Outcome.REFUSED, Outcome.FAILED):
+                break
+            if outcome is not Outcome.CONFLICT:
+                return Result(row.key, outcome)
+            file = await self._archive.head(row.key)
+            if file is None:
+                return Result(row.key, Outcome.UNCHANGED)
+            row = InventoryRow(row.key, file.size, file.date)
+        return Result(row.key, Outcome.FAILED, f"{row.key} is not stored: {reason}")
 
     def _failed(self, key: str, error: BuildhubError) -> Result:
-        """A failure. One that concerns everything is reported in the same words for all keys."""
+        """Returns a failure; one that concerns everything in the same words for all keys."""
         if isinstance(error, Fatal):
             error = self._fatal = self._fatal or error
         return Result(key, Outcome.FAILED, str(error))
 
+    # ---- Kinto: records that are ready at about the same time are stored together ----
 
-class _Writer:
-    """Writes records to Kinto, each only if no other writer changes it meanwhile."""
+    async def _put(self, record: Record, stored: StoredRecord | None) -> _Written:
+        """Stores a record with others. It may replace ``stored``, which it was made after."""
+        written: asyncio.Future[_Written] = asyncio.get_running_loop().create_future()
+        self._batch.append((record, stored, written))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
+        return await written
 
-    def __init__(
-        self, archive: Archive, client: Client, new_snapshot: Callable[[], ArchiveSnapshot]
-    ) -> None:
-        self._archive = archive
-        self._client = client
-        self._new_snapshot = new_snapshot
-
-    async def write(self, batch: Sequence[tuple[Build, Record]]) -> list[PutResult]:
-        """A result for each record of a batch; of two with one id the last counts.
-
-        A record was made before Kinto is asked, so another writer may have stored a newer one by
-        now. What would replace a stored record is therefore made anew after that was fetched; a
-        build that is gone stays as it is stored.
-        """
-        builds = {build.id: build for build, _ in batch}
-        records: dict[str, Record | None] = {build.id: record for build, record in batch}
-        results = dict.fromkeys(builds, _CONFLICT)
-        for _ in range(MAX_PUTS):
-            open_ids = [one for one in builds if results[one].outcome is Outcome.CONFLICT]
-            if not open_ids:
-                break
+    async def _write(self) -> None:
+        """Stores one batch after the other; while it is busy, the next one grows."""
+        while self._batch:
+            await asyncio.sleep(LINGER_SECONDS)
+            batch, self._batch = self._batch, []
+            records = {record["data"]["id"]: (record, before) for record, before, _ in batch}
             try:
-                stored = await asyncio.to_thread(fetch_stored, self._client, open_ids)
-                outdated = [builds[one] for one in open_ids if _differs(records[one], stored)]
-                records |= await self._make_anew(outdated)
-            except Unreachable as error:
-                results |= dict.fromkeys(open_ids, PutResult(Outcome.FAILED, str(error)))
-                break
-            writable = [record for one in open_ids if (record := records[one])]
-            results |= dict.fromkeys(open_ids, PutResult(Outcome.UNCHANGED))
-            put = await asyncio.to_thread(put_if_unchanged, self._client, writable, stored)
-            conflicts = {one for one in put if put[one].outcome is Outcome.CONFLICT}
-            results |= put | dict.fromkeys(conflicts, _CONFLICT)
-        return [results[build.id] for build, _ in batch]
+                results = await self._write_batch(records)
+            except Exception as error:
+                for _, _, written in batch:
+                    if not written.done():
+                        written.set_exception(error)
+                continue
+            for record, _, written in batch:
+                if not written.done():  # its task may have run out of time
+                    written.set_result(results[record["data"]["id"]])
+        self._writer = None
 
-    async def _make_anew(self, builds: Sequence[Build]) -> dict[str, Record | None]:
-        """The records of ``builds`` as they are now, by id; None for those that are gone."""
-        snapshot = self._new_snapshot()
-        records = await asyncio.gather(*(self._make(build, snapshot) for build in builds))
-        return {build.id: record for build, record in zip(builds, records, strict=True)}
-
-    async def _make(self, build: Build, snapshot: ArchiveSnapshot) -> Record | None:
-        file = await self._archive.head(build.key)
-        record = await snapshot.record(build, file) if file else None
-        return None if record is None or invalid_field(record) else record
-
-
-def _differs(record: Record | None, stored: Mapping[str, StoredRecord]) -> bool:
-    """Whether a record would replace another one."""
-    there = stored.get(record["data"]["id"]) if record else None
-    return bool(record and there and differs(there.digest, digest(record["data"])))
+    async def _write_batch(
+        self, records: dict[str, tuple[Record, StoredRecord | None]]
+    ) -> dict[str, _Written]:
+        """Stores the records that replace nothing, or what was there before they were made."""
+        stored = await asyncio.to_thread(fetch_stored, self._client, list(records))
+        maker = self._maker.renewed()
+        writable = [
+            record
+            for one, (record, before) in records.items()
+            if (there := stored.get(one)) in (None, before)
+            or not differs(there.digest, digest(record["data"]))
+        ]
+        put = await asyncio.to_thread(put_if_unchanged, self._client, writable, stored)
+        return {one: _Written(put.get(one, _CONFLICT), stored.get(one), maker) for one in records}

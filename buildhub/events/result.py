@@ -1,8 +1,9 @@
-"""What became of events: the outcome for each build, and the counts of a whole AWS event."""
+"""The outcome for each build of an event, and the counts of a whole AWS event."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,6 +11,9 @@ from typing import NamedTuple
 from ..errors import BuildhubError
 from ..records import Outcome
 from .messages import FilePublished
+
+#: Keys that failed which one message names; all are counted.
+MAX_NAMED = 100
 
 
 class Result(NamedTuple):
@@ -32,9 +36,10 @@ class EventResult:
     failures: dict[str, str] = dataclasses.field(default_factory=dict)  #: key → why
     #: Ids of SQS messages with a failure in them; None for a failure without such an id.
     failed_messages: list[str | None] = dataclasses.field(default_factory=list)
+    newest_build: str = ""  #: the newest build date of a record that was made
 
     def add(self, events: Sequence[FilePublished], results: Sequence[Result]) -> None:
-        """Count the results of the events about one file."""
+        """Counts the results of the events about one file."""
         if failures := [result for result in results if result.outcome is Outcome.FAILED]:
             self.failed += len(events)
             self.failures[events[0].key] = _reason(failures)
@@ -47,7 +52,7 @@ class EventResult:
         self.builds.update(result.outcome for result in results)
 
     def merge(self, other: EventResult) -> None:
-        """Add the counts of another event."""
+        """Adds the counts of another event."""
         self.handled += other.handled
         self.ignored += other.ignored
         self.malformed += other.malformed
@@ -55,24 +60,27 @@ class EventResult:
         self.builds += other.builds
         self.failures |= other.failures
         self.failed_messages += other.failed_messages
+        self.newest_build = max(self.newest_build, other.newest_build)
 
     @property
     def problem(self) -> BuildhubError | None:
-        """One error that names each key which failed, and why."""
+        """Returns one error that names the first hundred keys which failed, and why."""
         if not self.failures:
             return None
         keys: dict[str, list[str]] = {}
-        for key, reason in self.failures.items():
+        for key, reason in itertools.islice(self.failures.items(), MAX_NAMED):
             keys.setdefault(reason, []).append(key)
         reasons = "; ".join(f"{', '.join(some)}: {reason}" for reason, some in keys.items())
-        return BuildhubError(f"These files failed and have to be sent again: {reasons}.")
+        more = len(self.failures) - MAX_NAMED
+        others = f"; and {more:,} more" if more > 0 else ""
+        return BuildhubError(f"These files failed and have to be sent again: {reasons}{others}.")
 
     def as_dict(self) -> dict[str, int]:
-        """The figures, as the Lambda returns them."""
+        """Returns the figures as the Lambda returns them."""
         return {"handled": self.handled, "ignored": self.ignored, "malformed": self.malformed}
 
     def __str__(self) -> str:
-        """The figures as a line: those of files, then those of builds that are not 0."""
+        """Writes the figures as a line: those of files, then those of builds that are not 0."""
         total = self.handled + self.ignored + self.malformed + self.failed
         files = (
             f"{total:,} events, {self.handled:,} handled, {self.ignored:,} ignored,"
@@ -87,7 +95,7 @@ _OF_BUILDS = (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.NO_ME
 
 
 def describe(key: str, results: Sequence[Result]) -> str:
-    """What became of the builds that the file ``key`` concerns, in a few words."""
+    """Says in a few words what became of the builds that the file ``key`` concerns."""
     if failures := [result for result in results if result.outcome is Outcome.FAILED]:
         return _reason(failures)
     if results[0].key == key:
@@ -97,7 +105,7 @@ def describe(key: str, results: Sequence[Result]) -> str:
 
 
 def _reason(failures: Sequence[Result]) -> str:
-    """Why a file failed: the reason, or the first one and how many there are."""
+    """Says why a file failed: the reason, or the first one and how many there are."""
     reasons = list(dict.fromkeys(result.detail.rstrip(".") for result in failures))
     if len(reasons) == 1:
         return reasons[0]

@@ -1,4 +1,4 @@
-"""Handles whole AWS events: what is in them, within the time that is left, counted and logged.
+"""Handles whole AWS events within the time that is left; counts and logs their files.
 
 A warm Lambda keeps an :class:`EventService` between invocations: the event loop, the connections
 to the archive, the client of Kinto. What is known of the archive ends with the invocation.
@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -77,7 +77,7 @@ class EventService:
         seconds_left: float | None = None,
         cancellation: CancellationToken | None = None,
     ) -> EventResult:
-        """Handle all records of an event, however it is wrapped, at the same time.
+        """Handles all records of an event, however it is wrapped, at the same time.
 
         ``seconds_left`` is what the invocation has left: what is not done by then has failed, and
         so has what a signal stopped, if ``cancellation`` is given. Each record is logged in a line.
@@ -104,7 +104,7 @@ class EventService:
         time_limit: float | None,
         cancellation: CancellationToken | None,
     ) -> None:
-        """Handle all files at the same time; what is not done in time is stopped, and failed."""
+        """Handles all files at the same time; what is not done in time is stopped, and failed."""
         async with EventHandler(
             self._archive,
             self._client,
@@ -116,15 +116,19 @@ class EventService:
                 asyncio.create_task(_handle_file(handler, events, result)): events
                 for events in published.values()
             }
-            with _cancelled_by(cancellation, tasks):
-                stopped = await _run(tasks, time_limit)
-        for task in stopped:
-            _add_failure(tasks[task], result, _why_stopped(cancellation))
+            await _run(tasks, time_limit, cancellation)
+            result.newest_build = handler.newest_build
+        stopped = [events for task, events in tasks.items() if task.cancelled()]
+        for events in stopped:
+            reason = _why_stopped(cancellation)
+            result.add(events, [Result(events[0].key, Outcome.FAILED, reason)])
+            for event in events:
+                logger.warning("%s: %s.", event.key, reason)
         if stopped and cancellation is None:
             self._abandon_requests()
 
     def _abandon_requests(self) -> None:
-        """End the requests to Kinto of tasks that were stopped.
+        """Ends the requests to Kinto of tasks that were stopped.
 
         Their threads are those of later invocations, too: few of them wait for a silent server,
         and no later event could be stored before its requests time out.
@@ -135,21 +139,30 @@ class EventService:
 
 
 async def _run(
-    tasks: Mapping[asyncio.Task[None], object], time_limit: float | None
-) -> list[asyncio.Task[None]]:
-    """Wait for tasks, and cancel those that are not done in time; those that were cancelled."""
-    if tasks:
-        _, late = await asyncio.wait(tasks, timeout=time_limit)
-        for task in late:
+    tasks: Collection[asyncio.Task[None]],
+    time_limit: float | None,
+    cancellation: CancellationToken | None,
+) -> None:
+    """Waits for tasks; cancels those that are not done in time, and all on a signal.
+
+    What is being stored at that moment is stored.
+    """
+
+    def cancel() -> None:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    return [task for task in tasks if task.cancelled()]
+
+    with cancellation.calling(cancel) if cancellation else contextlib.nullcontext():
+        if tasks:
+            await asyncio.wait(tasks, timeout=time_limit)
+            cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _handle_file(
     handler: EventHandler, events: Sequence[FilePublished], result: EventResult
 ) -> None:
-    """Handle the events about one file as one; count and log each. Only a cancellation raises."""
+    """Handles the events about one file as one; count and log each. Only a cancellation raises."""
     key = events[0].key
     started = time.monotonic()
     try:
@@ -164,13 +177,6 @@ async def _handle_file(
         logger.log(level, "%s: %s (%d ms).", key, describe(key, results), milliseconds)
 
 
-def _add_failure(events: Sequence[FilePublished], result: EventResult, reason: str) -> None:
-    key = events[0].key
-    result.add(events, [Result(key, Outcome.FAILED, reason)])
-    for _ in events:
-        logger.warning("%s: %s.", key, reason)
-
-
 def _why_stopped(cancellation: CancellationToken | None) -> str:
     if cancellation is not None and cancellation.signum is not None:
         return f"stopped by signal {cancellation.signum}"
@@ -178,30 +184,7 @@ def _why_stopped(cancellation: CancellationToken | None) -> str:
 
 
 def _time_limit(seconds_left: float | None) -> float | None:
-    """Seconds until what is not done is given up."""
+    """Returns the seconds until what is not done is given up."""
     if seconds_left is None:
         return None
     return max(0, seconds_left - min(seconds_left * KEPT_BACK, KEPT_BACK_SECONDS))
-
-
-@contextlib.contextmanager
-def _cancelled_by(
-    cancellation: CancellationToken | None, tasks: Mapping[asyncio.Task[None], object]
-) -> Iterator[None]:
-    """Have a signal cancel the tasks; what is being stored at that moment is stored."""
-    if cancellation is None:
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    fd = cancellation.fileno()
-
-    def cancel() -> None:
-        loop.remove_reader(fd)
-        for task in tasks:
-            task.cancel()
-
-    loop.add_reader(fd, cancel)
-    try:
-        yield
-    finally:
-        loop.remove_reader(fd)

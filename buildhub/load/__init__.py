@@ -1,8 +1,7 @@
 """The whole run: the newest inventories, or the archive's own bucket → records → Kinto."""
 
-from .result import LoadResult
 from .run import load_tasks
-from .tasks import InventoryTask, LoadTask, SectionTask, parse_tasks, tasks_of
+from .tasks import InventoryTask, LoadResult, LoadTask, SectionTask, parse_tasks, tasks_of
 
 __all__ = [
     "InventoryTask",

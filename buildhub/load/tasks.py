@@ -1,11 +1,15 @@
-"""What a run has to load: inventories of S3, or sections of the archive's own bucket."""
+"""Tasks of a run, inventories of S3 or sections of the archive's own bucket, and their results."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..errors import BadInput
 from ..inventory.selection import SECTIONS, Selection
+from ..kinto import PublishCounts
+from ..pipeline.record_maker import PipelineCounts
 from ..settings import Settings
 
 
@@ -18,11 +22,11 @@ class InventoryTask(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What the result calls it."""
+        """Returns what the result calls it."""
         return "inventory"
 
     def as_dict(self) -> dict[str, Any]:
-        """What :func:`parse_tasks` reads."""
+        """Returns what :func:`parse_tasks` reads."""
         files = None if self.files is None else list(self.files)
         return {"inventory": self.name, "manifest": self.manifest, "files": files}
 
@@ -36,31 +40,107 @@ class SectionTask(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What the result calls it."""
+        """Returns what the result calls it."""
         return "section"
 
     @property
     def name(self) -> str:
-        """``mobile/nightly``"""
+        """Returns ``mobile/nightly``."""
         return f"{self.product}/{self.section}"
 
     def as_dict(self) -> dict[str, Any]:
-        """What :func:`parse_tasks` reads."""
+        """Returns what :func:`parse_tasks` reads."""
         return self._asdict()
 
 
 LoadTask = InventoryTask | SectionTask
 
 
+@dataclass
+class LoadResult:
+    """What became of one task, also while it is being loaded."""
+
+    task: LoadTask
+    manifest: str = ""  #: the date of the inventory's folder
+    pipeline: PipelineCounts = field(default_factory=PipelineCounts)
+    published: PublishCounts = field(default_factory=PublishCounts)
+    step: str = ""  #: what is being loaded, for the progress display
+    fraction: float | None = None  #: how much of it is loaded, if that is known
+    began: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+    error: str = ""  #: a sentence, if not everything could be loaded
+    remaining: LoadTask | None = None  #: what is left to do
+
+    @property
+    def name(self) -> str:
+        """Returns ``firefox``, or ``firefox/nightly``."""
+        return self.task.name
+
+    @property
+    def title(self) -> str:
+        """Returns ``Inventory firefox``, or ``Section firefox/nightly``: for messages."""
+        return f"{self.task.kind.capitalize()} {self.name}"
+
+    @property
+    def ok(self) -> bool:
+        """Tells if all of it was read and every build with metadata is stored."""
+        return (
+            not (self.error or self.remaining or self.failed)
+            and self.pipeline.ok
+            and self.published.ok
+        )
+
+    @property
+    def failed(self) -> int:
+        """Counts builds whose metadata could not be fetched, or whose record is not stored."""
+        return self.pipeline.failed + self.published.failed
+
+    @property
+    def not_finished(self) -> int:
+        """Counts the builds that were not done when the run was stopped."""
+        return self.pipeline.not_finished + self.pipeline.records - self.published.records
+
+    @property
+    def seconds(self) -> float:
+        """Returns how long it took, or has taken so far."""
+        return (self.ended or time.monotonic()) - self.began
+
+    @property
+    def rate(self) -> float:
+        """Returns rows per second."""
+        return self.pipeline.rows / self.seconds if self.seconds else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the figures as the Lambda returns them."""
+        return {
+            self.task.kind: self.name,
+            "manifest": self.manifest,
+            "rows": self.pipeline.rows,
+            "bad_rows": self.pipeline.bad_rows,
+            "builds": self.pipeline.builds,
+            "records": self.pipeline.records,
+            "created": self.published.created,
+            "updated": self.published.updated,
+            "unchanged": self.published.unchanged,
+            "refused": self.published.refused,
+            "failed": self.failed,
+            "not_finished": self.not_finished,
+            "skipped": dict(self.pipeline.skipped),
+            "newest_build": self.pipeline.newest_build or None,
+            "seconds": round(self.seconds, 1),
+            "error": self.error or None,
+        }
+
+
 def tasks_of(settings: Settings) -> list[LoadTask]:
-    """All that is to be loaded, as SOURCE says."""
+    """Returns all that is to be loaded, as SOURCE says."""
     if settings.source == "bucket":
         return [SectionTask(*section) for section in Selection(settings.products).all_sections()]
     return [InventoryTask(name) for name in settings.inventories]
 
 
 def parse_tasks(remaining: Any) -> list[LoadTask]:
-    """The tasks from the ``remaining`` of an earlier run. Raises :class:`BadInput`."""
+    """Reads the tasks from the ``remaining`` of an earlier run. Raises :class:`BadInput`."""
     try:
         return [_parse(one) for one in remaining]
     except (TypeError, KeyError, AttributeError, ValueError):

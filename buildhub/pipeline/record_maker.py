@@ -1,25 +1,25 @@
-"""Rows → records, as far as all metadata is cached; what became of each row."""
+"""Rows → records; what became of each row."""
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from ..archive.cache import NotCached
-from ..archive.cached_lookup import CachedLookup
-from ..archive.formats import Metadata
-from ..archive.locations import MetadataLocation, location_of
+from ..archive.locations import location_of
+from ..archive.lookup import MetadataLookup
+from ..archive.metadata_formats import Metadata
 from ..builds.products import PRODUCTS
 from ..builds.recognise import Build, recognise
 from ..errors import Unreachable
 from ..inventory.row_formats import InventoryRow
-from ..records import Record, invalid_field, make_record
-
-#: Rows whose records are made and given out together.
-BATCH = 200
+from ..records import Outcome, Record, invalid_field, make_record
 
 
 @dataclass
@@ -33,19 +33,25 @@ class PipelineCounts:
     records: int = 0
     failed: int = 0  #: builds whose metadata could not be fetched
     skipped: Counter[str] = field(default_factory=Counter)  #: builds, by reason
+    newest_build: str = ""  #: the newest build date of a record; of some builds it is not known
 
     @property
     def not_finished(self) -> int:
-        """Builds whose metadata was still awaited when the run was stopped."""
+        """Returns the builds whose metadata was still awaited when the run was stopped."""
         return self.builds - self.records - self.failed - self.skipped.total()
 
     @property
     def ok(self) -> bool:
-        """Whether every row was read and no build failed."""
+        """Tells if every row was read and no build failed."""
         return not (self.bad_rows or self.unreadable_files or self.failed)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the figures as ``--summary`` writes them."""
+        counts = dataclasses.asdict(self) | {"not_finished": self.not_finished}
+        return {"newest_build": counts.pop("newest_build") or None, "counts": counts}
+
     def skipped_by_reason(self) -> str:
-        """``1,204 no metadata, 3 suspicious field``; empty if nothing was skipped."""
+        """Returns ``1,204 no metadata, 3 suspicious field``; empty if nothing was skipped."""
         return ", ".join(f"{number:,} {reason}" for reason, number in self.skipped.most_common())
 
     def __str__(self) -> str:
@@ -62,12 +68,19 @@ class PipelineCounts:
         return ", ".join(filter(None, parts))
 
 
-class Missing(NamedTuple):
-    """A build whose metadata is not cached."""
+class Pending(NamedTuple):
+    """A build whose metadata is being fetched."""
 
     row: InventoryRow
     build: Build
-    location: MetadataLocation  #: of the metadata
+    fetch: asyncio.Task[Metadata | None]  #: shared by all builds with the same metadata
+
+
+class NotMade(NamedTuple):
+    """A row without a record, and why."""
+
+    outcome: Outcome
+    detail: str = ""  #: where the outcome alone does not say everything
 
 
 class RecordMaker:
@@ -80,67 +93,96 @@ class RecordMaker:
 
     def __init__(
         self,
-        cache: CachedLookup,
+        lookup: MetadataLookup,
         *,
         archive_url: str,
         products: Sequence[str],
-        oldest: datetime | None,
-        on_error: Callable[[str], None],
-        on_skip: Callable[[str], None],
+        oldest: datetime | None = None,
+        on_error: Callable[[str], None] = lambda sentence: None,
+        on_skip: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self.counts = PipelineCounts()
-        self._cache = cache
         self.archive_url = archive_url
+        self.lookup = lookup
         self._products = {p.name for p in PRODUCTS.values() if p.folder in products}
         self._oldest = _comparable(oldest) if oldest else ""
         self._on_error = on_error
         self._on_skip = on_skip
 
-    def make(self, rows: Iterable[InventoryRow]) -> list[Record | Missing]:
-        """The records of rows, in order; :class:`Missing` where metadata has to be fetched."""
-        made = map(self._make, rows)
-        return [one for one in made if one is not None]
+    def renewed(self, row: InventoryRow | None = None) -> Self:
+        """Returns a maker that asks the archive again.
 
-    def _make(self, row: InventoryRow) -> Record | Missing | None:
-        """None if the row is not to be published."""
+        It knows all files that were seen, and ``row``, whether a listing shows them or not.
+        """
+        other = copy.copy(self)
+        other.lookup = self.lookup.renewed()
+        if row:
+            other.lookup.cache.file_seen(row.key, row.date)
+        return other
+
+    async def record(self, row: InventoryRow) -> Record | NotMade:
+        """Makes the record of one row. Raises :class:`Fatal`.
+
+        A caller that is cancelled does not take the metadata from those who wait for it, too.
+        """
+        made = self.make(row)
+        if isinstance(made, Pending):
+            await asyncio.wait([made.fetch])
+            made = self.finish(made)
+        return made
+
+    def make(self, row: InventoryRow) -> Record | Pending | NotMade:
+        """Makes the record of a row, if its metadata is cached; otherwise begins to fetch that."""
         build = recognise(row.key)
         if build is None:
-            return None
+            return _IGNORED
         self.counts.builds += 1
         if build.product not in self._products:
-            self.counts.skipped["other product"] += 1
-            return None
+            return self._skip("other product", _IGNORED)
         if row.date < self._oldest:
-            self.counts.skipped["too old"] += 1
-            return None
+            return self._skip("too old", _IGNORED)
         location = location_of(build)
-        metadata = self._cache.find(location, row.date)
+        metadata = self.lookup.cache.find(location, row.date)
         if isinstance(metadata, NotCached):
-            return Missing(row, build, location)
-        return self.finish(row, build, metadata)
+            return Pending(row, build, self.lookup.fetch(location, row.date))
+        return self._make(row, build, metadata)
 
-    def finish(self, row: InventoryRow, build: Build, metadata: Metadata | None) -> Record | None:
-        """The record of a build whose metadata is known; None if it is not to be published."""
+    def finish(self, pending: Pending) -> Record | NotMade:
+        """Makes the record of a build whose metadata has been fetched. Raises :class:`Fatal`."""
+        try:
+            metadata = pending.fetch.result()
+        except Unreachable as error:
+            self.counts.failed += 1
+            self._on_error(f"{pending.row.key}: its metadata cannot be fetched: {error}")
+            return NotMade(Outcome.FAILED, str(error))
+        return self._make(pending.row, pending.build, metadata)
+
+    def _make(self, row: InventoryRow, build: Build, metadata: Metadata | None) -> Record | NotMade:
         if metadata is None:
             self._on_skip(f"{row.key}: no metadata.")
-            self.counts.skipped["no metadata"] += 1
-            return None
+            useless = self.lookup.is_useless(location_of(build), row.date)
+            return self._skip("no metadata", _USELESS if useless else _NO_METADATA)
         record = make_record(
             build, metadata, url=self.archive_url + row.key, size=row.size, date=row.date
         )
-        if suspicious := invalid_field(record):
-            self._on_skip(f"{row.key}: suspicious {suspicious}.")
-            self.counts.skipped["suspicious field"] += 1
-            return None
+        if field := invalid_field(record):
+            self._on_skip(f"{row.key}: suspicious {field}.")
+            return self._skip("suspicious field", NotMade(Outcome.INVALID, f"invalid {field}"))
         self.counts.records += 1
+        date = record["data"].get("build", {}).get("date") or ""
+        self.counts.newest_build = max(self.counts.newest_build, date)
         return record
 
-    def fail(self, row: InventoryRow, error: Unreachable) -> None:
-        """The metadata of a build could not be fetched."""
-        self.counts.failed += 1
-        self._on_error(f"{row.key}: its metadata cannot be fetched: {error}")
+    def _skip(self, reason: str, not_made: NotMade) -> NotMade:
+        self.counts.skipped[reason] += 1
+        return not_made
+
+
+_IGNORED = NotMade(Outcome.IGNORED)
+_NO_METADATA = NotMade(Outcome.NO_METADATA)
+_USELESS = NotMade(Outcome.NO_METADATA, "the file has no usable build id")
 
 
 def _comparable(moment: datetime) -> str:
-    """A time as inventory rows have it; strftime does not pad years before 1000."""
+    """Writes a time as inventory rows have it; strftime does not pad years before 1000."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

@@ -12,7 +12,7 @@ import pytest
 from buildhub.builds.recognise import recognise
 from buildhub.records import Outcome
 from tests.support.archive_files import File
-from tests.support.archive_tree import candidate_tree, nightly_tree, release_tree
+from tests.support.archive_tree import candidate_buildid, candidate_tree, nightly_tree, release_tree
 from tests.support.event_system import EventSystem
 from tests.support.locales import LOCALES as LOCALES_OF_A_RELEASE
 from tests.support.raw_server import serving
@@ -25,6 +25,7 @@ LOCALES = ("en-US", "fr", "ja")
 CANDIDATE = "pub/firefox/candidates/54.0-candidates/build1/win64"
 EXE = f"{CANDIDATE}/fr/Firefox Setup 54.0.exe"
 JSON = f"{CANDIDATE}/en-US/firefox-54.0.json"
+MOBILE = "pub/mobile/candidates/56.0b3-candidates/build1/android-api-15/en-US/"
 NIGHTLY = "pub/firefox/nightly/2017/08/2017-08-08-10-00-25-mozilla-central"
 
 
@@ -67,6 +68,44 @@ def test_a_listing_that_never_shows_the_metadata_does_not_matter(
     system.archive.lag(JSON, 1000)
     system.deliver(event)
     assert len(system.records()) == (2 if event == JSON else 1)
+
+
+@pytest.mark.parametrize("event", ["metadata", "build and metadata"])
+def test_metadata_of_an_unusual_name_is_found_although_no_listing_ever_shows_it(
+    system: EventSystem, event: str
+) -> None:
+    """Only a listing would tell its name, or its own event."""
+    tree = candidate_tree("mobile", "56.0b3", platforms=("android-api-15",), locales=("en-US",))
+    metadata = tree.pop(f"{MOBILE}fennec-56.0b3.en-US.android-arm.json")
+    unusual = f"{MOBILE}fennec-56.0b3.en-US.android-other.json"
+    system.archive.files.update({**tree, unusual: metadata})
+    system.archive.lag(unusual, 1_000_000)
+    build = f"{MOBILE}fennec-56.0b3.en-US.android-arm.apk"
+    assert not system.deliver(*([build] if event != "metadata" else []), unusual).failures
+    (data,) = system.records().values()
+    assert data["build"]["id"] == candidate_buildid(1, "android-api-15")
+
+
+@pytest.mark.parametrize("event", [JSON, EXE])
+def test_metadata_without_a_build_id_is_awaited_and_counts_once_it_is_mended(
+    system: EventSystem, event: str
+) -> None:
+    system.archive.files.update(candidate_tree(platforms=("win64",)))
+    system.archive.answer(JSON, *[b'{"moz_app_name": "firefox"}'] * 3)
+    assert not system.deliver(event).failures
+    assert len(system.records()) == (3 if event == JSON else 1)
+
+
+def test_metadata_that_is_mended_in_a_later_invocation_counts(system: EventSystem) -> None:
+    system.archive.files.update(candidate_tree(platforms=("win64",)))
+    mended = system.archive.files[JSON]
+    system.archive.files[JSON] = File(body=b'{"moz_app_name": "firefox"}')
+    result = system.deliver(JSON, EXE)
+    assert not result.failures
+    assert result.builds == {Outcome.NO_METADATA: 4}
+    system.archive.files[JSON] = mended
+    system.deliver(JSON)
+    assert len(system.records()) == 3
 
 
 def test_a_listing_that_does_not_show_an_archive_yet_is_asked_again(system: EventSystem) -> None:

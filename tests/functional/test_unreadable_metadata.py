@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from buildhub.archive.cache import CACHE_FILE, CacheEntry, LookupCache
+from buildhub.archive.cache import CACHE_FILE, LookupCache
 from buildhub.archive.client import Unreadable
 from buildhub.errors import Unreachable
 from tests.support.archive_files import File
@@ -276,7 +276,6 @@ def test_odd_values_in_a_valid_table_are_ignored(
     server: ArchiveServer, tmp_path: Path, row: tuple[object, object, object]
 ) -> None:
     cache = LookupCache(tmp_path, server.url)
-    cache.put("x", CacheEntry(None, "", 0))
     database = cache._database
     assert database
     for place in (STEM, CANDIDATES, f"{EN_US}64.0"):

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from buildhub.archive.client import Archive, FolderContents
-from buildhub.archive.formats import FORMATS
+from buildhub.archive.metadata_formats import FORMATS
 from buildhub.builds.explain import explain
 from buildhub.builds.recognise import Build, candidate_pattern, ending_pattern, recognise
 from buildhub.errors import BadInput, BuildhubError

@@ -31,16 +31,16 @@ MAY_IMPORT = {
     "wiring": BASE | {"settings", "inventory", "builds", "archive", "records", "pipeline", "kinto"},
 }
 MAY_IMPORT["load"] = MAY_IMPORT["wiring"] | {"wiring"}
-MAY_IMPORT["events"] = MAY_IMPORT["load"] - {"inventory", "pipeline"}
+MAY_IMPORT["events"] = MAY_IMPORT["load"]
 MAY_IMPORT["lambda_s3_event"] = BASE | {"settings", "events"}
 MAY_IMPORT["lambda_s3_inventory"] = BASE | {"settings", "load"}
 MAY_IMPORT["commands"] = set(MAY_IMPORT) - {"lambda_s3_event", "lambda_s3_inventory"}
 
 #: Modules without input or output, and all that they may import beside each other.
-PURE = ("buildhub.builds", "buildhub.records", "buildhub.archive.formats")
+PURE = ("buildhub.builds", "buildhub.records", "buildhub.archive.metadata_formats")
 PURE += ("buildhub.archive.locations", "buildhub.errors")
 NO_IO = {
-    *("__future__", "collections", "collections.abc", "dataclasses", "datetime", "enum"),
+    *("__future__", "collections", "collections.abc", "dataclasses", "datetime", "difflib", "enum"),
     *("functools", "hashlib", "itertools", "json", "math", "operator", "orjson", "re", "string"),
     *("types", "typing", "urllib.parse", "zlib"),
 }

@@ -116,7 +116,7 @@ class ArchiveServer:
         self._lags[key] = listings
 
     def await_heads(self, number: int) -> None:
-        """Hold back the answers to HEAD until so many wait for theirs at the same moment."""
+        """Hold back the answers to HEAD of builds until so many wait at the same moment."""
         self._awaited_heads = number
 
     def answer_in_random_order(self, seed: int) -> None:
@@ -140,7 +140,7 @@ class ArchiveServer:
         self._under_way += 1
         self.most_at_once = max(self.most_at_once, self._under_way)
         try:
-            await self._wait(request.method)
+            await self._wait(request.method, path)
             until, after = self._unavailable.get(path, (0, ""))
             if time.time() < until:
                 return web.Response(status=503, headers={"Retry-After": after})
@@ -158,10 +158,10 @@ class ArchiveServer:
             self._under_way -= 1
             self.answered.append(path)
 
-    async def _wait(self, method: str) -> None:
+    async def _wait(self, method: str, path: str) -> None:
         """Pass the time that answers are to take."""
         await asyncio.sleep(self._delays.uniform(0, 0.05) if self._delays else self.latency)
-        if method == "HEAD" and self._awaited_heads:
+        if method == "HEAD" and self._awaited_heads and not path.endswith(".json"):
             self._heads_came = self._heads_came or asyncio.Event()
             self._heads += 1
             if self._heads == self._awaited_heads:

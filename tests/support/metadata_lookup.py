@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from buildhub.archive.cache import LookupCache, NotCached
-from buildhub.archive.cached_lookup import CachedLookup
 from buildhub.archive.client import Archive
-from buildhub.archive.formats import Metadata
 from buildhub.archive.locations import location_of
 from buildhub.archive.lookup import MetadataLookup
+from buildhub.archive.metadata_formats import Metadata
 from buildhub.builds.recognise import recognise
 from tests.support.archive_server import ArchiveServer
 
@@ -36,14 +36,13 @@ class Run:
         return found.build["id"] if found else None
 
     async def _find(self, keys: tuple[str, ...], date: str) -> list[Metadata | None]:
-        answers = LookupCache(self.folder, self.server.url)
-        try:
+        cache = LookupCache(
+            self.folder, self.server.url, keep_absent=self.keep_absent, clock=lambda: self.now
+        )
+        with contextlib.closing(cache):
             async with Archive(self.server.url, retries=1, timeout=5) as archive:
-                cache = CachedLookup(answers, keep_absent=self.keep_absent, clock=lambda: self.now)
                 lookup = MetadataLookup(archive, cache)
                 return list(await asyncio.gather(*(self._ask(lookup, k, date) for k in keys)))
-        finally:
-            answers.close()
 
     @staticmethod
     async def _ask(lookup: MetadataLookup, key: str, date: str) -> Metadata | None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote_plus
 
-from buildhub.archive.cache import LookupCache
-from buildhub.archive.cached_lookup import CachedLookup
-from buildhub.archive.lookup import MetadataLookup
 from buildhub.records import Record
 from buildhub.settings import PRODUCT_FOLDERS, Settings
 from buildhub.signals import CancellationToken
-from buildhub.wiring import archive_client, inventory_processor
+from buildhub.wiring import inventory_processor, open_lookup
+from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 
 Records = dict[str, dict[str, Any]]
@@ -21,33 +20,54 @@ Records = dict[str, dict[str, Any]]
 
 def pipeline_records(archive: ArchiveServer, products: Sequence[str] = PRODUCT_FOLDERS) -> Records:
     """The data of each record, by its id."""
-    return asyncio.run(_pipeline_records(archive, tuple(products)))
-
-
-async def _pipeline_records(server: ArchiveServer, products: Sequence[str]) -> Records:
-    settings = Settings.from_environment(
-        {
-            "ARCHIVE_URL": server.url,
-            "PRODUCTS": " ".join(products),
-            "NB_PARALLEL_REQUESTS": "32",
-        }
-    )
-    cancellation = CancellationToken()
     made: list[Record] = []
-    cache = CachedLookup(LookupCache(None, server.url))
-    processor = inventory_processor(settings, cache, cancellation)
-    async with archive_client(settings) as archive:
-        lookup = MetadataLookup(archive, cache)
-        await processor.process_listing(_inventory(server), lookup, made.extend)
-    cancellation.close()
-    assert processor.counts.ok, processor.counts
+    process(archive, inventory_of(archive.files), made.extend, products)
     return {record["data"]["id"]: {**record["data"]} for record in made}
 
 
-async def _inventory(server: ArchiveServer) -> AsyncGenerator[bytes, None]:
-    for key, file in sorted(server.files.items()):
-        encoded = quote_plus(key, safe="/")
-        yield f'"bucket","{encoded}","{file.size}","{file.date}"\n'.encode()
+def inventory_of(files: Mapping[str, File]) -> bytes:
+    """The rows of files, in the order of their keys."""
+    return b"".join(_row(key, file) for key, file in sorted(files.items()))
+
+
+def _row(key: str, file: File) -> bytes:
+    encoded = quote_plus(key, safe="/")
+    return f'"bucket","{encoded}","{file.size}","{file.date}"\n'.encode()
+
+
+def process(
+    server: ArchiveServer,
+    inventory: bytes,
+    sink: Callable[[Sequence[Record]], None],
+    products: Sequence[str] = PRODUCT_FOLDERS,
+) -> None:
+    """Pass the records of an inventory to ``sink``, as they are made without a cache."""
+    asyncio.run(_process(server, inventory, sink, tuple(products)))
+
+
+async def _process(
+    server: ArchiveServer,
+    inventory: bytes,
+    sink: Callable[[Sequence[Record]], None],
+    products: Sequence[str],
+) -> None:
+    environ = {
+        "ARCHIVE_URL": server.url,
+        "PRODUCTS": " ".join(products),
+        "NB_PARALLEL_REQUESTS": "8",
+    }
+    cancellation = CancellationToken()
+
+    async def blocks() -> AsyncGenerator[bytes, None]:
+        yield inventory
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings.from_environment({**environ, "CACHE_FOLDER": folder})
+        async with open_lookup(settings) as lookup:
+            processor = inventory_processor(settings, lookup, cancellation)
+            await processor.process_listing(blocks(), sink)
+    cancellation.close()
+    assert processor.counts.ok, processor.counts
 
 
 def without_server_fields(records: Mapping[str, Mapping[str, Any]]) -> Records:

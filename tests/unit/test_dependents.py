@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from buildhub.archive.formats import FORMATS
 from buildhub.archive.locations import (
     NightlyLocation,
     NoLocation,
@@ -17,6 +16,7 @@ from buildhub.archive.locations import (
     SamePushLocation,
     location_of,
 )
+from buildhub.archive.metadata_formats import FORMATS
 from buildhub.builds.recognise import Build, recognise
 from buildhub.events.dependents import Dependents, FolderWalk, dependents_of
 

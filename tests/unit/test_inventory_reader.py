@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import re
 from collections.abc import Iterable
@@ -387,3 +388,31 @@ def test_text_beside_a_quote_is_read_the_same_wherever_a_block_ends(place: int) 
     separate = [e for batch in alone.entries([ROW + row, irregular], "a") for e in batch]
     joined = [e for batch in together.entries([ROW + row + irregular], "a") for e in batch]
     assert (separate, alone.bad_rows) == (joined, together.bad_rows)
+
+
+RECORD = b'{"data":{"id":"firefox_55-0_win32_fr","source":{"product":"firefox"}}}\n'
+MANIFEST = b'{\n  "sourceBucket": "b",\n  "fileSchema": "Bucket, Key", "files": []\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (RECORD * 3, "these are records.*to-kinto"),
+        (b'{\n  "data": {\n    "id": "a"\n  }\n}\n', "printed by jq.*jq -c"),
+        (b'[\n  {\n    "data": {\n      "id": "a"\n    }\n  }\n]\n', "printed by jq.*jq -c"),
+        (b'[{"data":{"id":"a"}}]', "printed by jq"),
+        (gzip.compress(ROW), "gzip in gzip.*zcat"),
+        (ROW.decode().encode("utf-16"), "iconv -f UTF-16"),
+        (ROW.decode().encode("utf-16-le"), "iconv -f UTF-16"),
+        (MANIFEST, "manifest of an inventory.*latest-inventory-to-kinto"),
+        (b'{"files": [], "sourceBucket": "b"}', "manifest of an inventory"),
+        (b"<!DOCTYPE html>\n<html>\n", "HTML"),
+        (b"[]\n", "JSON"),
+    ],
+)
+@pytest.mark.parametrize("schema", [None, "Bucket, Key, Size, LastModifiedDate, ETag"])
+def test_a_file_of_another_kind_is_one_sentence_with_the_cure(
+    content: bytes, advice: str, schema: str | None
+) -> None:
+    with pytest.raises(BadInput, match=f"(?s)^a.csv: .*{advice}"):
+        read([content], schema)

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from buildhub import records
-from buildhub.archive.formats import Metadata
+from buildhub.archive.metadata_formats import Metadata
 from buildhub.builds.recognise import recognise
 from buildhub.kinto import Changes, PublishCounts, Publisher, RecordIndex, differs, digest
 from buildhub.kinto.record_index import DIGEST_SIZE, id_in

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator
 
 from buildhub.archive.cache import LookupCache
-from buildhub.archive.cached_lookup import CachedLookup
 from buildhub.archive.client import Archive
 from buildhub.archive.lookup import MetadataLookup
+from buildhub.builds.recognise import candidate_pattern
+from buildhub.inventory.reader import InventoryReader
 from buildhub.inventory.row_formats import InventoryRow
-from buildhub.pipeline.concurrent import Pipeline
-from buildhub.pipeline.record_maker import BATCH, RecordMaker
+from buildhub.pipeline.processing import BATCH, InventoryProcessor
+from buildhub.pipeline.record_maker import RecordMaker
 from buildhub.signals import CancellationToken
 
 URL = "http://127.0.0.1:9/"
@@ -26,39 +27,31 @@ class Rows(list[InventoryRow]):
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
-def blocks(count: int, alive: weakref.WeakSet[Rows]) -> Iterator[Rows]:
-    for number in range(count):
-        rows = Rows([InventoryRow(KEY.format(number + 1), 1, "2026-01-01T00:00:00Z")] * (BATCH + 1))
-        alive.add(rows)
-        yield rows
-
-
 def test_the_rows_of_a_block_are_released_before_the_next_but_one_is_read() -> None:
     alive: weakref.WeakSet[Rows] = weakref.WeakSet()
-    batches = blocks(20, alive)
-    most = sizes = 0
+    most = 0
+    sizes = list[int]()
+
+    async def blocks() -> AsyncGenerator[Rows, None]:
+        nonlocal most
+        for number in range(20):
+            row = InventoryRow(KEY.format(number + 1), 1, "2026-01-01T00:00:00Z")
+            alive.add(rows := Rows([row] * (BATCH + 1)))
+            most = max(most, len(alive))
+            yield rows
+            del rows
 
     async def run() -> None:
-        nonlocal most, sizes
         cancellation = CancellationToken()
-        cache = CachedLookup(LookupCache(None, URL))
         async with Archive(URL) as archive:
-            maker = RecordMaker(
-                cache,
-                archive_url=URL,
-                products=["fenix"],
-                oldest=None,
-                on_error=print,
-                on_skip=print,
-            )
-            pipeline = Pipeline(maker, MetadataLookup(archive, cache))
-            read = pipeline.blocking(lambda: next(batches, None))
-            async for records in pipeline.records(read, cancellation):
-                most = max(most, len(alive))
-                sizes = max(sizes, len(records))
+            lookup = MetadataLookup(archive, LookupCache(None, URL))
+            maker = RecordMaker(lookup, archive_url=URL, products=["fenix"])
+            reader = InventoryReader(candidate_pattern(), None, print)
+            processor = InventoryProcessor(reader, maker, cancellation)
+            await processor.process(blocks(), lambda records: sizes.append(len(records)))
         cancellation.close()
         assert maker.counts.records == 20 * (BATCH + 1)
 
     asyncio.run(run())
     assert most <= 2
-    assert sizes == BATCH
+    assert max(sizes) == BATCH

@@ -8,7 +8,7 @@ from typing import Any, NotRequired, get_args, get_origin, get_type_hints, is_ty
 
 import pytest
 
-from buildhub.archive.formats import TOOLCHAIN
+from buildhub.archive.metadata_formats import TOOLCHAIN
 from buildhub.kinto import differs, digest
 from buildhub.kinto.initialization import definition
 from buildhub.records import RecordData, invalid_field

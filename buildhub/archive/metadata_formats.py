@@ -1,4 +1,4 @@
-"""Parsers of the archive's metadata files; what they say is returned in the shape of a record.
+"""Parses the archive's metadata files into the shape of a record.
 
 One function for each format. All take the file's bytes and return a :class:`Metadata`, or None
 where the bytes are not metadata: the archive sometimes serves an XML or HTML error page with
@@ -7,6 +7,7 @@ status 200, and a file without a usable build id is of no use.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, NotRequired, TypedDict, TypeGuard, cast
 
 from ..builds.products import PRODUCTS
+from .locations import CandidateLocation, FileLocation, NightlyLocation, SamePushLocation
 
 #: ``build`` of a record. Written as a call because ``as`` is a keyword.
 BuildData = TypedDict(
@@ -74,7 +76,7 @@ _TEXT_WITH_REVISION = re.compile(r"\s*(?P<build_id>\d+)(?:[ \t]+(?P<revision>[0-
 
 
 def build_date(build_id: str) -> str | None:
-    """The build id read as ``YYYYMMDDhhmmss``, or None if it is not a date.
+    """Returns the build id read as ``YYYYMMDDhhmmss``, or None if it is not a date.
 
     Old ids have 8, 10 or 12 digits (``2007091104``); the missing ones are taken as zero.
     """
@@ -88,8 +90,8 @@ def build_date(build_id: str) -> str | None:
 
 
 def from_json(content: bytes, product: str) -> Metadata | None:
-    """The ``.json`` beside a nightly or candidate, such as ``firefox-54.0.json``."""
-    facts = _object(content)
+    """Parses the ``.json`` beside a nightly or candidate, such as ``firefox-54.0.json``."""
+    facts = _object(content) or {}
     return _metadata(
         product,
         build_id=facts.get("buildid"),
@@ -104,11 +106,11 @@ def from_json(content: bytes, product: str) -> Metadata | None:
 
 
 def from_buildhub_json(content: bytes, product: str) -> Metadata | None:
-    """``buildhub.json`` (since 2018), which has the shape of a record.
+    """Parses ``buildhub.json`` (since 2018), which has the shape of a record.
 
     Only ``build``, ``source`` and ``target.channel`` are used; the rest comes from the key.
     """
-    facts = _object(content)
+    facts = _object(content) or {}
     build, source, target = (_mapping(facts.get(name)) for name in ("build", "source", "target"))
     return _metadata(
         product,
@@ -121,7 +123,7 @@ def from_buildhub_json(content: bytes, product: str) -> Metadata | None:
 
 
 def from_text(content: bytes, product: str) -> Metadata | None:
-    """The ``.txt`` of a very old nightly.
+    """Parses the ``.txt`` of a very old nightly.
 
     ``<build id>\\n<repository>/rev/<revision>``, or ``<build id> <revision>``, a revision of
     ``old_repository`` of the product. Files from the time of CVS contain nothing but a build id.
@@ -145,7 +147,7 @@ def from_text(content: bytes, product: str) -> Metadata | None:
 
 
 def from_info_text(content: bytes, product: str) -> Metadata | None:
-    """``<platform>_info.txt`` in a candidate's build folder: ``buildID=20100115144158``.
+    """Parses ``<platform>_info.txt`` of a candidate's build: ``buildID=20100115144158``.
 
     The last resort: it contains nothing but the build id.
     """
@@ -156,12 +158,12 @@ def from_info_text(content: bytes, product: str) -> Metadata | None:
 
 
 def of_push(found: Metadata) -> Metadata:
-    """What holds for all products made from one push: neither the toolchain nor the channel."""
+    """Drops what does not hold for all products made from one push: toolchain and channel."""
     return Metadata({"id": found.build["id"], "date": found.build["date"]}, found.source, None)
 
 
 def without_build_id(product: str, number: int | None = None) -> Metadata:
-    """What is published about a build for which there is no metadata; ``number`` its candidate's.
+    """Returns what is published about a build without metadata; ``number`` is its candidate's.
 
     For products without metadata of their own only: others are not published then.
     """
@@ -208,12 +210,86 @@ def _is_text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value != ""
 
 
-def _object(content: bytes) -> Mapping[str, Any]:
+def _object(content: bytes) -> Mapping[str, Any] | None:
     try:
-        return _mapping(json.loads(content))
+        value = json.loads(content)
     except (ValueError, RecursionError):
-        return {}
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+# ---- whether a file is about the build that it was requested for ----
+
+#: Operating systems whose names are the same everywhere; those of devices are not.
+_FAMILIES = ("win", "mac", "linux", "android")
+
+_NIGHTLY_FILE = re.compile(
+    r"[a-z]+-(?P<version>\d[^-]*?)\.(?:[a-zA-Z]{2,3}(?:-[a-zA-Z]+)*|multi)\.(?P<platform>[\w-]+)"
+)
+
+
+def is_json_object(content: bytes) -> bool:
+    """Tells if the bytes are one whole JSON object, whatever is in it."""
+    return _object(content) is not None
+
+
+def contradiction(content: bytes, location: FileLocation) -> str:
+    """Returns what in a JSON metadata file belongs to another build; empty if nothing does.
+
+    Only what must agree is compared: folder and file may name different versions otherwise.
+    """
+    facts = _object(content) or {}
+    if {"prefixes", "files"} <= facts.keys():
+        return "it is a listing"
+    build, platform, version = _expected(location)
+    found = {
+        "product": facts.get("moz_app_name"),
+        "platform": facts.get("moz_pkg_platform"),
+        "version": facts.get("moz_app_version"),
+    }
+    if isinstance(target := facts.get("target"), Mapping):  # buildhub.json
+        found = {"platform": target.get("platform"), "version": target.get("version")}
+    app = found.get("product")
+    if isinstance(app, str) and app.lower() != build:
+        return f"it is about {app}"
+    if _family(found["platform"]) not in ("", _family(platform)) and _family(platform):
+        return f"it is about {found['platform']}"
+    if version and isinstance(found["version"], str) and found["version"] != version:
+        return f"it is about version {found['version']}"
+    return ""
+
+
+def is_doubtful(build_id: str, location: FileLocation) -> bool:
+    """Tells if a build id is not that of the folder's name, as it nearly always is.
+
+    ``20170808100025`` is the build id in ``2017-08-08-10-00-25-mozilla-central/``; old folders
+    are called ``2010-07-05-04-mozilla-central/``.
+    """
+    if not isinstance(location, NightlyLocation):
+        return False
+    folder = location.stem.split("/")[-2]
+    date = "".join(itertools.takewhile(str.isdecimal, folder.split("-")))
+    length = min(len(date), len(build_id))
+    return build_id[:length] != date[:length]
+
+
+def _expected(location: FileLocation) -> tuple[str, str, str]:
+    """Returns the name of the app, the platform and, of a nightly, the version."""
+    product = PRODUCTS[location.product]
+    if isinstance(location, SamePushLocation):
+        return PRODUCTS[product.same_push or product.name].app, "", ""
+    app = product.app
+    if isinstance(location, CandidateLocation):
+        return app, location.folder.rstrip("/").split("/")[-2], ""
+    found = _NIGHTLY_FILE.fullmatch(location.stem.rpartition("/")[2])
+    return (app, found["platform"], found["version"]) if found else (app, "", "")
+
+
+def _family(platform: Any) -> str:
+    """Returns ``win`` of ``win64-aarch64``; empty where it is not known for sure."""
+    name = platform.lower() if isinstance(platform, str) else ""
+    return next((family for family in _FAMILIES if name.startswith(family)), "")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from buildhub.archive.formats import (
+from buildhub.archive.metadata_formats import (
     build_date,
     from_buildhub_json,
     from_info_text,
