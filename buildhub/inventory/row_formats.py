@@ -38,7 +38,14 @@ _ALL_VERSIONS = (
 #: The columns of a Google report, lower case; ``timeCreated`` is preferred.
 _REPORT_DATES = ("timecreated", "updated")
 
-_GCLOUD = re.compile(r"\s*(?P<size>\d+)\s+(?P<date>\S+)\s+gs://[^/]+/(?P<key>.+)", re.ASCII)
+#: The column of a Google report that is filled for an old version.
+_DELETED = "timedeleted"
+
+_GCLOUD = re.compile(
+    r"\s*(?P<size>\d+)\s+(?P<date>\S+)\s+gs://[^/]+/(?P<key>.+?)"
+    r"(?:#\d+\s+metageneration=\d+)?(?:\s+etag=\S+)?",  # of -a and -e
+    re.ASCII,
+)
 _AWS = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\s+(?P<size>\S+(?: [KMGTP]iB| Bytes)?) (?P<key>.+)",
     re.ASCII,
@@ -199,6 +206,7 @@ class HeaderCsv:
             raise BadInput("the report has neither timeCreated nor updated: add one to its fields")
         self._names = columns
         self._positions = [columns.index(name) for name in ("name", "size", date)]
+        self._deleted = columns.index(_DELETED) if _DELETED in columns else None
 
     @classmethod
     def detect(cls, line: bytes) -> Self | None:
@@ -223,7 +231,7 @@ class HeaderCsv:
         columns = csv_columns(line)
         if len(columns) != len(self._names):
             raise BadInput(f"{len(columns)} columns where the header has {len(self._names)}")
-        if not wanted:
+        if not wanted or (self._deleted is not None and columns[self._deleted]):
             return None
         key, size, date = (columns[position] for position in self._positions)
         return InventoryRow(key, _size(size), _utc_date(date))
@@ -264,7 +272,9 @@ def detect(first_line: bytes) -> LineFormat:
     text = first_line.decode("utf-8", "replace")
     if _GCLOUD.fullmatch(text) or text.lstrip().startswith("gs://"):
         return ListOutput(_GCLOUD, _GCLOUD_OTHERS)
-    if _AWS.fullmatch(text) or text.lstrip().startswith("PRE "):
+    if (listed := _AWS.fullmatch(text)) and "/" not in listed["key"]:
+        raise BadInput("these names have no folders: run aws s3 ls with --recursive")
+    if listed or text.lstrip().startswith("PRE "):
         return ListOutput(_AWS, _AWS_OTHERS)
     return S3Csv()
 

@@ -166,6 +166,15 @@ def test_versions_are_globs_for_releases_and_candidates(server: GcsServer) -> No
     )
 
 
+def test_versions_may_be_a_list_and_one_that_fits_nothing_is_said(server: GcsServer) -> None:
+    done = run(server, "--version", "50.0,52.0 999.*", "--section", "releases")
+    assert done.stdout.splitlines() == wanted(
+        lambda key: bool(re.search(r"releases/5[02]\.0/", key))
+    )
+    assert "--version 999.* fits no version that is listed" in done.stderr
+    assert "--version 5" not in done.stderr
+
+
 def test_since_and_until_choose_the_days_of_nightlies(server: GcsServer) -> None:
     got = listed(server, "--section", "nightly", "--since", "2016-12-24", "--until", "2017-02-01")
     days = [re.search(r"/(\d{4}-\d\d-\d\d)-\d\d-\d\d", line)[1] for line in got]  # type: ignore[index]

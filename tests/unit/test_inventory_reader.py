@@ -416,3 +416,34 @@ def test_a_file_of_another_kind_is_one_sentence_with_the_cure(
 ) -> None:
     with pytest.raises(BadInput, match=f"(?s)^a.csv: .*{advice}"):
         read([content], schema)
+
+
+LISTED = b"  37219504  2017-07-13T23:37:23Z  gs://b/pub/firefox/releases/55.0/win32/fr/"
+LISTED += b"Firefox Setup 55.0.exe"
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        b"",
+        b"#1500000000000000  metageneration=1",
+        b"  etag=CJDh8vXQ1ocDEAE=",
+        b"#1500000000000000  metageneration=1  etag=CJDh8vXQ1ocDEAE=",
+    ],
+)
+def test_a_listing_of_gcloud_may_have_versions_and_etags(details: bytes) -> None:
+    assert read([LISTED + details + b"\nTOTAL: 1 objects, 37219504 bytes (35.5MiB)\n"])[0] == [
+        ENTRY
+    ]
+
+
+def test_old_versions_in_a_google_report_are_no_rows() -> None:
+    header = b"name,size,timeCreated,timeDeleted\n"
+    row = ENTRY.key.encode() + b",37219504,2017-07-13T23:37:23Z,"
+    entries, reader, errors = read([header + row + b"2018-01-01T00:00:00Z\n" + row + b"\n"])
+    assert (entries, reader.rows, errors) == ([ENTRY], 2, [])
+
+
+def test_a_listing_of_aws_without_folders_is_a_sentence() -> None:
+    with pytest.raises(BadInput, match="--recursive"):
+        read([b"2017-07-13 23:37:23   37219504 Firefox Setup 55.0.exe\n"])
