@@ -23,6 +23,10 @@ class Fatal(BuildhubError):
     """The run can't go on: wrong credentials, a missing collection, an invalid setting."""
 
 
+class ServerUnusable(Fatal):
+    """A server answers nothing at all, or refuses everything: no other request is worth a try."""
+
+
 class Interrupted(BuildhubError):
     """The program was asked to stop.
 

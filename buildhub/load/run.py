@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from ..archive.lookup import MetadataLookup
-from ..errors import BuildhubError, Fatal, Interrupted
+from ..errors import BuildhubError, Fatal, Interrupted, ServerUnusable
 from ..inventory.gcs import SCHEMA
 from ..inventory.listing import BucketListing
 from ..inventory.manifest import Manifest
@@ -57,9 +57,10 @@ def load_tasks(
 ) -> list[LoadResult]:
     """Loads ``tasks`` into Kinto; returns a result for each, also for those that failed.
 
-    One that fails does not stop the others. When ``cancellation`` is set, the records
-    that are ready are stored, and the results say what remains: everything, if the records of the
-    server were still being read (those that were read are kept for the next run). With
+    One that fails does not stop the others, unless its server fails for all of them. When
+    ``cancellation`` is set, the records that are ready are stored, and the results say what
+    remains: everything, if the records of the server were still being read (those that were read
+    are kept for the next run). With
     ``dry_run`` nothing is written to the server, a collection that does not exist counts as empty,
     and ``on_difference`` gets the id of each record that would be stored and ``"created"`` or
     ``"updated"``. ``progress`` is called after each step.
@@ -88,9 +89,12 @@ def load_tasks(
 
             async def load_all() -> None:
                 async with open_lookup(settings, keep_absent=keep_absent) as lookup:
-                    for result in results:
+                    for number, result in enumerate(results):
                         load = _Load(result, settings, lookup, publisher(), cancellation, progress)
-                        await load.run()
+                        if not await load.run():
+                            for other in results[number + 1 :]:
+                                other.error = result.error
+                            break
 
             asyncio.run(load_all())
     return results
@@ -130,8 +134,12 @@ class _Load:
     cancellation: CancellationToken
     progress: Callable[[LoadResult], None]
 
-    async def run(self) -> None:
-        """Loads the task; what went wrong is logged and in its result."""
+    async def run(self) -> bool:
+        """Loads the task; what went wrong is logged and in its result.
+
+        Returns False if no other task can be loaded either.
+        """
+        goes_on = True
         result = self.result
         result.published = self.publisher.counts
         result.began = time.monotonic()
@@ -149,9 +157,11 @@ class _Load:
             if isinstance(error, CollectionFlushed):
                 result.remaining = result.task
             result.error = str(error)
+            goes_on = not isinstance(error, ServerUnusable)
             logger.error("%s: %s", result.title, error)
         result.ended = time.monotonic()
         self._show()
+        return goes_on
 
     async def _load_inventory(self, task: InventoryTask) -> None:
         """Loads one file after the other, each to its last record; the next ones are downloaded."""
@@ -215,10 +225,11 @@ class _Load:
                 if processor.position and not self.result.published.failed:
                     self.result.remaining = task._replace(start_after=processor.position)
                 raise
-        if listing.failed:
-            self.result.error = (
-                f"{listing.failed} of its pages could not be listed; the log names them."
-            )
+        if listing.failed or listing.bad:
+            missing = f"{listing.failed} of its pages"
+            if listing.bad:
+                missing += f" and {listing.bad} of its objects"
+            self.result.error = f"{missing} could not be listed; the log names them."
 
     def _processor(self, schema: Schema, settings: Settings) -> InventoryProcessor:
         """Makes what makes the records; the result has its counts from now on."""
