@@ -149,9 +149,11 @@ def _product_folder(word: str) -> str:
 def since(value: str) -> datetime:
     """Parses a date, a time or an age (2026-11-01, 2026-11-01T12:00+02:00, 36h, 7d): a time in UTC.
 
-    A date or time without an offset is in UTC.
+    A date or time without an offset is in UTC; ``today`` and ``yesterday`` begin at midnight.
     """
     value = value.strip()
+    if (word := value.lower()) in ("today", "yesterday"):
+        value = f"{datetime.now(UTC) - timedelta(days=word == 'yesterday'):%Y-%m-%d}"
     try:
         if age := re.fullmatch(r"(\d+)\s*([mhdw])", value):
             return datetime.now(UTC) - timedelta(**{_AGE_UNITS[age[2]]: int(age[1])})
@@ -218,6 +220,11 @@ def server_url(value: str) -> str:
     """
     address = url(value).rstrip("/")
     return address if re.search(r"/v\d+$", address) else address + "/v1"
+
+
+def base_url(value: str) -> str:
+    """Returns a URL with a slash at its end: names are appended to it."""
+    return url(value).rstrip("/") + "/"
 
 
 def folder(value: str) -> Path:
@@ -298,6 +305,8 @@ _TABLE: dict[str, _Row] = dict((
     _row("csv_download_directory", FOLDER, None,
          "Inventory files are downloaded to the subfolder buildhub/ of this folder.",
          show_default="the system's temporary folder"),
+    _row("product_details_url", Parsed("URL", base_url),
+         "https://product-details.mozilla.org/1.0/", "Where the official lists of releases are."),
 ))
 # fmt: on
 
@@ -347,6 +356,7 @@ class Settings:
     source: str
     inventories: tuple[str, ...]
     csv_download_directory: Path | None
+    product_details_url: str
     explicit: frozenset[str]  #: names of those that were given or set, and are no defaults
 
     @classmethod

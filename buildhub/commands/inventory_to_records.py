@@ -51,7 +51,7 @@ def _schema(columns: str) -> Schema:
 @click.option(
     "--explain",
     is_flag=True,
-    help="The arguments are keys of the archive: print which build each is, or why it is none.",
+    help="The arguments are keys or URLs of files: print which build each is, or why it is none.",
 )
 @runner.summary_option
 @runner.common_options("--version")
@@ -85,11 +85,14 @@ def main(
 
 def _explain(keys: Sequence[str]) -> None:
     if not keys:
-        raise click.UsageError("--explain needs one or more keys of the archive as arguments.")
+        raise click.UsageError(
+            "--explain needs one or more keys or URLs of the archive as arguments."
+        )
     from ..builds.explain import explain
+    from ..builds.values import key_of
 
     for key in keys:
-        streams.write(f"{logs.escape_controls(explain(key))}\n".encode())
+        streams.write(f"{logs.escape_controls(explain(key_of(key)))}\n".encode())
 
 
 def _process(

@@ -64,7 +64,7 @@ class EventResult:
 
     @property
     def problem(self) -> BuildhubError | None:
-        """Returns one error that names the keys which failed, the first hundred, and why."""
+        """Returns one error that names the first hundred keys which failed, and why."""
         if not self.failures:
             return None
         keys: dict[str, list[str]] = {}

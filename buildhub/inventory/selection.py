@@ -26,9 +26,10 @@ _WITHOUT_BUILDS = re.compile(
 
 #: 2026-07-01-09-27-14-mozilla-central-l10n, 2010-07-04-05-comm-central, and products without a
 #: tree: 2026-07-01-09-27-14-fenix-154.0a1-android-x86. Other trees' nightlies, such as those of
-#: mozilla-1.9.2, are not catalogued.
+#: mozilla-1.9.2, are not catalogued, but for Fennec's of mozilla-esr68-android-api-16.
 _NIGHTLY = re.compile(
-    r"\d{4}-\d\d-\d\d-[\d-]*(?:mozilla-central|comm-central|(?!mozilla-|comm-)[a-z]+-\d+\.\d)"
+    r"\d{4}-\d\d-\d\d-[\d-]*"
+    r"(?:mozilla-central|comm-central|mozilla-esr68-android|(?!mozilla-|comm-)[a-z]+-\d+\.\d)"
 )
 
 #: How many folders below the section the names of :meth:`Section.without_builds` lie.

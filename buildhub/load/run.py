@@ -111,8 +111,9 @@ def _prepare_server(
     if dry_run:
         if not exists(client):
             return False
-    elif settings.initialize_server:
-        for change in initialize(client):
+    else:
+        client.check_credentials()
+        for change in initialize(client) if settings.initialize_server else ():
             logger.info("%s", change)
     index.refresh(client, cancellation.raise_if_cancelled)
     return True

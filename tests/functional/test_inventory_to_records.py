@@ -421,6 +421,12 @@ def test_explain_says_why_without_the_network(tool: Tool) -> None:
     assert tool.server.total == 0
 
 
+def test_explain_takes_a_url(tool: Tool) -> None:
+    url = "http://ftp.mozilla.org/pub/mozilla.org/firefox/releases/54.0/win64/fr/"
+    done = tool("--explain", url + "Firefox%20Setup%2054.0.exe", f"gs://bucket/{WINDOWS}")
+    assert done.stdout.count(b"id firefox_54-0_win64_fr.") == 2
+
+
 def test_a_killed_run_is_continued_by_the_next(tool: Tool) -> None:
     """The archive does not answer a request in the middle; there it is killed."""
     with ArchiveServer({}) as server:
@@ -455,7 +461,11 @@ def test_a_killed_run_is_continued_by_the_next(tool: Tool) -> None:
 @pytest.mark.parametrize(
     ("arguments", "environ", "sentence"),
     [
-        (["--explain"], {}, "--explain needs one or more keys of the archive as arguments."),
+        (
+            ["--explain"],
+            {},
+            "--explain needs one or more keys or URLs of the archive as arguments.",
+        ),
         ([], {"ARCHIVE_URL": "http://[::1"}, "ARCHIVE_URL: 'http://[::1' is not a valid URL"),
         (["--archive-url", "http://a:secret@b/"], {}, "a user or password in the URL"),
     ],

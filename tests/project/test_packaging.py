@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+import requests
 from readme_renderer import rst
 
 import buildhub
 from tests.sample import tree
 from tests.support.archive_server import ArchiveServer
 from tests.support.kinto_server import Kinto
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.functional, pytest.mark.slow, pytest.mark.xdist_group("packaging")]
 
 ROOT = Path(__file__).parents[2]
-FILES = ("setup.py", "MANIFEST.in", "Makefile", "README.rst", "LICENSE", "CHANGELOG.rst")
+FILES = ("setup.py", "MANIFEST.in", "README.rst", "LICENSE", "CHANGELOG.rst")
 FOLDERS = ("buildhub", "jobs")
 
 
@@ -56,7 +62,8 @@ def test_the_sdist_holds_what_the_wheel_is_made_of(dist):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "README.rst", "CHANGELOG.rst", "setup.py"} <= names
-    assert {"jobs/initialization.yml", "buildhub/py.typed"} <= names
+    assert {"jobs/initialization.yml", "jobs/indexes.sql", "buildhub/py.typed"} <= names
+    assert "Makefile" not in names  # what it does needs the rest of the repository
 
 
 def test_the_wheel_holds_the_package_and_its_data_and_no_tests(dist):
@@ -64,9 +71,34 @@ def test_the_wheel_holds_the_package_and_its_data_and_no_tests(dist):
     contents = zipfile.ZipFile(wheel)
     names = contents.namelist()
     assert {"buildhub/py.typed", "buildhub/commands/to_kinto.py"} <= set(names)
-    packaged = contents.read("buildhub/initialization.yml")
-    assert packaged == (ROOT / "jobs" / "initialization.yml").read_bytes()
+    for name in ("initialization.yml", "indexes.sql"):
+        assert contents.read(f"buildhub/{name}") == (ROOT / "jobs" / name).read_bytes()
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"buildhub"}
+    for path in (ROOT / "buildhub" / "page").iterdir():
+        assert contents.read(f"buildhub/page/{path.name}") == path.read_bytes()
+
+
+def test_one_line_serves_the_lookup_page_of_an_installed_wheel(commands, tmp_path):
+    text = (ROOT / "docs" / "lookup.rst").read_text()
+    line = re.search(r"^ +(python -m http\.server .*)$", text, re.MULTILINE)[1]
+    port = free_port()
+    environ = {"PATH": f"{commands}:{os.defpath}"}
+    command = ["bash", "-c", f"exec {line.replace('8880', str(port))}"]
+    with subprocess.Popen(command, env=environ, cwd=tmp_path, stderr=subprocess.DEVNULL) as server:
+        try:
+            answer = _get_when_up(f"http://localhost:{port}/main.js")
+        finally:
+            server.terminate()
+    assert answer.text == (ROOT / "buildhub" / "page" / "main.js").read_text()
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+
+
+def _get_when_up(url: str) -> requests.Response:
+    for _ in range(200):
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(url, timeout=10)
+        time.sleep(0.05)
+    raise AssertionError(f"{url} is not served")
 
 
 @pytest.mark.parametrize(
@@ -86,6 +118,14 @@ def test_the_wheel_alone_does_the_whole_sample(commands, kinto: Kinto, tmp_path)
             "SERVER_URL": kinto.url,
             "CACHE_FOLDER": str(tmp_path),
         }
+        message = subprocess.run(
+            [commands / "to-kinto"],
+            input=b'{"data": {"id": "a"}}',
+            env=environ,
+            capture_output=True,
+        ).stderr.decode()
+        (named,) = re.findall(r"--auth … (\S+),", message)
+        assert Path(named).read_bytes() == (ROOT / "jobs" / "initialization.yml").read_bytes()
         kinto.make_collection()
         pipe = f"zcat {tree.INVENTORY} | inventory-to-records | tee records | to-kinto"
         done = subprocess.run(
@@ -98,6 +138,16 @@ def test_the_wheel_alone_does_the_whole_sample(commands, kinto: Kinto, tmp_path)
     assert done.returncode == 0, done.stderr
     sent = (tmp_path / "records").read_text().splitlines()
     assert len(kinto.records()) == len(sent) > 500
+
+
+def test_the_links_and_pictures_of_the_readme_are_absolute_and_lead_to_files_that_exist():
+    """The index shows it without the repository around it."""
+    text = (ROOT / "README.rst").read_text()
+    targets = re.findall(r"<([^>]+)>`_|image:: (\S+)", text)
+    for target in filter(None, itertools.chain.from_iterable(targets)):
+        assert target.startswith("https://"), target
+        if "mozilla-services/buildhub/" in target:
+            assert (ROOT / target.partition("/main/")[2]).exists(), target
 
 
 def test_the_readme_can_be_shown_by_the_index():
