@@ -80,7 +80,7 @@ docs: $(INSTALLED)  ## Build the documentation: docs/_build/html/index.html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
 
 pictures: $(INSTALLED)  ## Take the documentation's pictures of the lookup page
-	PICTURES=1 $(BIN)/pytest tests/functional/test_lookup_page.py -k pictures
+	PICTURES=1 $(BIN)/pytest tests/functional/lookup/test_page.py -k pictures
 
 lock:  ## Write the newest versions that fit setup.py to the lock, to be tested then
 	rm -rf $(VENV)-lock

@@ -35,7 +35,7 @@ setup(
     ],
     python_requires=">=3.11",
     packages=find_packages(include=["buildhub", "buildhub.*"]),
-    package_data={"buildhub": ["py.typed", "initialization.yml"]},
+    package_data={"buildhub": ["py.typed", "initialization.yml", "indexes.sql", "page/*"]},
     zip_safe=False,
     install_requires=[
         "aiohttp>=3.9",

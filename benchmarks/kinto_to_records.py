@@ -67,7 +67,7 @@ def memory() -> None:
 
 
 def speed(count: int) -> None:
-    with tempfile.TemporaryDirectory() as name, full_kinto.running(Path(name), count) as kinto:
+    with tempfile.TemporaryDirectory() as name, full_kinto.running(Path(name), count) as (kinto, _):
         turns = [(command(kinto.url).seconds, bare_client(kinto.url)) for _ in range(ROUNDS)]
     ours, bare = (min(seconds) for seconds in zip(*turns, strict=True))
     print(f"{count:>9,} records: {count / ours:,.0f}/s; bare client {count / bare:,.0f}/s")

@@ -24,6 +24,9 @@ from .errors import BuildhubError
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 
+#: Errors of one kind that are logged as such.
+MAX_ERRORS = 10
+
 _LEVELS = {
     QUIET: logging.ERROR,
     NORMAL: logging.WARNING,
@@ -98,6 +101,26 @@ def configure(
         from . import sentry
 
         _add(sentry.handler(dsn, mask))
+
+
+class FirstErrors:
+    """Logs the first ten errors of a kind; ``-v`` shows the others, too.
+
+    A wrong input has an error in each of millions of lines, and each error would go to Sentry.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._count = 0
+
+    def __call__(self, sentence: str) -> None:
+        """Log an error."""
+        self._count += 1
+        self._logger.log(
+            logging.ERROR if self._count <= MAX_ERRORS else logging.INFO, "%s", sentence
+        )
+        if self._count == MAX_ERRORS + 1 and not self._logger.isEnabledFor(logging.INFO):
+            self._logger.error("Further errors of this kind are only counted; -v shows them.")
 
 
 def log_error(error: BaseException) -> None:

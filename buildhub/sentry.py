@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -30,7 +31,15 @@ def handler(dsn: str, mask: Callable[[str], str]) -> logging.Handler:
     :class:`Fatal`, without the DSN in it, if ``dsn`` is malformed.
     """
     _validate(dsn)
-    client = _Client(
+    client = _client(dsn, mask)
+    client.sent.clear()
+    return SentryHandler(client, level=logging.ERROR)  # type: ignore[no-any-return]
+
+
+@functools.lru_cache(maxsize=1)
+def _client(dsn: str, mask: Callable[[str], str]) -> _Client:
+    """Makes the client of the process: raven keeps each that was ever made."""
+    return _Client(
         dsn,
         mask=mask,
         transport=_Transport,
@@ -44,7 +53,6 @@ def handler(dsn: str, mask: Callable[[str], str]) -> logging.Handler:
         enable_breadcrumbs=False,
         hook_libraries=[],
     )
-    return SentryHandler(client, level=logging.ERROR)  # type: ignore[no-any-return]
 
 
 def _validate(dsn: str) -> None:
@@ -66,9 +74,17 @@ class _Transport(RequestsHTTPTransport):  # type: ignore[misc]
 
     def send(self, url: str, data: bytes, headers: dict[str, str]) -> None:
         response = requests.post(
-            url, data=data, headers=headers, verify=bool(self.verify_ssl), timeout=self.timeout
+            url,
+            data=data,
+            headers=headers,
+            verify=bool(self.verify_ssl),
+            timeout=self.timeout,
+            allow_redirects=False,  # the key and the event are for this host alone
+            auth=lambda request: request,  # instead of what ~/.netrc has
         )
         response.raise_for_status()
+        if response.status_code >= 300:
+            raise requests.HTTPError(f"it answers with a redirect, {response.status_code}")
 
 
 class _Client(raven.Client):  # type: ignore[misc]
@@ -77,14 +93,14 @@ class _Client(raven.Client):  # type: ignore[misc]
     def __init__(self, dsn: str, *, mask: Callable[[str], str], **options: Any) -> None:
         super().__init__(dsn, **options)
         self._mask = mask
-        self._sent: Counter[str] = Counter()
+        self.sent: Counter[str] = Counter()
 
     def send(self, auth_header: str | None = None, **data: Any) -> None:
         source = data.get("logger", "")
-        self._sent[source] += 1
-        if self._sent[source] <= MAX_EVENTS:
+        self.sent[source] += 1
+        if self.sent[source] <= MAX_EVENTS:
             super().send(auth_header, **self._masked(data))
-        elif self._sent[source] == MAX_EVENTS + 1:
+        elif self.sent[source] == MAX_EVENTS + 1:
             logger.warning(
                 "%d errors of %s were sent to Sentry: further ones are not.", MAX_EVENTS, source
             )

@@ -149,9 +149,11 @@ def _product_folder(word: str) -> str:
 def since(value: str) -> datetime:
     """Parses a date, a time or an age (2026-11-01, 2026-11-01T12:00+02:00, 36h, 7d): a time in UTC.
 
-    A date or time without an offset is in UTC.
+    A date or time without an offset is in UTC; ``today`` and ``yesterday`` begin at midnight.
     """
     value = value.strip()
+    if (word := value.lower()) in ("today", "yesterday"):
+        value = f"{datetime.now(UTC) - timedelta(days=word == 'yesterday'):%Y-%m-%d}"
     try:
         if age := re.fullmatch(r"(\d+)\s*([mhdw])", value):
             return datetime.now(UTC) - timedelta(**{_AGE_UNITS[age[2]]: int(age[1])})

@@ -9,6 +9,7 @@ the file stays as it is.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import logging
@@ -57,7 +58,7 @@ def locked(path: Path) -> Iterator[None]:
     lock = FileLock(path, blocking=False, fallback_to_soft=False)
     with contextlib.ExitStack() as stack:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             stack.enter_context(lock)
             with _opened(path, os.O_WRONLY) as file:
                 os.truncate(file, 0)
@@ -67,7 +68,7 @@ def locked(path: Path) -> Iterator[None]:
         except OSError as error:
             raise Fatal(
                 f"Cannot write {path} ({error.strerror or error}): set CACHE_FOLDER to a folder"
-                " that can be written, and remove what is not a lock file."
+                " of your own that can be written, and remove what is not a lock file."
             ) from None
         yield
 
@@ -80,14 +81,40 @@ def _read_pid(path: Path) -> str:
 
 @contextlib.contextmanager
 def _opened(path: Path, flags: int) -> Iterator[int]:
-    """Open a regular file; a FIFO would make us wait for its other end."""
+    """Open a file of ours; a FIFO would make us wait for its other end."""
     file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise OSError("not a regular file")
+        _refuse_foreign(path, os.fstat(file))
         yield file
     finally:
         os.close(file)
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder, but not the one it is in, whose name may be misspelt.
+
+    Raises ``OSError`` where other users may replace our files: ``/tmp`` has the sticky bit.
+    """
+    try:
+        folder.mkdir(mode=0o755, exist_ok=True)
+    except FileNotFoundError:
+        raise OSError(errno.ENOENT, f"{folder.parent} does not exist") from None
+    mode = folder.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise OSError(errno.EPERM, f"other users may replace files in {folder}")
+
+
+def _refuse_foreign(path: Path, found: os.stat_result) -> None:
+    """Raise ``OSError`` unless it is a regular file of ours that other users can't write."""
+    if not stat.S_ISREG(found.st_mode):
+        problem = "it is not a regular file"
+    elif found.st_uid != os.geteuid():
+        problem = "it belongs to another user"
+    elif found.st_mode & stat.S_IWOTH:
+        problem = "other users may write to it"
+    else:
+        return
+    raise OSError(errno.EPERM, problem, str(path))
 
 
 def create_part(folder: Path, prefix: str) -> tuple[IO[bytes], Path]:
@@ -145,6 +172,8 @@ def written_aside(path: Path, option: str) -> Iterator[Callable[[bytes], None]]:
         finally:
             with _readable_write_errors(path, option):
                 file.flush()
+                os.umask(umask := os.umask(0))
+                os.fchmod(file.fileno(), 0o666 & ~umask)  # others may read it, as any output
                 os.replace(part, target)
 
 
@@ -183,7 +212,7 @@ def open_database(path: Path, *, version: int, tables: str) -> sqlite3.Connectio
     it is not corrupt.
     """
     with _readable_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         try:
             return _connect(path, version, tables)
         except _NotUsable as problem:
@@ -212,6 +241,7 @@ def _connect(path: Path, version: int, tables: str) -> sqlite3.Connection:
 
 def _connect_once(path: Path, version: int, tables: str) -> sqlite3.Connection:
     """Open it. Raises :class:`_NotUsable`, :class:`_Locked`, ``sqlite3.Error``, ``OSError``."""
+    _refuse_foreign_database(path)
     if path.exists():
         # SQLite calls a file without rights "unable to open", as it does a missing folder.
         os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
@@ -220,6 +250,7 @@ def _connect_once(path: Path, version: int, tables: str) -> sqlite3.Connection:
     )
     try:
         _prepare(connection, version, tables)
+        _refuse_foreign_database(path)  # SQLite has opened what may have been made meanwhile
     except BaseException as error:
         connection.close()
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -229,6 +260,14 @@ def _connect_once(path: Path, version: int, tables: str) -> sqlite3.Connection:
             raise _Locked from None
         raise
     return connection
+
+
+def _refuse_foreign_database(path: Path) -> None:
+    """Raise ``OSError`` if others may have written the database or what SQLite has beside it."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            part = path.with_name(path.name + suffix)
+            _refuse_foreign(part, part.lstat())
 
 
 def _prepare(connection: sqlite3.Connection, version: int, tables: str) -> None:
@@ -271,7 +310,8 @@ def _readable_errors(path: Path) -> Iterator[None]:
         raise Fatal(f"Cannot use {path}: another program keeps it locked.") from None
     except (sqlite3.Error, OSError) as error:
         problem = getattr(error, "strerror", None) or str(error)
+        found = getattr(error, "filename", None) or path
         raise Fatal(
-            f"Cannot use {path} ({problem}): free space or give rights there, or set CACHE_FOLDER"
-            " to a folder that can be written. The file was left as it is."
+            f"Cannot use {found} ({problem}): free space or give rights there, or set CACHE_FOLDER"
+            " to a folder of your own that can be written. The file was left as it is."
         ) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from .builds.recognise import candidate_pattern, ending_pattern
 from .inventory.reader import InventoryReader
 from .inventory.row_formats import Schema
+from .logs import FirstErrors
 from .settings import Settings
 from .signals import CancellationToken
 
@@ -31,13 +33,22 @@ logger = logging.getLogger(__name__)
 SEARCHES = 4
 
 
-def kinto_client(settings: Settings, cancellation: CancellationToken | None = None) -> Client:
+def kinto_client(
+    settings: Settings, cancellation: CancellationToken | None = None, *, anonymous: bool = False
+) -> Client:
     """Makes the client of the collection that the settings name. Raises :class:`Fatal`.
 
-    A stop of ``cancellation`` ends its requests and pauses.
+    A stop of ``cancellation`` ends its requests and pauses. Default credentials for a server on
+    another machine are warned of, unless all requests will be ``anonymous``.
     """
     from .kinto import Client
 
+    local = re.match(r"https?://(localhost|127[\d.]+|\[::1\])[:/]", settings.server_url)
+    if not (local or anonymous or "auth" in settings.explicit):
+        logger.warning(
+            "No credentials were given: user:pass is sent to %s; set AUTH or AUTH_FILE.",
+            settings.server_url,
+        )
     return Client(
         settings.server_url,
         settings.auth,
@@ -84,18 +95,20 @@ def inventory_processor(
 ) -> InventoryProcessor:
     """Makes the processor of a run. ``schema`` is that of :class:`InventoryReader`.
 
-    Errors and skipped builds are logged.
+    Skipped builds and the first errors are logged.
     """
     from .pipeline.processing import InventoryProcessor
     from .pipeline.record_maker import RecordMaker
 
-    reader = InventoryReader(candidate_pattern(), schema, logger.error, ending=ending_pattern())
+    reader = InventoryReader(
+        candidate_pattern(), schema, FirstErrors(logger), ending=ending_pattern()
+    )
     maker = RecordMaker(
         lookup,
         archive_url=settings.archive_url,
         products=settings.products,
         oldest=settings.oldest(datetime.now(UTC)),
-        on_error=logger.error,
+        on_error=FirstErrors(logger),
         on_skip=logger.info,
     )
     return InventoryProcessor(reader, maker, cancellation)

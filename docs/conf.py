@@ -34,7 +34,7 @@ html_copy_source = False
 def publish_lookup_page(app: Sphinx, error: Exception | None) -> None:
     """Copy the page that looks builds up: html_extra_path would put it in place of the index."""
     if not error and app.builder.format == "html":
-        shutil.copytree(ROOT / "docs" / "lookup", Path(app.outdir) / "lookup", dirs_exist_ok=True)
+        shutil.copytree(ROOT / "buildhub" / "page", Path(app.outdir) / "lookup", dirs_exist_ok=True)
 
 
 def setup(app: Sphinx) -> None:

@@ -51,14 +51,16 @@ def _schema(columns: str) -> Schema:
 @click.option(
     "--explain",
     is_flag=True,
-    help="The arguments are keys of the archive: print which build each is, or why it is none.",
+    help="The arguments are keys or URLs of files: print which build each is, or why it is none.",
 )
+@runner.summary_option
 @runner.common_options("--version")
 def main(
     settings: Settings,
     files: Sequence[str],
     schema: Schema | None,
     explain: bool,
+    summary: runner.Summary,
     verbosity: int,
 ) -> None:
     """Recognise the builds in S3 inventories and print their records as JSON.
@@ -76,18 +78,21 @@ def main(
     files = runner.files_or_stdin(files)
 
     def work(cancellation: CancellationToken) -> bool:
-        return _process(files, schema, settings, cancellation, verbosity)
+        return _process(files, schema, settings, cancellation, summary, verbosity)
 
-    runner.run(work, settings, verbosity)
+    runner.run(work, settings, verbosity, summary=summary)
 
 
 def _explain(keys: Sequence[str]) -> None:
     if not keys:
-        raise click.UsageError("--explain needs one or more keys of the archive as arguments.")
+        raise click.UsageError(
+            "--explain needs one or more keys or URLs of the archive as arguments."
+        )
     from ..builds.explain import explain
+    from ..builds.values import key_of
 
     for key in keys:
-        streams.write(f"{logs.escape_controls(explain(key))}\n".encode())
+        streams.write(f"{logs.escape_controls(explain(key_of(key)))}\n".encode())
 
 
 def _process(
@@ -95,6 +100,7 @@ def _process(
     schema: Schema | None,
     settings: Settings,
     cancellation: CancellationToken,
+    summary: runner.Summary,
     verbosity: int,
 ) -> bool:
     """Writes the records of files to standard output; returns whether all went well."""
@@ -107,6 +113,7 @@ def _process(
     async def run() -> bool:
         async with open_lookup(settings) as lookup:
             processor = inventory_processor(settings, lookup, cancellation, schema=schema)
+            summary.figures = processor.counts.as_dict
             try:
                 with _display(processor.counts, verbosity):
                     await processor.process_files(inputs, functools.partial(_write, cancellation))

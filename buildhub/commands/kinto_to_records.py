@@ -5,24 +5,27 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
 from .. import streams
+from ..builds import values
 from ..errors import Interrupted
 from ..settings import MOMENT, Settings, options
 from ..signals import CancellationToken
 from . import runner
 
 if TYPE_CHECKING:
-    from ..kinto.client import StoredData
+    from ..kinto.client import Client, StoredData
     from ..kinto.filters import Condition
 
 #: Options for one field each: the record has one of the values.
 FIELDS = {
+    "id": "id",
     "build_id": "build.id",
     "product": "source.product",
     "channel": "target.channel",
@@ -32,6 +35,9 @@ FIELDS = {
     "tree": "source.tree",
 }
 
+#: Each value given with these must have a young build, with ``--max-age``.
+NAMED = ("product", "channel", "platform")
+
 #: What Kinto adds to a record.
 METADATA = ("schema", "last_modified")
 
@@ -39,49 +45,74 @@ METADATA = ("schema", "last_modified")
 _LINES = 1000
 
 
-def _revisions(
-    context: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> tuple[str, ...]:
-    from ..kinto.filters import MIN_REVISION
+def _filter(
+    flag: str, metavar: str, read: Callable[[str], values.Values], text: str
+) -> Callable[[Any], Any]:
+    """An option that can be repeated, or have several values with commas between them.
 
-    for value in values:
-        if not re.fullmatch(rf"[0-9a-fA-F]{{{MIN_REVISION},40}}", value):
-            raise click.BadParameter(
-                f"{value!r} is not a revision: give at least its first {MIN_REVISION}"
-                " hexadecimal digits.",
-                context,
-                param,
-            )
-    return tuple(value.lower() for value in values)
+    Its value has an item for each that was typed: the values of the field that are meant.
+    """
 
+    def all_of(
+        context: click.Context, param: click.Parameter, texts: Sequence[str]
+    ) -> tuple[values.Values, ...]:
+        try:
+            return tuple(read(one) for text in texts for one in text.split(","))
+        except ValueError as error:
+            raise click.BadParameter(f"{error}.", context, param) from None
 
-def _filter(flag: str, metavar: str, text: str, **more: Any) -> Callable[[Any], Any]:
-    return click.option(flag, metavar=metavar, multiple=True, help=text, **more)
+    return click.option(flag, metavar=metavar, multiple=True, help=text, callback=all_of)
 
 
 def _moment_option(flag: str, name: str, text: str) -> Callable[[Any], Any]:
     return click.option(flag, name, type=MOMENT, help=text)
 
 
+def _age(context: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
+    """Reads the age of ``--max-age``: the moment that lies as far back."""
+    if text and not re.fullmatch(r"\d+\s*[mhdw]", text.strip(), re.ASCII):
+        raise click.BadParameter(f"{text!r} is not an age: use 36h or 7d.", context, param)
+    return MOMENT.convert(text, param, context) if text else None
+
+
 @runner.command()
 @options("server_url", "bucket", "collection")
 @options("auth", show_default="anonymous")
-@_filter("--build-id", "ID", "Records of this build id.")
+@_filter("--id", "ID OR URL", values.record_id, "The record with this id, key or URL.")
+@_filter("--build-id", "ID", values.build_id, "Records of this build id.")
 @_filter(
     "--revision",
     "HASH",
-    "Records of this revision; its first 12 or more digits are enough.",
-    callback=_revisions,
+    values.revision,
+    f"Records of this revision; its first {values.MIN_REVISION} or more digits are enough.",
 )
-@_filter("--product", "NAME", "Records of this product, such as firefox, devedition, fenix.")
+@_filter("--product", "NAME", values.product, "Records of this product: firefox, fenix, …")
 @_filter(
-    "--version", "GLOB", "Records of this version, or of a pattern such as '55.*' (in quotes)."
+    "--version",
+    "GLOB",
+    values.version,
+    "Records of this version, or of a pattern such as '55.*' (in quotes); 55 is all of them.",
 )
-@_filter("--channel", "NAME", "Records of this channel: release, beta, aurora, esr, nightly.")
-@_filter("--platform", "NAME", "Records of this platform, such as linux-x86_64, win64, macosx.")
-@_filter("--os", "NAME", "Records of this system: linux, win, mac, android, maemo.")
-@_filter("--locale", "CODE", "Records of this locale, such as en-US, pt-BR, multi.")
-@_filter("--tree", "NAME", "Records of this tree, such as mozilla-central, releases/mozilla-beta.")
+@_filter(
+    "--channel",
+    "NAME",
+    values.channel,
+    f"Records of this channel: {', '.join(values.CHANNELS)}.",
+)
+@_filter(
+    "--platform",
+    "NAME",
+    values.platform,
+    "Records of this platform, such as linux-x86_64, win64, macosx, 'windows arm64'.",
+)
+@_filter("--os", "NAME", values.system, "Records of this system: linux, win, mac, android, maemo.")
+@_filter("--locale", "CODE", values.locale, "Records of this locale, such as en-US, pt-BR, multi.")
+@_filter(
+    "--tree",
+    "NAME",
+    values.tree,
+    "Records of this tree, such as mozilla-central, releases/mozilla-beta.",
+)
 @_moment_option("--since", "changed_since", "Stored on the server then or later: 2026-11-01, 7d.")
 @_moment_option("--until", "changed_until", "Stored on the server before then.")
 @_moment_option("--built-since", "built_since", "Built then or later.")
@@ -91,8 +122,18 @@ def _moment_option(flag: str, name: str, text: str) -> Callable[[Any], Any]:
     "newest_count",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Only the N newest records, by build date, of each product, channel and platform.",
+    help="Only the N newest records, by build date, of each product, channel and platform, in"
+    " en-US or multi unless a locale is asked for.",
 )
+@click.option(
+    "--max-age",
+    "built_after",
+    metavar="AGE",
+    callback=_age,
+    help="Exit status 1 unless the newest is at most this old: 36h, 7d. Each product, channel and"
+    " platform that is named must have such a build. Implies --newest 1.",
+)
+@click.option("--count", is_flag=True, help="Print only the number of records.")
 @click.option(
     "--with-metadata", is_flag=True, help="Keep what Kinto adds: schema and last_modified."
 )
@@ -102,6 +143,8 @@ def main(
     settings: Settings,
     verbosity: int,
     newest_count: int | None,
+    built_after: datetime | None,
+    count: bool,
     with_metadata: bool,
     **filters: Any,
 ) -> None:
@@ -109,57 +152,130 @@ def main(
 
     \b
         kinto-to-records --channel nightly --platform linux-x86_64 --newest 1
+        kinto-to-records --product firefox --channel nightly --max-age 36h
         kinto-to-records | to-kinto --server https://other/v1
 
-    Options that select records can be repeated: a record must have one of the values of each
-    option that is given. Records without a build date never match --built-since, --built-until
-    and --newest.
+    Options that select records can be repeated, or have several values with commas between them:
+    a record must have one of the values of each option that is given. Values may be typed in any
+    usual way. Records without a build date never match --built-since and --built-until.
 
-    Exit status: 0 if records were printed, 1 if none matched, 2 if the answer is not known.
+    Exit status: 0 if records were printed, 1 if none matched or all are older than --max-age,
+    2 if the answer is not known.
     """
-    from ..kinto.reader import newest, read_records
+    from ..kinto import reader
     from ..wiring import kinto_client
 
+    newest_count = newest_count or (1 if built_after else None)
+    if count and newest_count:
+        raise click.UsageError("--count does not go with --newest and --max-age.")
     conditions = list(conditions_of(filters))
+    if newest_count and not (filters["locale"] or filters["id"]):
+        conditions.append(reader.ENGLISH)
 
     def work(cancellation: CancellationToken) -> bool:
-        pages = read_records(
-            kinto_client(settings, cancellation),
+        # The default credentials are for one's own server.
+        anonymous = "auth" not in settings.explicit
+        client = kinto_client(settings, cancellation, anonymous=anonymous)
+        if count:
+            return _print_count(client, conditions, anonymous, cancellation)
+        pages = reader.read_records(
+            client,
             conditions,
-            # The default credentials are for one's own server.
-            anonymous="auth" not in settings.explicit,
+            anonymous=anonymous,
             raise_if_cancelled=cancellation.raise_if_cancelled,
         )
         if newest_count:
-            pages = iter([newest(itertools.chain.from_iterable(pages), newest_count)])
-        count = 0
-        try:
-            for page in pages:
-                count += _print(page, with_metadata)
-        except Interrupted:
-            runner.echo_summary(f"kinto-to-records: {count} records, not complete.", verbosity)
-            raise
-        runner.echo_summary(f"kinto-to-records: {count} records.", verbosity)
-        return count > 0
+            found = reader.newest(itertools.chain.from_iterable(pages), newest_count)
+            too_old = _too_old(found, filters, built_after) if built_after else None
+            pages = iter([found])
+        number = _print_all(pages, with_metadata, verbosity)
+        if newest_count and too_old:
+            click.echo(f"kinto-to-records: {too_old}", err=True)
+            return False
+        return number > 0
 
     runner.run(work, settings, verbosity, on_error=runner.UNKNOWN)
 
 
-def conditions_of(options: dict[str, Any]) -> Iterator[Condition]:
-    """Yields the conditions that the options set, and takes the options out."""
+def _too_old(
+    newest: Sequence[StoredData], filters: Mapping[str, Any], after: datetime
+) -> str | None:
+    """Returns a sentence for the first that is named and has no build of ``after`` or later.
+
+    Named are the values of :data:`NAMED`; if there are none, all records together.
+    """
+    from ..kinto.filters import OneOf, date_of_build
+
+    named = [(name, typed) for name in NAMED for typed in filters[name]]
+    for name, typed in named or [("build", None)]:
+        wanted = OneOf(FIELDS[name], typed) if typed else None
+        dates = [date_of_build(one) for one in newest if not wanted or wanted.matches(one)]
+        latest = max(filter(None, dates), default=None)
+        if latest is None or latest < after:
+            what = f"{name} {' or '.join(typed)}" if typed else "the catalogue"
+            what += " of what was asked for" if len(named) > 1 else ""
+            age = f"newest build is of {latest:%Y-%m-%d %H:%M} UTC" if latest else "is no build"
+            return f"{what} has no build since {after:%Y-%m-%d %H:%M} UTC" + (
+                f": the {age}." if latest else f": there {age} with a date."
+            )
+    return None
+
+
+def _print_count(
+    client: Client,
+    conditions: Sequence[Condition],
+    anonymous: bool,
+    cancellation: CancellationToken,
+) -> bool:
+    """Print how many records there are, and return whether there are any."""
+    from ..kinto import reader
+
+    number = reader.count_records(client, conditions, anonymous=anonymous)
+    if number is None:
+        pages = reader.read_records(
+            client,
+            conditions,
+            fields=("build.date", "source.revision", "target.version", *FIELDS.values()),
+            anonymous=anonymous,
+            raise_if_cancelled=cancellation.raise_if_cancelled,
+        )
+        number = sum(map(len, pages))
+    streams.write(b"%d\n" % number)
+    return number > 0
+
+
+def _print_all(pages: Iterable[Iterable[StoredData]], with_metadata: bool, verbosity: int) -> int:
+    """Write the records of all pages and a summary, and return their number."""
+    count = 0
+    try:
+        for page in pages:
+            count += _print(page, with_metadata)
+    except Interrupted:
+        runner.echo_summary(f"kinto-to-records: {count} records, not complete.", verbosity)
+        raise
+    runner.echo_summary(f"kinto-to-records: {count} records.", verbosity)
+    return count
+
+
+def conditions_of(options: Mapping[str, Any]) -> Iterator[Condition]:
+    """Yields the conditions that the options set."""
     from ..kinto.filters import Built, Changed, OneOf, Revision, Version
 
     for name, field in FIELDS.items():
-        if values := options.pop(name):
-            yield OneOf(field, values)
-    if revisions := options.pop("revision"):
-        yield Revision(revisions)
-    if patterns := options.pop("version"):
-        yield Version(patterns)
+        if options[name]:
+            yield OneOf(field, _flat(options[name]))
+    if options["revision"]:
+        yield Revision(_flat(options["revision"]))
+    if options["version"]:
+        yield Version(_flat(options["version"]))
     for name, condition in (("changed", Changed), ("built", Built)):
-        since, until = options.pop(f"{name}_since"), options.pop(f"{name}_until")
+        since, until = options[f"{name}_since"], options[f"{name}_until"]
         if since or until:
             yield condition(since, until)
+
+
+def _flat(typed: Iterable[values.Values]) -> values.Values:
+    return tuple(dict.fromkeys(itertools.chain.from_iterable(typed)))
 
 
 def _print(records: Iterable[StoredData], with_metadata: bool) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import click
 
 from .. import logs
@@ -35,8 +38,11 @@ from . import progress, runner
     "--dry-run", is_flag=True, help="Write nothing to the server; print what would be written."
 )
 @progress.check_option
+@runner.summary_option
 @runner.common_options("--version")
-def main(settings: Settings, dry_run: bool, check: bool, verbosity: int) -> None:
+def main(
+    settings: Settings, dry_run: bool, check: bool, summary: runner.Summary, verbosity: int
+) -> None:
     """Load the newest S3 inventories of the archive, or its own bucket, into Kinto.
 
     \b
@@ -59,13 +65,25 @@ def main(settings: Settings, dry_run: bool, check: bool, verbosity: int) -> None
                 on_difference=differences.add,
                 progress=show,
             )
+        summary.figures = lambda: _figures([result.as_dict() for result in results])
         if verbosity > logs.QUIET:
             progress.print_results(results)
         cancellation.raise_if_cancelled()
         complete = all(result.ok for result in results)
         return differences.report(verbosity, complete=complete) if check else complete
 
-    runner.run(work, settings, verbosity, on_error=runner.UNKNOWN if check else runner.FAILED)
+    on_error = runner.UNKNOWN if check else runner.FAILED
+    runner.run(work, settings, verbosity, on_error=on_error, summary=summary)
+
+
+def _figures(sections: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the figures of sections, or inventories, and their sums, for ``--summary``."""
+    names = [name for name, value in sections[0].items() if type(value) is int] if sections else []
+    return {
+        "newest_build": max((one["newest_build"] or "" for one in sections), default="") or None,
+        "counts": {name: sum(one[name] for one in sections) for name in names},
+        "sections": sections,
+    }
 
 
 if __name__ == "__main__":

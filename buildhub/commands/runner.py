@@ -10,10 +10,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -100,24 +103,66 @@ def files_or_stdin(files: Sequence[str]) -> Sequence[str]:
     return files
 
 
+class Summary:
+    """Collects what ``--summary`` writes to a file; ``figures`` returns those of the run."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.figures: Callable[[], dict[str, Any]] = dict
+        self._began = datetime.now(UTC)
+
+    def content(self, status: int) -> bytes:
+        """Returns the content of the file."""
+        content: dict[str, Any] = {
+            "command": click.get_current_context().info_name,
+            "version": __version__,
+            "began": f"{self._began:%Y-%m-%dT%H:%M:%SZ}",
+            "seconds": round((datetime.now(UTC) - self._began).total_seconds(), 1),
+            "exit_status": status,
+            "newest_build": None,
+            "counts": {},
+            "sections": [],
+        }
+        return json.dumps(content | self.figures(), indent=2).encode() + b"\n"
+
+
+#: The option of the commands that load builds.
+summary_option: Callable[[Any], Any] = click.option(
+    "--summary",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=lambda _context, _option, path: Summary(path),
+    metavar="FILE",
+    help="Write counts, duration, newest build and exit status to this file when the command ends,"
+    " as JSON, for monitoring.",
+)
+
+
 def run(
     work: Callable[[CancellationToken], bool | int],
     settings: Settings,
     verbosity: int,
     *,
     on_error: int = FAILED,
+    summary: Summary | None = None,
 ) -> NoReturn:
     """Do the ``work`` of a command, and exit with the status of its result.
 
     ``work`` returns whether all went well, or the exit status; SIGINT, SIGTERM and SIGHUP cancel
     its :class:`CancellationToken`. An error ends the program with the status ``on_error``.
+    ``summary`` is written at the end in either case.
     """
-    try:
-        logs.configure(verbosity, settings.sentry_dsn, secrets=settings.secrets)
-    except BuildhubError as error:
-        raise click.UsageError(str(error)) from None
-    with cancel_on_signals() as cancellation, _stderr_stopped_by(cancellation):
-        status = _status(work, cancellation, on_error)
+    with contextlib.ExitStack() as stack:
+        try:
+            logs.configure(verbosity, settings.sentry_dsn, secrets=settings.secrets)
+            if summary and summary.path:
+                from ..storage import written_aside  # imports sqlite3
+
+                write = stack.enter_context(written_aside(summary.path, "--summary"))
+                stack.callback(lambda: write(summary.content(status)))
+        except BuildhubError as error:
+            raise click.UsageError(str(error)) from None
+        with cancel_on_signals() as cancellation, _stderr_stopped_by(cancellation):
+            status = _status(work, cancellation, on_error)
     gc.freeze()  # at exit the interpreter searches all that is left for cycles: 15 ms or more
     sys.exit(status)
 

@@ -8,7 +8,7 @@ import itertools
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,8 +33,9 @@ DEFAULTS = {"nb_parallel_requests": "32"}
 @click.argument("files", nargs=-1)
 @options("server_url", "bucket", "collection", "auth", "archive_url")
 @options("nb_retry_request", "batch_max_requests", "timeout_seconds", "products", "sentry_dsn")
+@runner.summary_option
 @runner.common_options("--version")
-def main(settings: Settings, files: Sequence[str], verbosity: int) -> None:
+def main(settings: Settings, files: Sequence[str], summary: runner.Summary, verbosity: int) -> None:
     """Handle events of S3 as the event Lambda does.
 
     \b
@@ -53,6 +54,7 @@ def main(settings: Settings, files: Sequence[str], verbosity: int) -> None:
 
     def work(cancellation: CancellationToken) -> bool:
         run = _EventFiles(cancellation)
+        summary.figures = run.figures
         with contextlib.ExitStack() as stack:
             service = stack.enter_context(EventService(settings, cancellation=cancellation))
             stack.callback(
@@ -62,7 +64,7 @@ def main(settings: Settings, files: Sequence[str], verbosity: int) -> None:
                 run.handle_file(service, path)
         return run.all_well
 
-    runner.run(work, settings, verbosity)
+    runner.run(work, settings, verbosity, summary=summary)
 
 
 class _EventFiles:
@@ -71,11 +73,18 @@ class _EventFiles:
     def __init__(self, cancellation: CancellationToken) -> None:
         self._cancellation = cancellation
         self._unread = 0
+        self._error = logs.FirstErrors(logger)
         self.result = EventResult()
 
     @property
     def all_well(self) -> bool:
         return not (self.result.failures or self.result.malformed or self._unread)
+
+    def figures(self) -> dict[str, Any]:
+        """Returns the figures for ``--summary``."""
+        builds = {outcome.name.lower(): count for outcome, count in self.result.builds.items()}
+        files = {**self.result.as_dict(), "failed": self.result.failed, "unread": self._unread}
+        return {"newest_build": self.result.newest_build or None, "counts": builds | files}
 
     def handle_file(self, service: EventService, path: str) -> None:
         """Handle all events of a file. Raises :class:`Interrupted` on a signal."""
@@ -96,7 +105,7 @@ class _EventFiles:
                 else (f"it is not JSON ({error})")
             )
             self.result.malformed += 1
-            logger.error("%s: this is not an event: %s.", where, problem)
+            self._error(f"{where}: this is not an event: {problem}.")
             return
         result = service.handle(event, cancellation=self._cancellation)
         self.result.merge(result)

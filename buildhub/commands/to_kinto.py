@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,6 @@ from .. import MAX_LINE, logs, streams
 from ..errors import BadInput
 from ..settings import Settings, options
 from ..signals import CancellationToken
-from ..storage import written_aside
 from . import progress, runner
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ logger = logging.getLogger(__name__)
 #: Lines that are compared with the server together: few, as they then stay in the processor's
 #: cache, and as one that is not known makes it necessary to decode all of them.
 _LINES = 100
+
+
+#: The date of a record's build; also in lines that are not decoded, as they are known.
+_BUILD_DATE = re.compile(rb'"build": *\{[^{}]*"date": *"([0-9TZ:.+-]+)"')
 
 
 @runner.command()
@@ -48,6 +53,7 @@ _LINES = 100
     " a second try. It is written when the command ends, and may be its input.",
 )
 @options("batch_max_requests", "cache_folder", "nb_retry_request", "timeout_seconds", "sentry_dsn")
+@runner.summary_option
 @runner.common_options("--version")
 def main(
     settings: Settings,
@@ -56,6 +62,7 @@ def main(
     dry_run: bool,
     check: bool,
     failed: Path | None,
+    summary: runner.Summary,
     verbosity: int,
 ) -> None:
     """Store records in a Kinto collection.
@@ -92,11 +99,15 @@ def main(
                 rewrite=not (skip or check),
                 dry_run=sends_nothing,
                 on_difference=differences.add,
-                on_error=logger.error,
+                on_error=logs.FirstErrors(logger),
                 on_not_stored=stack.enter_context(_not_stored(failed)),
             )
             label = "to-kinto (check)" if check else "to-kinto (dry run)" if dry_run else "to-kinto"
-            source = _RecordFiles(files, cancellation)
+            source = _RecordFiles(files, cancellation, find_newest=bool(summary.path))
+            summary.figures = lambda: {
+                "newest_build": source.newest_build.decode() or None,
+                "counts": {**dataclasses.asdict(publisher.counts), "bad_lines": source.bad_lines},
+            }
             stack.callback(
                 lambda: runner.echo_summary(
                     f"{label}: {publisher.counts}{source.bad_lines_counted()}.", verbosity
@@ -107,7 +118,8 @@ def main(
         complete = publisher.counts.ok and not source.bad_input
         return differences.report(verbosity, complete=complete) if check else complete
 
-    runner.run(work, settings, verbosity, on_error=runner.UNKNOWN if check else runner.FAILED)
+    on_error = runner.UNKNOWN if check else runner.FAILED
+    runner.run(work, settings, verbosity, on_error=on_error, summary=summary)
 
 
 @contextlib.contextmanager
@@ -116,6 +128,8 @@ def _not_stored(path: Path | None) -> Iterator[Callable[[Any], None]]:
     if path is None:
         yield lambda record: None
         return
+    from ..storage import written_aside
+
     with written_aside(path, "--failed") as write:  # the command may be reading the previous one
         yield lambda record: write(_line(record))
 
@@ -137,15 +151,20 @@ def _display(publisher: Publisher, verbosity: int) -> contextlib.AbstractContext
 class _RecordFiles:
     """Adds the records of files to a publisher."""
 
-    def __init__(self, files: Sequence[str], cancellation: CancellationToken) -> None:
+    def __init__(
+        self, files: Sequence[str], cancellation: CancellationToken, *, find_newest: bool
+    ) -> None:
         self._files = files
         self._cancellation = cancellation
         self.bad_input = False
-        self._bad_lines = 0
+        self._error = logs.FirstErrors(logger)
+        self.bad_lines = 0
+        self.newest_build = b""  #: a date, if it is to be found
+        self._find_newest = find_newest
 
     def bad_lines_counted(self) -> str:
         """Formats ``, 3 bad lines`` for the summary; empty if there were none."""
-        return f", {self._bad_lines} bad lines" if self._bad_lines else ""
+        return f", {self.bad_lines} bad lines" if self.bad_lines else ""
 
     def read_into(self, publisher: Publisher) -> None:
         """Add every record to ``publisher``; bad lines and unreadable files are logged."""
@@ -155,6 +174,8 @@ class _RecordFiles:
             try:
                 for block in streams.blocks(chunks):
                     lines = block.split(b"\n")
+                    if self._find_newest:
+                        self.newest_build = max([self.newest_build, *_BUILD_DATE.findall(block)])
                     for start in range(0, len(lines), _LINES):
                         some = lines[start : start + _LINES]
                         self._add(publisher, some, streams.name_of(path), number + start)
@@ -184,12 +205,12 @@ class _RecordFiles:
                 yield orjson.loads(line), where, line
             except orjson.JSONDecodeError as error:
                 if line.strip():
-                    self._bad_lines += 1
+                    self.bad_lines += 1
                     self._report(f"{where}: {_problem(line, error)}.")
 
     def _report(self, sentence: str) -> None:
         self.bad_input = True
-        logger.error("%s", sentence)
+        self._error(sentence)
 
 
 def _problem(line: bytes, error: orjson.JSONDecodeError) -> str:

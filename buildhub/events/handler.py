@@ -100,6 +100,11 @@ class EventHandler:
             await asyncio.wait([self._writer])
         await self._archive.abandon()  # requests of tasks that were cancelled
 
+    @property
+    def newest_build(self) -> str:
+        """Returns the newest build date of the records that were made."""
+        return self._maker.counts.newest_build
+
     async def handle(self, key: str) -> list[Result]:
         """Handles one file that was published: returns a result for each build it concerns."""
         build = recognise(key)

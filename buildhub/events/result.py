@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,6 +13,9 @@ from ..builds.recognise import recognise
 from ..errors import BuildhubError
 from ..records import Outcome
 from .messages import FilePublished
+
+#: Keys that failed which one message names; all are counted.
+MAX_NAMED = 100
 
 
 class Result(NamedTuple):
@@ -34,6 +38,7 @@ class EventResult:
     failures: dict[str, str] = dataclasses.field(default_factory=dict)  #: key → why
     #: Ids of SQS messages with a failure in them; None for a failure without such an id.
     failed_messages: list[str | None] = dataclasses.field(default_factory=list)
+    newest_build: str = ""  #: the newest build date of a record that was made
 
     def add(self, events: Sequence[FilePublished], results: Sequence[Result]) -> None:
         """Counts the results of the events about one file."""
@@ -57,17 +62,20 @@ class EventResult:
         self.builds += other.builds
         self.failures |= other.failures
         self.failed_messages += other.failed_messages
+        self.newest_build = max(self.newest_build, other.newest_build)
 
     @property
     def problem(self) -> BuildhubError | None:
-        """Returns one error that names each key which failed, and why."""
+        """Returns one error that names the first hundred keys which failed, and why."""
         if not self.failures:
             return None
         keys: dict[str, list[str]] = {}
-        for key, reason in self.failures.items():
+        for key, reason in itertools.islice(self.failures.items(), MAX_NAMED):
             keys.setdefault(reason, []).append(key)
         reasons = "; ".join(f"{', '.join(some)}: {reason}" for reason, some in keys.items())
-        return BuildhubError(f"These files failed and have to be sent again: {reasons}.")
+        more = len(self.failures) - MAX_NAMED
+        others = f"; and {more:,} more" if more > 0 else ""
+        return BuildhubError(f"These files failed and have to be sent again: {reasons}{others}.")
 
     def as_dict(self) -> dict[str, int]:
         """Returns the figures as the Lambda returns them."""

@@ -117,6 +117,7 @@ class EventService:
                 for events in published.values()
             }
             await _run(tasks, time_limit, cancellation)
+            result.newest_build = handler.newest_build
         stopped = [events for task, events in tasks.items() if task.cancelled()]
         for events in stopped:
             reason = _why_stopped(cancellation)

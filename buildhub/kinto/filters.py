@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-#: Characters of a revision that are enough to find it.
-MIN_REVISION = 12
+#: Characters that every revision has: metadata of before 2015 has no more of it.
+SHORT_REVISION = 12
 
 #: Values that Kinto can be asked for as they are: its lists are separated by commas.
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
@@ -33,6 +33,10 @@ class Condition(Protocol):
     @property
     def params(self) -> dict[str, str]:
         """Filters for Kinto's query; none where it cannot help."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the filters let pass only records that fulfil the condition."""
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         """Whether the record fulfils the condition."""
@@ -67,10 +71,17 @@ class OneOf:
 
     @property
     def params(self) -> dict[str, str]:
-        if len(self.values) > _MAX_VALUES or not all(map(_PLAIN.fullmatch, self.values)):
+        if not self.is_exact:
             return {}
-        prefix = "" if len(self.values) == 1 else "in_"
-        return {prefix + self.field: ",".join(map(quoted, self.values))}
+        # PostgreSQL has an index for the equality of any field. As a list it is compared with the
+        # indexes that also sort: better where a value is frequent.
+        frequent = self.field.startswith("target.") and self.field != "target.version"
+        is_list = len(self.values) > 1 or frequent or self.field == "source.product"
+        return {("in_" if is_list else "") + self.field: ",".join(map(quoted, self.values))}
+
+    @property
+    def is_exact(self) -> bool:
+        return len(self.values) <= _MAX_VALUES and all(map(_PLAIN.fullmatch, self.values))
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         return value_of(record, self.field) in self.values
@@ -78,9 +89,9 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Revision:
-    """The revision is one of those given, which may be cut after :data:`MIN_REVISION` characters.
+    """The revision is one of those given, or begins with one of them.
 
-    Metadata of before 2015 has only the first twelve characters of the revision: a longer one
+    Metadata of before 2015 has only the first :data:`SHORT_REVISION` characters: a longer one
     that begins with them is the same.
     """
 
@@ -88,15 +99,22 @@ class Revision:
 
     @property
     def params(self) -> dict[str, str]:
-        if len(self.values) != 1:
-            return {}
-        start = self.values[0][:MIN_REVISION]
+        if all(len(value) == 40 for value in self.values):
+            short = (value[:SHORT_REVISION] for value in self.values)
+            return OneOf("source.revision", [*self.values, *short]).params
+        starts = [value[:SHORT_REVISION] for value in self.values]
         # Every hexadecimal digit sorts before "g".
-        return {"min_source.revision": quoted(start), "lt_source.revision": quoted(start + "g")}
+        return _range("source.revision", min(starts), max(starts) + "g")
+
+    @property
+    def is_exact(self) -> bool:
+        if all(len(value) == 40 for value in self.values):
+            return bool(self.params)
+        return len(self.values) == 1 and len(self.values[0]) <= SHORT_REVISION
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         revision = value_of(record, "source.revision")
-        if not isinstance(revision, str) or len(revision) < MIN_REVISION:
+        if not isinstance(revision, str) or len(revision) < SHORT_REVISION:
             return False
         return any(revision.startswith(v) or v.startswith(revision) for v in self.values)
 
@@ -109,18 +127,36 @@ class Version:
 
     @property
     def params(self) -> dict[str, str]:
-        if not any(re.search(r"[*?[]", pattern) for pattern in self.patterns):
+        if not self._has_wildcards:
             return OneOf("target.version", self.patterns).params
+        params = {}
+        starts = [re.match(r"\d*", pattern, re.ASCII)[0] for pattern in self.patterns]  # type: ignore[index]
+        if all(starts):
+            params = _range("target.version", min(starts), max(map(_after, starts)))
         plain = self.patterns[0].replace("*", "")
         if len(self.patterns) == 1 and _PLAIN.fullmatch(plain):
-            return {"like_target.version": quoted(self.patterns[0])}
-        return {}
+            params["like_target.version"] = quoted(self.patterns[0])
+        return params
+
+    @property
+    def _has_wildcards(self) -> bool:
+        return any(re.search(r"[*?[]", pattern) for pattern in self.patterns)
+
+    @property
+    def is_exact(self) -> bool:
+        return not self._has_wildcards and OneOf("target.version", self.patterns).is_exact
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         version = value_of(record, "target.version")
         return isinstance(version, str) and any(
             fnmatch.fnmatchcase(version, pattern) for pattern in self.patterns
         )
+
+
+def _after(digits: str) -> str:
+    """Returns what sorts after all texts that begin with these digits: ``56`` for ``55``."""
+    digits = digits.rstrip("9")
+    return digits[:-1] + str(int(digits[-1]) + 1) if digits else "a"
 
 
 @dataclass(frozen=True)
@@ -133,11 +169,10 @@ class Built:
     @property
     def params(self) -> dict[str, str]:
         # Kinto compares texts. With a day on both sides the offset of a time zone is no matter.
-        return _limits(
-            "build.date",
-            self.since and quoted(_day(self.since, -1)),
-            self.until and quoted(_day(self.until, 2)),
-        )
+        since = _day(self.since, -1) if self.since else None
+        return _range("build.date", since, _day(self.until, 2) if self.until else "a")
+
+    is_exact = False
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         date = date_of_build(record)
@@ -153,17 +188,30 @@ class Changed:
 
     @property
     def params(self) -> dict[str, str]:
-        return _limits("last_modified", _milliseconds(self.since), _milliseconds(self.until))
+        # Kinto rejects times of more than a day ahead. What lies ahead excludes nothing, or all.
+        now = datetime.now(UTC)
+        params = {}
+        if self.since:
+            params["min_last_modified"] = str(_milliseconds(min(self.since, now)))
+        if self.until and self.until <= now:
+            params["lt_last_modified"] = str(_milliseconds(self.until))
+        return params
+
+    is_exact = False  # Kinto also counts what was deleted
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         since, until = _milliseconds(self.since), _milliseconds(self.until)
         return _is_between(record["last_modified"], since, until)
 
 
-def _limits(field: str, since: object, until: object) -> dict[str, str]:
-    """Kinto's filters for values from ``since`` to before ``until``; None: no limit."""
-    limits = {f"min_{field}": since, f"lt_{field}": until}
-    return {name: str(value) for name, value in limits.items() if value is not None}
+def _range(field: str, since: str | None, until: str) -> dict[str, str]:
+    """Kinto's filters for texts from ``since`` to before ``until``.
+
+    The upper limit is always there: Kinto's lower limit alone also lets pass what lacks the field,
+    and PostgreSQL reads everything.
+    """
+    lower = {} if since is None else {f"min_{field}": quoted(since)}
+    return lower | {f"lt_{field}": quoted(until)}
 
 
 def _is_between(value: Any, since: Any, until: Any) -> bool:

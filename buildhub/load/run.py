@@ -25,6 +25,7 @@ from ..inventory.row_formats import Schema
 from ..inventory.selection import Selection
 from ..kinto import Client, CollectionFlushed, Publisher, RecordIndex
 from ..kinto.initialization import exists, initialize
+from ..logs import FirstErrors
 from ..pipeline.processing import InventoryProcessor
 from ..records import Record
 from ..settings import Settings
@@ -82,7 +83,7 @@ def load_tasks(
                     index=index if known else None,
                     dry_run=dry_run,
                     on_difference=on_difference,
-                    on_error=logger.error,
+                    on_error=FirstErrors(logger),
                 )
 
             async def load_all() -> None:

@@ -126,6 +126,7 @@ class LoadResult:
             "failed": self.failed,
             "not_finished": self.not_finished,
             "skipped": dict(self.pipeline.skipped),
+            "newest_build": self.pipeline.newest_build or None,
             "seconds": round(self.seconds, 1),
             "error": self.error or None,
         }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from ..archive.cache import NotCached
 from ..archive.locations import MetadataLocation, location_of
@@ -32,6 +33,7 @@ class PipelineCounts:
     records: int = 0
     failed: int = 0  #: builds whose metadata could not be fetched
     skipped: Counter[str] = field(default_factory=Counter)  #: builds, by reason
+    newest_build: str = ""  #: the newest build date of a record; of some builds it is not known
 
     @property
     def not_finished(self) -> int:
@@ -42,6 +44,11 @@ class PipelineCounts:
     def ok(self) -> bool:
         """Tells if every row was read and no build failed."""
         return not (self.bad_rows or self.unreadable_files or self.failed)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the figures as ``--summary`` writes them."""
+        counts = dataclasses.asdict(self) | {"not_finished": self.not_finished}
+        return {"newest_build": counts.pop("newest_build") or None, "counts": counts}
 
     def skipped_by_reason(self) -> str:
         """Returns ``1,204 no metadata, 3 suspicious field``; empty if nothing was skipped."""
@@ -169,6 +176,8 @@ class RecordMaker:
             self._on_skip(f"{row.key}: suspicious {field}.")
             return self._skip("suspicious field", NotMade(Outcome.INVALID, f"invalid {field}"))
         self.counts.records += 1
+        date = record["data"].get("build", {}).get("date") or ""
+        self.counts.newest_build = max(self.counts.newest_build, date)
         return record
 
     def _skip(self, reason: str, not_made: NotMade) -> NotMade:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import glob
 import json
 import os
@@ -14,26 +13,25 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import requests
 
 from buildhub.errors import Fatal
 from buildhub.settings import Settings
-from tests.demo import background, kinto_service, page_service
+from tests.demo import archive_service, kinto_service, page_service
 from tests.demo.kinto_service import Problem
 from tests.sample import tree
-from tests.support.archive_server import ArchiveServer
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
-#: The sample archive's port is in its records' URLs: each folder keeps the one of its first run.
-PORTS = (18_888, 18_889, 18_890, 0)
+SAMPLE = """\
+This is a sample: some builds of each kind, with made-up dates and revisions. Its files are zeros
+that this machine serves until make stop."""
 
 
 def main() -> int:
@@ -61,7 +59,7 @@ def main() -> int:
 def stop(folder: Path) -> None:
     """Stop what ``run`` has started."""
     sentences = kinto_service.stop_all(folder) or ["No Kinto of ours is running."]
-    print(*sentences, *page_service.stop_all(folder))
+    print(*sentences, *page_service.stop_all(folder), *archive_service.stop_all(folder))
 
 
 def run(environ: Mapping[str, str], folder: Path) -> int:
@@ -75,16 +73,16 @@ def run(environ: Mapping[str, str], folder: Path) -> int:
     _load_schema(settings)
     catalogue = Catalogue(settings)
     before = catalogue.state()
-    with _archive(environ, folder / "archive-port") as archive_url:
-        given = {
-            "SERVER_URL": settings.server_url,
-            "ARCHIVE_URL": archive_url,
-            "CACHE_FOLDER": environ.get("CACHE_FOLDER") or str(folder / "cache"),
-        }
-        Path(given["CACHE_FOLDER"]).mkdir(parents=True, exist_ok=True)
-        status = _pipe(
-            ["inventory-to-records", *inventories], ["to-kinto", "--skip"], {**environ, **given}
-        )
+    is_sample = not (environ.get("ARCHIVE_URL") or environ.get("INVENTORY"))
+    given = {
+        "SERVER_URL": settings.server_url,
+        "ARCHIVE_URL": _sample(folder) if is_sample else settings.archive_url,
+        "CACHE_FOLDER": environ.get("CACHE_FOLDER") or str(folder / "cache"),
+    }
+    Path(given["CACHE_FOLDER"]).mkdir(parents=True, exist_ok=True)
+    status = _pipe(
+        ["inventory-to-records", *inventories], ["to-kinto", "--skip"], {**environ, **given}
+    )
     if status > 128:
         return status
     after = catalogue.state()
@@ -93,6 +91,8 @@ def run(environ: Mapping[str, str], folder: Path) -> int:
         print("Nothing changed: every one of them was there already.")
     catalogue.show()
     page = page_service.ensure(folder, settings.server_url)
+    if is_sample:
+        print(f"\n{SAMPLE}")
     print(f"\n{_how_to_stop(settings.server_url, folder)}")
     print(f"To look builds up in the browser, open {page}")
     return status
@@ -111,36 +111,11 @@ def _inventories(patterns: str) -> list[str]:
     return files
 
 
-@contextlib.contextmanager
-def _archive(environ: Mapping[str, str], port_file: Path) -> Iterator[str]:
-    """Where the archive is: a real one if the operator names one, else the sample, served."""
-    if environ.get("ARCHIVE_URL") or environ.get("INVENTORY"):
-        yield Settings.from_environment(environ).archive_url
-        return
-    with contextlib.ExitStack() as stack:
-        server = _serve_sample(stack, port_file)
-        port_file.parent.mkdir(parents=True, exist_ok=True)
-        port_file.write_text(str(urlsplit(server.url).port))
-        print(f"Serving the sample archive at {server.url}")
-        yield server.url
-
-
-def _serve_sample(stack: contextlib.ExitStack, port_file: Path) -> ArchiveServer:
-    """The sample's archive, on the port of the last run if there was one.
-
-    Another ``make run`` uses a port only for seconds: until then, that of the last run is tried
-    again.
-    """
-    deadline = time.monotonic() + background.PATIENCE
-    while port_file.exists() and time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            port = int(port_file.read_text())
-            return stack.enter_context(ArchiveServer(tree.files(), port=port))
-        time.sleep(0.1)
-    for port in PORTS:
-        with contextlib.suppress(OSError):
-            return stack.enter_context(ArchiveServer(tree.files(), port=port))
-    raise Problem("No port is free to serve the sample archive.")
+def _sample(folder: Path) -> str:
+    """The address of the sample archive, which is served until ``stop``."""
+    url = archive_service.ensure(folder)
+    print(f"Serving the sample archive at {url}")
+    return url
 
 
 def _load_schema(settings: Settings) -> None:

@@ -72,6 +72,26 @@ def locked(pid_file: Path) -> Iterator[int | None]:
         os.close(fd)  # a child that has inherited it keeps the lock
 
 
+def port_of(pid_file: Path) -> int:
+    """The port in the name of a pid file: ``page-8880.pid``."""
+    return int(pid_file.stem.partition("-")[2])
+
+
+def running_port(folder: Path, name: str) -> int | None:
+    """The port of the service of this name that runs; None if none does."""
+    running = (path for path in sorted(folder.glob(f"{name}-*.pid")) if runs(path))
+    return next(map(port_of, running), None)
+
+
+def stop_all(folder: Path, name: str, title: str) -> list[str]:
+    """Stop each service of this name that was started with this folder; a sentence for each."""
+    sentences = []
+    for pid_file in sorted(folder.glob(f"{name}-*.pid")):
+        state = "is stopped" if stop(pid_file) else "had ended already"
+        sentences.append(f"{title} on port {port_of(pid_file)} {state}.")
+    return sentences
+
+
 def runs(pid_file: Path) -> bool:
     """Whether the process of ``pid_file`` still runs."""
     with locked(pid_file) as fd:

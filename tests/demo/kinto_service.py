@@ -38,7 +38,7 @@ def ensure(server_url: str, folder: Path) -> bool:
 
 def stop_all(folder: Path) -> list[str]:
     """Stop each Kinto that was started with this ``folder``; one sentence for each."""
-    return [_stop(pid_file) for pid_file in sorted(folder.glob("kinto-*.pid"))]
+    return background.stop_all(folder, "kinto", "Kinto")
 
 
 def is_ours(server_url: str, folder: Path) -> bool:
@@ -84,10 +84,3 @@ def _start(server_url: str, folder: Path, host: str, port: int) -> None:
         if process.poll() is not None or time.monotonic() > deadline:
             raise Problem(f"Kinto did not start: {background.last_line(log)}; see {log}.")
         time.sleep(0.1)
-
-
-def _stop(pid_file: Path) -> str:
-    port = pid_file.stem.partition("-")[2]
-    if background.stop(pid_file):
-        return f"Kinto on port {port} is stopped."
-    return f"Kinto on port {port} had ended already."

@@ -14,7 +14,7 @@ from typing import IO, Any
 from tests.demo import background
 
 ROOT = Path(__file__).parents[2]
-PAGE_FOLDER = ROOT / "docs" / "lookup"
+PAGE_FOLDER = ROOT / "buildhub" / "page"
 
 #: Tried in this order, so that the page's address is the same each time; 0 is any free port.
 PORTS = (8880, 8881, 8882, 0)
@@ -28,27 +28,14 @@ def ensure(folder: Path, server_url: str) -> str:
 
     The pid file and the log are in ``folder``.
     """
-    port = _running_port(folder) or _start(folder)
+    port = background.running_port(folder, "page") or _start(folder)
     query = "" if server_url == DEFAULT_SERVER else f"?server={server_url}"
     return f"http://localhost:{port}/{query}"
 
 
 def stop_all(folder: Path) -> list[str]:
     """Stop each page that was started with this ``folder``; one sentence for each."""
-    sentences = []
-    for pid_file in sorted(folder.glob("page-*.pid")):
-        state = "is stopped" if background.stop(pid_file) else "had ended already"
-        sentences.append(f"The lookup page on port {_port_of(pid_file)} {state}.")
-    return sentences
-
-
-def _port_of(pid_file: Path) -> int:
-    return int(pid_file.stem.partition("-")[2])
-
-
-def _running_port(folder: Path) -> int | None:
-    running = (path for path in sorted(folder.glob("page-*.pid")) if background.runs(path))
-    return next(map(_port_of, running), None)
+    return background.stop_all(folder, "page", "The lookup page")
 
 
 def _start(folder: Path) -> int:

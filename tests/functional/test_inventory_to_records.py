@@ -399,7 +399,7 @@ def test_a_cache_folder_that_cant_be_written_is_one_sentence(tool: Tool, tmp_pat
     (tmp_path / "file").write_text("")
     done = tool(stdin=GOOD, CACHE_FOLDER=str(tmp_path / "file" / "cache"))
     assert done.returncode == 1
-    assert "set CACHE_FOLDER to a folder that can be written" in done.stderr.decode()
+    assert "set CACHE_FOLDER to a folder of your own that can be written" in done.stderr.decode()
 
 
 def test_two_runs_share_a_cache_folder(tool: Tool) -> None:
@@ -419,6 +419,12 @@ def test_explain_says_why_without_the_network(tool: Tool) -> None:
     assert "firefox_54-0_win64_fr" in first
     assert "no build" in second
     assert tool.server.total == 0
+
+
+def test_explain_takes_a_url(tool: Tool) -> None:
+    url = "http://ftp.mozilla.org/pub/mozilla.org/firefox/releases/54.0/win64/fr/"
+    done = tool("--explain", url + "Firefox%20Setup%2054.0.exe", f"gs://bucket/{WINDOWS}")
+    assert done.stdout.count(b"id firefox_54-0_win64_fr.") == 2
 
 
 def test_a_killed_run_is_continued_by_the_next(tool: Tool) -> None:
@@ -455,7 +461,11 @@ def test_a_killed_run_is_continued_by_the_next(tool: Tool) -> None:
 @pytest.mark.parametrize(
     ("arguments", "environ", "sentence"),
     [
-        (["--explain"], {}, "--explain needs one or more keys of the archive as arguments."),
+        (
+            ["--explain"],
+            {},
+            "--explain needs one or more keys or URLs of the archive as arguments.",
+        ),
         ([], {"ARCHIVE_URL": "http://[::1"}, "ARCHIVE_URL: 'http://[::1' is not a valid URL"),
         (["--archive-url", "http://a:secret@b/"], {}, "a user or password in the URL"),
     ],

@@ -115,3 +115,32 @@ def test_each_command_prints_its_version(command: str) -> None:
     assert run(command, "-V").stdout == said
     if command not in ("kinto-to-records", "archive-to-inventory"):  # where it is a filter
         assert run(command, "--version").stdout == said
+
+
+BAD_ROWS = '"b","x"\n' * 30
+#: What a command reads, its arguments, what of it is bad, and how its summary counts that.
+MANY_ERRORS = {
+    "rows": (BAD_ROWS, "inventory-to-records", "the row is skipped", " 30 bad rows"),
+    "lines": ("{\n" * 30, "to-kinto", "not valid JSON", " 30 bad lines"),
+    "records": ('{"data":{"id":"a/b"}}\n' * 30, "to-kinto", "not a valid record id", " 30 refused"),
+    "events": ("1\n" + "{\n" * 30, "s3-event-to-kinto -q", "this is not an event", ""),
+}
+
+
+@pytest.mark.parametrize("kind", MANY_ERRORS)
+def test_the_first_ten_errors_are_reported_and_all_are_counted(
+    kinto: Kinto, tmp_path: Path, kind: str
+) -> None:
+    kinto.make_collection()
+    text, command, message, count = MANY_ERRORS[kind]
+    (tmp_path / "input").write_text(text)
+    variables = {"SERVER_URL": kinto.url, "CACHE_FOLDER": str(tmp_path), "AUTH": "user:pass"}
+    name, *options = command.split()
+    done = run(name, *options, str(tmp_path / "input"), **variables)
+    assert done.returncode == 1
+    assert done.stderr.count(message) == 10
+    assert count in done.stderr
+    assert done.stderr.count("Further errors of this kind are only counted; -v shows them") == 1
+    everything = run(name, "-v", str(tmp_path / "input"), **variables).stderr
+    assert everything.count(message) == 30
+    assert "Further errors" not in everything

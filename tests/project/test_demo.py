@@ -70,19 +70,32 @@ def test_it_shows_the_job_done_and_the_second_time_nothing_changes(demo: Demo) -
     assert page.endswith(f"?server=http://localhost:{demo.port}/v1")
     assert "<title>buildhub</title>" in requests.get(page, timeout=10).text
 
-    port = int(re.search(r"Serving .*:(\d+)/\n", first.stdout)[1])  # type: ignore[index]
-    with socket.create_server(("127.0.0.1", port)) as other:  # as another `make run`, for a while
-        threading.Timer(2, other.close).start()
-        second = demo("run")
+    assert "This is a sample" in first.stdout
+    url = re.search(r'"url": "(http://127.0.0.1:(\d+)/.+)"', first.stdout)  # type: ignore[union-attr]
+    assert url
+    second = demo("run")
     assert second.returncode == 0, second.stderr
     assert "Nothing changed" in second.stdout
     assert stored(second.stdout) == stored(first.stdout)
 
     assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
-    assert demo("stop").stdout.count("is stopped") == 2
-    for port in (demo.port, int(urlsplit(page).port or 0)):
+    assert requests.head(url[1], timeout=10).status_code == 200, "the file's link is dead"
+    assert demo("stop").stdout.count("is stopped") == 3
+    for port in (demo.port, int(urlsplit(page).port or 0), int(url[2])):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+@pytest.mark.slow
+def test_the_archive_waits_for_its_port_as_the_records_link_to_it(demo: Demo) -> None:
+    first = demo("run", PRODUCTS="devedition")
+    port = int(re.search(r"Serving .*:(\d+)/\n", first.stdout)[1])  # type: ignore[index]
+    demo("stop")
+    with socket.create_server(("127.0.0.1", port)) as other:  # as another `make run`, for a while
+        threading.Timer(2, other.close).start()
+        second = demo("run", PRODUCTS="devedition")
+    assert second.returncode == 0, second.stderr
+    assert f":{port}/\n" in second.stdout
 
 
 @pytest.mark.slow

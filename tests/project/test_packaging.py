@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+import requests
 from readme_renderer import rst
 
 import buildhub
 from tests.sample import tree
 from tests.support.archive_server import ArchiveServer
 from tests.support.kinto_server import Kinto
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.functional, pytest.mark.slow, pytest.mark.xdist_group("packaging")]
 
@@ -56,7 +61,7 @@ def test_the_sdist_holds_what_the_wheel_is_made_of(dist):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "README.rst", "CHANGELOG.rst", "setup.py"} <= names
-    assert {"jobs/initialization.yml", "buildhub/py.typed"} <= names
+    assert {"jobs/initialization.yml", "jobs/indexes.sql", "buildhub/py.typed"} <= names
 
 
 def test_the_wheel_holds_the_package_and_its_data_and_no_tests(dist):
@@ -64,9 +69,34 @@ def test_the_wheel_holds_the_package_and_its_data_and_no_tests(dist):
     contents = zipfile.ZipFile(wheel)
     names = contents.namelist()
     assert {"buildhub/py.typed", "buildhub/commands/to_kinto.py"} <= set(names)
-    packaged = contents.read("buildhub/initialization.yml")
-    assert packaged == (ROOT / "jobs" / "initialization.yml").read_bytes()
+    for name in ("initialization.yml", "indexes.sql"):
+        assert contents.read(f"buildhub/{name}") == (ROOT / "jobs" / name).read_bytes()
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"buildhub"}
+    for path in (ROOT / "buildhub" / "page").iterdir():
+        assert contents.read(f"buildhub/page/{path.name}") == path.read_bytes()
+
+
+def test_one_line_serves_the_lookup_page_of_an_installed_wheel(commands, tmp_path):
+    text = (ROOT / "docs" / "lookup.rst").read_text()
+    line = re.search(r"^ +(python -m http\.server .*)$", text, re.MULTILINE)[1]
+    port = free_port()
+    environ = {"PATH": f"{commands}:{os.defpath}"}
+    command = ["bash", "-c", f"exec {line.replace('8880', str(port))}"]
+    with subprocess.Popen(command, env=environ, cwd=tmp_path, stderr=subprocess.DEVNULL) as server:
+        try:
+            answer = _get_when_up(f"http://localhost:{port}/main.js")
+        finally:
+            server.terminate()
+    assert answer.text == (ROOT / "buildhub" / "page" / "main.js").read_text()
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+
+
+def _get_when_up(url: str) -> requests.Response:
+    for _ in range(200):
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(url, timeout=10)
+        time.sleep(0.05)
+    raise AssertionError(f"{url} is not served")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from pathlib import Path
 
@@ -55,6 +56,31 @@ def test_each_file_is_in_one_row() -> None:
 )  # fmt: skip
 def test_it_has_builds_of_each_kind(kind: str) -> None:
     assert any(re.match(kind, IDS[key]) for key in BUILDS)
+
+
+def test_a_nightly_has_ten_locales_and_a_release_its_candidates() -> None:
+    keys = {row.key for row in ROWS}
+    folder = r"pub/firefox/nightly/2026/07/2026-07-19-09-17-21-mozilla-central(-l10n)?/"
+    names = [re.match(rf"{folder}firefox-154.0a1\.([\w-]+)\.mac\.dmg", key) for key in keys]
+    assert len({name[2] for name in names if name}) == 10
+    release = {key for key in keys if key.startswith("pub/firefox/releases/54.0/")}
+    candidates = "pub/firefox/candidates/54.0-candidates/build3/"
+    assert len(release) == 12
+    assert {
+        f"{candidates}win64/{locale}/Firefox Setup 54.0.exe" for locale in ("en-US", "ko")
+    } < keys
+
+
+def test_a_build_has_one_build_id_and_one_revision() -> None:
+    builds: dict[str, set[tuple[str, str]]] = {}
+    for path in (tree.HERE / "archive").rglob("*.json"):
+        build = re.search(r"pub/\w+/(candidates/[^/]+/build|nightly/\d+/\d+/)[^/]+/", str(path))
+        facts = json.loads(path.read_text())
+        if build and "moz_source_stamp" in facts:
+            pair = (facts["buildid"], facts["moz_source_stamp"])
+            builds.setdefault(build[0], set()).add(pair)
+    assert len(builds) > 50
+    assert {build: pairs for build, pairs in builds.items() if len(pairs) > 1} == {}
 
 
 @pytest.mark.parametrize("ending", [".txt", ".buildhub.json", "/buildhub.json", ".mozinfo.json"])

@@ -1,7 +1,6 @@
 """What the sample's archive knows of a build: when it was made, and its metadata files.
 
-Where they lie is written down here once more, apart from the code under test, with the same
-source: ARCHIVE.md, section 3.
+Where they lie is written down here once more, apart from the code under test.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from tests.support.archive_metadata import Origin, candidate_metadata, metadata_
 FINAL_BUILDS = {
     ("firefox", "52.5.0esr"): 2,
     ("firefox", "45.3.0esr"): 1,
+    ("firefox", "54.0"): 3,
     ("firefox", "56.0"): 6,
     ("firefox", "59.0"): 5,
     ("devedition", "59.0b1"): 11,
@@ -100,7 +100,7 @@ def _candidate(product: str, version: str, build: int, platform: str) -> dict[st
     kinds = _kinds_of_candidate(product, version, build)
     if (product, version, platform) in NO_METADATA or not kinds:
         return {}
-    built = _built(version, build) + timedelta(minutes=zlib.crc32(platform.encode()) % 60)
+    built = _built(version, build) + timedelta(minutes=45)  # one build id for all platforms
     origin = Origin(product, version, platform, f"{built:%Y%m%d%H%M%S}")
     root = f"pub/{product}/candidates/{version}-candidates/build{build}/"
     return _dated(candidate_metadata(root, origin, kinds, date=""))

@@ -56,9 +56,28 @@ WANTED: tuple[tuple[str, int], ...] = (
     (r".*([%+()]|partner|tinderbox|try-builds|experimental|contrib|namoroka|stub)", 40),
 )
 
-#: Keys that the table lacks, in shapes that ARCHIVE.md names: a build11 that wins over a
-#: build2, and a candidates folder in which there is no build.
+_NIGHTLY = "pub/firefox/nightly/2026/07/2026-07-19-09-17-21-mozilla-central{0}/firefox-154.0a1.{1}"
+
+#: Keys that the table lacks, in shapes that the archive has: ten locales of one nightly, a release
+#: beside its candidates, a build11 that wins over a build2, and a candidates folder in which there
+#: is no build.
 MORE = (
+    _NIGHTLY.format("", "en-US.mac.dmg"),
+    *(
+        f"{_NIGHTLY.format('-l10n', locale)}.{ending}"
+        for locale in ("ar", "de", "es-ES", "fr", "it", "ko", "pl", "pt-BR", "zh-CN")
+        for ending in ("linux-x86_64.tar.xz", "mac.dmg", "win64.installer.exe")
+    ),
+    *(
+        f"pub/firefox/releases/54.0/{folder}"
+        for locale in ("en-US", "ja", "ko")
+        for folder in (
+            f"linux-x86_64/{locale}/firefox-54.0.tar.bz2",
+            f"mac/{locale.replace('ja', 'ja-JP-mac')}/Firefox 54.0.dmg",
+            f"win32/{locale}/Firefox Setup 54.0.exe",
+            f"win64/{locale}/Firefox Setup 54.0.exe",
+        )
+    ),
     *(
         f"pub/devedition/{folder}/{rest}"
         for folder in (

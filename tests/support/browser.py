@@ -14,10 +14,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright
 
-PAGE = Path(__file__).parents[2] / "docs" / "lookup" / "index.html"
+PAGE = Path(__file__).parents[2] / "buildhub" / "page" / "index.html"
+PICTURES = Path(__file__).parents[2] / "docs" / "lookup"
 CHROMIUM = shutil.which("chromium")
+
+#: Of every test of the page: one Chromium and one catalogue for all.
+MARKS = [
+    pytest.mark.functional,
+    pytest.mark.skipif(not CHROMIUM, reason="needs chromium: apt-get install chromium"),
+    pytest.mark.xdist_group("lookup page"),
+]
 
 #: Without these, Chromium looks up hosts of Google when it starts.
 QUIET = [
@@ -39,9 +48,9 @@ class _Handler(SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def page_server() -> Iterator[str]:
+def page_server(folder: Path = PAGE.parent) -> Iterator[str]:
     """The address of the page, served on a free port of loopback."""
-    handler = functools.partial(_Handler, directory=str(PAGE.parent))
+    handler = functools.partial(_Handler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -73,7 +82,7 @@ class Lookup:
     def __init__(self, context: BrowserContext, address: str, server: str) -> None:
         self._address = address
         self._server = server
-        self._allowed = [address, server, "data:"]
+        self._allowed = [address, "data:", "blob:", *([server] if server else [])]
         self.tab: Page = context.new_page()
         self.tab.clock.set_fixed_time(NOW)
         self.requests: list[str] = []
@@ -85,14 +94,22 @@ class Lookup:
     def open(self, query: str = "", server: str | None = None) -> None:
         """Load the page with a query such as ``build.id=…``, and wait for what it shows."""
         server = self._server if server is None else server
-        self._allowed.append(server)
-        parts = [query, f"server={quote(server, safe=':/')}"]
+        self._allowed += [server] if server else []
+        parts = [query, f"server={quote(server, safe=':/')}" if server else ""]
         self.tab.goto(f"{self._address}?{'&'.join(filter(None, parts))}")
         self.settle()
 
     def settle(self) -> None:
         """Wait until the answers are on the page."""
         self.tab.wait_for_selector("body:not(:has([aria-busy]))")
+
+    def wait_until(self, expression: str) -> None:
+        """Wait for an expression to be true: wait_for_function() would need `unsafe-eval`."""
+        for _ in range(200):
+            if self.tab.evaluate(expression):
+                return
+            self.tab.wait_for_timeout(50)
+        raise AssertionError(f"never true: {expression}")
 
     def search(self, text: str) -> None:
         """Type into the search field, and press Enter."""
@@ -109,11 +126,24 @@ class Lookup:
         """The heading of the results: `3 builds`."""
         return self.tab.locator("#results-heading").inner_text()
 
-    def ids(self) -> list[str]:
-        """The ids of the records in the table, from top to bottom."""
-        labels = "(links) => links.map((link) => link.getAttribute('aria-label'))"
-        links = self.tab.locator("#rows .json a").evaluate_all(labels)
-        return [label.removeprefix("JSON of ") for label in links]
+    def rows(self) -> list[str]:
+        """The names of the builds that are shown, from top to bottom."""
+        names: list[str] = self.tab.locator("#rows .expander").all_inner_texts()
+        return names
+
+    def row(self, name: str) -> Locator:
+        """The row of the first build of this name."""
+        return (
+            self.tab.locator("#rows > li")
+            .filter(has=self.tab.get_by_role("button", name=name, exact=True))
+            .first
+        )
+
+    def open_row(self, name: str) -> Locator:
+        """Show platforms and locales of a build; what is shown."""
+        self.row(name).locator(".expander").click()
+        self.settle()
+        return self.row(name).locator(".details")
 
     def understood(self) -> str:
         """The line below the search field."""

@@ -39,26 +39,36 @@ def kinto_settings(url: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[str]:
-    """The URL of an empty database; the server is stopped at the end, and its files deleted.
+def running_postgres(data: Path | None = None) -> Iterator[str]:
+    """The URL of a database; the server is stopped at the end.
 
-    Texts are sorted as in English, not by their bytes: more servers do the one than the other.
+    The database is empty, and its files are deleted, unless it is kept in ``data``. Texts are
+    sorted as in English, not by their bytes: more servers do the one than the other.
     """
     folder = programs()
     assert folder, "PostgreSQL is not installed"
     port = free_port()
+    mode = "fast" if data else "immediate"
     with tempfile.TemporaryDirectory(prefix="buildhub-pg-") as name:
-        data = Path(name) / "data"
+        data = data or Path(name) / "data"
         if os.geteuid() == 0:
             shutil.chown(name, _USER)
-        icu = ("--locale-provider=icu", "--icu-locale=en-US")
-        _run(folder / "initdb", "-D", data, "-U", _USER, "-A", "trust", "-E", "UTF8", "-N", *icu)
+        if not data.exists():
+            _initialize(folder, data)
         options = f"-p {port} -h 127.0.0.1 -k {name} -c fsync=off -c timezone=UTC"
         _run(folder / "pg_ctl", "-D", data, "-l", f"{name}/log", "-w", "-o", options, "start")
         try:
             yield f"postgresql://{_USER}@127.0.0.1:{port}/postgres"
         finally:
-            _run(folder / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            _run(folder / "pg_ctl", "-D", data, "-m", mode, "-w", "stop")
+
+
+def _initialize(folder: Path, data: Path) -> None:
+    data.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(data, _USER)
+    icu = ("--locale-provider=icu", "--icu-locale=en-US")
+    _run(folder / "initdb", "-D", data, "-U", _USER, "-A", "trust", "-E", "UTF8", "-N", *icu)
 
 
 def _run(*command: object) -> None:

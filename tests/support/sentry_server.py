@@ -17,6 +17,7 @@ class Sentry:
     def __init__(self, port: int) -> None:
         self.dsn = f"http://key0815:secret4711@127.0.0.1:{port}/1"
         self.status = 200
+        self.location = ""  #: where its responses redirect to
         self.bodies: list[str] = []
         self.requests: list[tuple[str, dict[str, str]]] = []
 
@@ -36,7 +37,14 @@ def running_sentry() -> Iterator[Sentry]:
             sentry.bodies.append(zlib.decompress(body).decode())
             self.send_response(sentry.status)
             self.send_header("Content-Length", "0")
+            if sentry.location:
+                self.send_header("Location", sentry.location)
             self.end_headers()
+
+        def do_GET(self) -> None:
+            """Note it: a client that follows a redirect may ask in this way."""
+            sentry.requests.append((self.path, dict(self.headers)))
+            self.send_error(405)
 
         def log_message(self, format: str, *args: object) -> None:
             """Nothing on stderr."""

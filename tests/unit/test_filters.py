@@ -87,31 +87,51 @@ def test_a_record_that_does_not_match(condition, data):
 
 MANY = [str(number) for number in range(51)]
 
+
+def between(field: str, since: str, until: str) -> dict[str, str]:
+    return {f"min_{field}": f'"{since}"', f"lt_{field}": f'"{until}"'}
+
+
+def revisions_between(since: str, until: str) -> dict[str, str]:
+    return between("source.revision", since, until)
+
+
+def like(pattern: str, since: str, until: str) -> dict[str, str]:
+    return between("target.version", since, until) | {"like_target.version": f'"{pattern}"'}
+
+
+#: Never a lower limit without an upper one: PostgreSQL would read every record.
 PARAMS = [
     (OneOf("build.id", ["20170612224034"]), {"build.id": '"20170612224034"'}),
+    (OneOf("source.product", ["firefox"]), {"in_source.product": '"firefox"'}),
     (OneOf("target.locale", ["fr", "1.0"]), {"in_target.locale": '"fr","1.0"'}),
+    (OneOf("id", ["a_b"]), {"id": '"a_b"'}),
     (OneOf("target.locale", ["fr,de"]), {}),
     (OneOf("target.locale", ["é"]), {}),
     (OneOf("target.locale", MANY), {}),
-    (
-        Revision([HASH]),
-        {"min_source.revision": f'"{SHORT}"', "lt_source.revision": f'"{SHORT}g"'},
-    ),
-    (Revision([HASH, "0" * 12]), {}),
+    (Revision([HASH]), {"in_source.revision": f'"{HASH}","{SHORT}"'}),
+    (Revision([HASH[:7]]), revisions_between(HASH[:7], HASH[:7] + "g")),
+    (Revision([HASH[:20]]), revisions_between(SHORT, SHORT + "g")),
+    (Revision([HASH, "0" * 12]), revisions_between("0" * 12, SHORT + "g")),
     (Version(["53.0"]), {"target.version": '"53.0"'}),
     (Version(["53.0", "53.0.2"]), {"in_target.version": '"53.0","53.0.2"'}),
-    (Version(["53.*"]), {"like_target.version": '"53.*"'}),
-    (Version(["53.?"]), {}),
+    (Version(["53.*"]), like("53.*", "53", "54")),
+    (Version(["59.*"]), like("59.*", "59", "6")),
+    (Version(["99*"]), like("99*", "99", "a")),
+    (Version(["*esr"]), {"like_target.version": '"*esr"'}),
+    (Version(["53.?"]), between("target.version", "53", "54")),
     (Version(["[5].*"]), {}),
-    (Version(["53.*", "54.0"]), {}),
+    (Version(["53.*", "154.0"]), between("target.version", "154", "54")),
     (Version(["(*"]), {}),
-    (Built(since=DAY), {"min_build.date": '"2017-06-11"'}),
+    (Built(since=DAY), between("build.date", "2017-06-11", "a")),
     (Built(until=DAY), {"lt_build.date": '"2017-06-14"'}),
-    (Built(since=datetime.min.replace(tzinfo=UTC)), {"min_build.date": '"0001-01-01"'}),
+    (Built(DAY, DAY), between("build.date", "2017-06-11", "2017-06-14")),
+    (Built(since=datetime.min.replace(tzinfo=UTC)), between("build.date", "0001-01-01", "a")),
     (Built(until=datetime.max.replace(tzinfo=UTC)), {"lt_build.date": '"9999-12-31"'}),
     (Changed(since=DAY), {"min_last_modified": "1497225600000"}),
     (Changed(until=DAY + SECOND / 10_000), {"lt_last_modified": "1497225600001"}),
     (Changed(since=datetime.min.replace(tzinfo=UTC)), {"min_last_modified": "0"}),
+    (Changed(until=datetime.max.replace(tzinfo=UTC)), {}),
 ]
 
 
@@ -120,20 +140,67 @@ def test_what_kinto_is_asked_for(condition, params):
     assert condition.params == params
 
 
-def dated(number: int, date: str | None, platform: str = "win64") -> dict[str, Any]:
+def test_a_time_ahead_is_asked_for_as_now():
+    """Kinto rejects times of more than a day ahead; nothing was stored after now."""
+    params = Changed(since=datetime.max.replace(tzinfo=UTC)).params
+    now = datetime.now(UTC).timestamp() * 1000
+    assert now - 60_000 < int(params["min_last_modified"]) <= now + 1
+
+
+EXACT = [
+    OneOf("build.id", ["20170612224034"]),
+    Version(["53.0", "54.0"]),
+    Revision([HASH]),
+    Revision([SHORT]),
+]
+INEXACT = [
+    OneOf("target.locale", ["fr,de"]),
+    OneOf("target.locale", MANY),
+    Version(["53.*"]),
+    Revision([HASH[:13]]),
+    Revision([SHORT, HASH]),
+    Built(DAY, DAY),
+    Changed(DAY),
+]
+
+
+@pytest.mark.parametrize("condition", EXACT + INEXACT, ids=str)
+def test_kinto_counts_only_what_it_can_filter_exactly(condition):
+    assert condition.is_exact == (condition in EXACT)
+
+
+def dated(
+    number: int, date: str | None, platform: str = "win64", version: str = "1.0"
+) -> dict[str, Any]:
     build = {"date": date} if date else {}
-    target = {"platform": platform, "channel": "beta"}
-    return {"id": str(number), "source": {"product": "firefox"}, "target": target, "build": build}
+    target = {"platform": platform, "channel": "beta", "version": version}
+    return {
+        "id": str(number),
+        "source": {"product": "firefox"},
+        "target": target,
+        "build": build,
+        "download": {"date": f"2017-01-{number:02}T00:00:00Z"},
+    }
+
+
+NEW_YEAR = "2017-01-01T00:00:00Z"
 
 
 NEWEST = [
     (1, [], []),
-    (1, [dated(1, None)], []),
+    # Without a build date they are the last, by the date of their file.
+    (9, [dated(1, None), dated(2, None), dated(0, NEW_YEAR)], ["0", "2", "1"]),
+    # A release before its candidates, and these by their numbers.
+    (
+        2,
+        [dated(n, NEW_YEAR, version=v) for n, v in enumerate(("1.0rc2", "1.0", "1.0rc10"))],
+        ["1", "2"],
+    ),
+    (1, [dated(1, NEW_YEAR), dated(2, "2017-01-01T00:00:01Z", version="1.0rc3")], ["2"]),
     (1, [dated(1, "2017-01-01T00:00:00Z"), dated(2, "2017-01-02T00:00:00Z")], ["2"]),
     (3, [dated(1, "2017-01-01T00:00:00Z"), dated(2, "2017-01-02T00:00:00Z")], ["2", "1"]),
     # One date: the first wins.
-    (1, [dated(1, "2017-01-01T00:00:00Z"), dated(2, "2017-01-01T00:00:00Z")], ["1"]),
-    (2, [dated(n, "2017-01-01T00:00:00Z") for n in range(4)], ["0", "1"]),
+    (1, [dated(1, NEW_YEAR), dated(1, NEW_YEAR) | {"id": "2"}], ["1"]),
     # Moments are compared, not texts.
     (1, [dated(1, "2017-01-01T23:00:00Z"), dated(2, "2017-01-02T00:30:00+02:00")], ["1"]),
     # Each platform for itself, in their order.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,13 +21,14 @@ AUTH = "admin:hunter2/é'x"
 PASSWORD = "hunter2/é'x"
 
 
-def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(program: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A process that configures logging and then logs or fails."""
     program = "import logging, sys\nfrom buildhub import logs\n" + textwrap.dedent(program)
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
         capture_output=True,
         text=True,
+        env={**os.environ, **variables},
         timeout=60,
     )
 
@@ -366,6 +369,46 @@ def test_a_flood_of_errors_is_cut_but_what_ended_the_run_gets_through(sentry: Se
     assert result.stderr.count("is refused") == 150
     assert len(sentry.events) == 101
     assert sentry.events[-1]["exception"]["values"][0]["type"] == "ValueError"
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_sentry_that_redirects_gets_the_key_and_the_event_alone(
+    sentry: Sentry, status: int
+) -> None:
+    with running_sentry() as elsewhere:
+        sentry.status = status
+        sentry.location = elsewhere.dsn.replace("key0815:secret4711@", "")
+        result = run(FAILING, sentry.dsn, AUTH)
+
+    assert "could not be sent to Sentry" in result.stderr
+    assert sentry.requests
+    assert not elsewhere.requests
+
+
+def test_the_credentials_of_netrc_are_not_sent_to_sentry(sentry: Sentry, tmp_path: Path) -> None:
+    (tmp_path / ".netrc").write_text("default login me password mine\n")
+    run(FAILING, sentry.dsn, AUTH, HOME=str(tmp_path))
+
+    assert [headers.get("Authorization") for _, headers in sentry.requests] == [None, None]
+
+
+def test_a_warm_lambda_has_one_client_and_reports_anew_in_each_invocation(sentry: Sentry) -> None:
+    result = run(
+        """
+        import gc
+        import raven
+        from buildhub.sentry import MAX_EVENTS
+        for invocation in range(3):
+            logs.configure(-1, sys.argv[1], in_lambda=True)
+            for number in range(MAX_EVENTS if invocation == 0 else 1):
+                logging.getLogger("buildhub.kinto").error("record %d is refused", number)
+        print(sum(isinstance(one, raven.Client) for one in gc.get_objects()))
+        """,
+        sentry.dsn,
+    )
+
+    assert result.stdout == "1\n"
+    assert len(sentry.events) == 102
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,85 @@ def test_a_file_that_another_run_is_just_making_is_waited_for(tmp_path: Path) ->
         timer.join()
 
 
+def given_away(path: Path) -> None:
+    """The file becomes another user's, who lets everybody read and write it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    path.chmod(0o666)
+    os.chown(path, 65534, 65534)
+
+
+def open_to_all(path: Path) -> None:
+    path.chmod(0o646)
+
+
+def linked(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+NOT_OURS = {
+    given_away: "it belongs to another user",
+    open_to_all: "other users may write to it",
+    linked: "it is not a regular file",
+}
+
+
+@pytest.mark.parametrize("change", NOT_OURS)
+def test_a_database_that_others_may_have_written_is_refused(
+    path: Path, change: Callable[[Path], None]
+) -> None:
+    before = path.read_bytes()
+    change(path)
+    with pytest.raises(Fatal, match=rf"Cannot use {path} \({NOT_OURS[change]}\)"):
+        open_database(path, version=1, tables=TABLES)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("companion", ["-wal", "-shm", "-journal"])
+def test_a_file_beside_the_database_that_others_wrote_is_refused(
+    path: Path, companion: str
+) -> None:
+    """SQLite would take changes out of it."""
+    beside = path.with_name(path.name + companion)
+    beside.write_bytes(b"")
+    given_away(beside)
+    with pytest.raises(Fatal, match=rf"Cannot use {beside} \(it belongs to another user\)"):
+        open_database(path, version=1, tables=TABLES)
+
+
+@pytest.mark.parametrize("change", [given_away, open_to_all])
+def test_a_lock_of_others_is_refused(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    (tmp_path / "lock").touch()
+    change(tmp_path / "lock")
+    with pytest.raises(Fatal, match="Cannot write "), locked(tmp_path / "lock"):
+        pass
+
+
+def test_a_folder_in_which_others_may_replace_files_is_refused(path: Path) -> None:
+    path.parent.chmod(0o777)
+    with pytest.raises(Fatal, match=r"Cannot use .* \(other users may replace files in "):
+        open_database(path, version=1, tables=TABLES)
+    with pytest.raises(Fatal, match="Cannot write "), locked(path.parent / "lock"):
+        pass
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o2775, 0o770, 0o700], ids=["/tmp", "group", "", "own"])
+def test_a_folder_in_which_only_we_may_replace_our_files_is_used(path: Path, mode: int) -> None:
+    path.parent.chmod(mode)
+    assert holds_the_answer(path)
+    with locked(path.parent / "lock"):
+        pass
+
+
+def test_a_misspelt_folder_is_an_error_and_is_not_made(tmp_path: Path) -> None:
+    folder = tmp_path / "cahce" / "buildhub"
+    for use in (lambda: opened(folder / "cache"), lambda: locked(folder / "lock").__enter__()):
+        with pytest.raises(Fatal, match=rf"{folder.parent} does not exist"):
+            use()
+    assert not folder.parent.exists()
+
+
 def test_the_second_holder_is_refused_and_told_the_process_of_the_first(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from buildhub.storage import locked\n"

@@ -1,0 +1,103 @@
+"""The lookup page in a real Chromium, on a real Kinto."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from ...support import browser
+from ...support.browser import PAGE, SIZES, Lookup
+from ...support.kinto_server import Kinto, running_kinto
+from ...support.lookup_records import catalogue
+
+Record = dict[str, Any]
+Opener = Callable[..., Lookup]
+
+
+def store(kinto: Kinto, records: list[Record]) -> None:
+    """Put the records into the collection."""
+    for start in range(0, len(records), 25):
+        path = "/buckets/build-hub/collections/releases/records"
+        requests = [
+            {"method": "PUT", "path": f"{path}/{one['id']}", "body": {"data": one}}
+            for one in records[start : start + 25]
+        ]
+        kinto.call("POST", "/batch", json={"requests": requests})
+
+
+def make_collection(kinto: Kinto, records: list[Record]) -> Kinto:
+    """A collection that everybody may read, with ``records``."""
+    kinto.make_collection()
+    kinto.call("PATCH", "/buckets/build-hub", json={"permissions": {"read": ["system.Everyone"]}})
+    store(kinto, records)
+    return kinto
+
+
+@pytest.fixture(scope="package")
+def full_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+    """A Kinto with the catalogue, that no test changes."""
+    with running_kinto(tmp_path_factory.mktemp("kinto")) as kinto:
+        yield make_collection(kinto, catalogue())
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = browser.launch(playwright)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="package")
+def address() -> Iterator[str]:
+    with browser.page_server() as address:
+        yield address
+
+
+@pytest.fixture
+def opener(chromium: Browser, address: str) -> Iterator[Opener]:
+    """Opens the page on a Kinto; at the end, no page has asked anybody else."""
+    opened: list[Lookup] = []
+    contexts = []
+
+    def open_page(
+        server: str, size: str = "wide", scheme: str = "light", address: str = address
+    ) -> Lookup:
+        width, height = SIZES[size]
+        context = chromium.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        contexts.append(context)
+        opened.append(Lookup(context, address, server))
+        return opened[-1]
+
+    yield open_page
+    for lookup in opened:
+        assert lookup.foreign_requests() == []
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="package")
+def own_address(full_kinto: Kinto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The page as it is published beside the full catalogue: it names that server itself."""
+    folder = tmp_path_factory.mktemp("page") / "page"
+    shutil.copytree(PAGE.parent, folder)
+    text = PAGE.read_text().replace("http://localhost:8888/v1", full_kinto.url)
+    (folder / "index.html").write_text(text)
+    with browser.page_server(folder) as address:
+        yield address
+
+
+@pytest.fixture
+def lookup(opener: Opener, full_kinto: Kinto) -> Iterator[Lookup]:
+    """The page on the full catalogue; at the end, nothing was logged to the console."""
+    lookup = opener(full_kinto.url)
+    yield lookup
+    assert lookup.errors == []
