@@ -64,7 +64,7 @@ def test_indexes_can_be_made_again_and_interrupted(database: str) -> None:
 
 #: Conditions as Kinto writes them, and the index that serves them.
 PLANS = {
-    "data @> '{\"build\": {\"id\": \"20170509094500\"}}'": "buildhub_data",
+    'data @> \'{"build": {"id": "20170509094500"}}\'': "buildhub_data",
     "(data->'source'->'revision' IS NULL OR data->'source'->'revision' >= '\"6872377\"')"
     " AND data->'source'->'revision' < '\"6872377g\"'": "buildhub_revision",
     "(data->'build'->'date' IS NULL OR data->'build'->'date' >= '\"2017-05-09\"')"
