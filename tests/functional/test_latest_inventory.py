@@ -423,3 +423,17 @@ def test_what_was_read_of_the_server_before_a_stop_is_kept(run: Run) -> None:
     with contextlib.closing(sqlite3.connect(index)) as database:
         ((known,),) = database.execute("SELECT count(*) FROM known")
     assert known == len(builds(FIREFOX)) + len(builds(OTHERS))
+
+
+@pytest.mark.parametrize(
+    ("options", "status"), [((), 1), (("--check",), 2), (("--since", "7d"), 0)]
+)
+def test_a_run_without_a_single_build_has_failed(
+    run: Run, options: tuple[str, ...], status: int
+) -> None:
+    """That is how a source which stops delivering would go unnoticed."""
+    for name in ("firefox", "archive"):
+        run.bucket.add_inventory(name, TODAY, [csv({"pub/firefox/releases/55.0/README": File(5)})])
+    done = run(*options)
+    assert done.returncode == status
+    assert ("no build was found" in done.stderr) == (status != 0)
