@@ -20,11 +20,7 @@ class Unreachable(BuildhubError):
 
 
 class Fatal(BuildhubError):
-    """The run can't go on: wrong credentials, a missing collection, an invalid setting."""
-
-
-class ServerUnusable(Fatal):
-    """A server answers nothing at all, or refuses everything: no other request is worth a try."""
+    """The run can't go on: wrong credentials, a server that does not answer, an invalid setting."""
 
 
 class Interrupted(BuildhubError):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
 from . import MAX_BODY, USER_AGENT
-from .errors import ServerUnusable, Unreachable
+from .errors import Fatal, Unreachable
 from .retries import Retry, RetryableError, retry_after
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class HttpClient:
         :class:`RetryableError` for another attempt, and :class:`Unreachable` for none.
 
         Raises :class:`Unreadable` if the last attempt ended in :class:`InvalidContent`, else
-        :class:`Unreachable`, and :class:`ServerUnusable` if many requests in a row do or if there
+        :class:`Unreachable`, and :class:`Fatal` if many requests in a row do or if there
         never was a connection.
         """
         attempts = 0
@@ -138,7 +138,7 @@ class HttpClient:
         self._failures_in_a_row = 0
         return result
 
-    def _failure(self, message: str, error: Exception) -> Unreachable | ServerUnusable:
+    def _failure(self, message: str, error: Exception) -> Unreachable | Fatal:
         """The error of a request that failed for good; that of the server if all do.
 
         A server to which there never was a connection is not asked for anything else.
@@ -147,7 +147,7 @@ class HttpClient:
         never = isinstance(error, _NotConnected) and not self._reached
         if self._failures_in_a_row < GIVE_UP_AFTER and not never:
             return Unreachable(message)
-        return ServerUnusable(f"{self._down}; check {self._setting} and the network. {message}")
+        return Fatal(f"{self._down}; check {self._setting} and the network. {message}")
 
     async def _attempt(
         self, method: str, path: str, query: Mapping[str, str] | None,

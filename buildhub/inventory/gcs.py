@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus
 import orjson
 
 from .. import USER_AGENT
-from ..errors import ServerUnusable
+from ..errors import Fatal
 from ..http import HttpClient, Response
 from ..retries import RetryableError, retry_after
 from .row_formats import Schema
@@ -90,7 +90,7 @@ class Bucket(HttpClient):
         """A page of the objects below ``prefix`` from ``start`` (inclusive) to ``end`` (exclusive).
 
         Raises :class:`Unreachable` if the page stays unreadable however often it is tried,
-        :class:`ServerUnusable` if the bucket can't be listed at all.
+        :class:`Fatal` if the bucket can't be listed at all.
         """
         query = {"prefix": prefix, "startOffset": start, "endOffset": end}
         return await self._page(query | {"maxResults": str(at_most)}, token)
@@ -109,7 +109,7 @@ class Bucket(HttpClient):
         parse = partial(_parsed, query, token or Next("", ""))
         page = await self.request("GET", "", parse, query=query, headers=_HEADERS)
         if page.token and page.token.empty >= EMPTY_PAGES:
-            raise ServerUnusable(
+            raise Fatal(
                 f"The bucket {self.name} cannot be listed: {EMPTY_PAGES} pages in a row below"
                 f" {query['prefix']} are empty. Check STORAGE_EMULATOR_HOST, or run again later."
             )
@@ -214,7 +214,7 @@ def _rejection(response: Response) -> Exception:
     problem = f"HTTP {response.status}: {message}"
     if response.status == HTTPStatus.FORBIDDEN and reason.lower().endswith("ratelimitexceeded"):
         return RetryableError(problem, retry_after(response.headers), response.status)
-    return ServerUnusable(
+    return Fatal(
         f"The bucket can't be listed: {problem}. Check ARCHIVE_BUCKET and STORAGE_EMULATOR_HOST."
     )
 

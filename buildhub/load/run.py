@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from ..archive.lookup import MetadataLookup
-from ..errors import BuildhubError, Fatal, Interrupted, ServerUnusable
+from ..errors import BadInput, BuildhubError, Fatal, Interrupted
 from ..inventory.gcs import SCHEMA
 from ..inventory.listing import BucketListing
 from ..inventory.manifest import Manifest
@@ -57,13 +57,15 @@ def load_tasks(
 ) -> list[LoadResult]:
     """Loads ``tasks`` into Kinto; returns a result for each, also for those that failed.
 
-    One that fails does not stop the others, unless its server fails for all of them. When
-    ``cancellation`` is set, the records that are ready are stored, and the results say what
+    One that fails does not stop the others, unless the reason concerns all: a wrong password, a
+    server, archive or bucket that does not answer. If nothing that was read has a single build, the
+    run has failed, unless the settings leave out old files.
+
+    When ``cancellation`` is set, the records that are ready are stored, and the results say what
     remains: everything, if the records of the server were still being read (those that were read
-    are kept for the next run). With
-    ``dry_run`` nothing is written to the server, a collection that does not exist counts as empty,
-    and ``on_difference`` gets the id of each record that would be stored and ``"created"`` or
-    ``"updated"``. ``progress`` is called after each step.
+    are kept for the next run). With ``dry_run`` nothing is written to the server, a collection that
+    does not exist counts as empty, and ``on_difference`` gets the id of each record that would be
+    stored and ``"created"`` or ``"updated"``. ``progress`` is called after each step.
 
     Raises :class:`Fatal` if another run uses the same CACHE_FOLDER, or if the server cannot be
     written to at all.
@@ -97,7 +99,23 @@ def load_tasks(
                             break
 
             asyncio.run(load_all())
+    _require_builds(settings, results)
     return results
+
+
+def _require_builds(settings: Settings, results: Sequence[LoadResult]) -> None:
+    """Notes it as an error if nothing that was read has a single build.
+
+    A source that has dried up would look like one without news otherwise. Not where the settings
+    leave out old files, nor where only the rest of a task was loaded, or not all of it.
+    """
+    partial = settings.since or settings.min_age_last_modified_hours
+    if partial or any(r.pipeline.builds or r.remaining or r.task.is_rest for r in results):
+        return
+    for result in results:
+        if not result.error:
+            result.error = "no build was found: check that its source still delivers."
+            logger.error("%s: %s", result.title, result.error)
 
 
 def _prepare_server(
@@ -137,12 +155,12 @@ class _Load:
     async def run(self) -> bool:
         """Loads the task; what went wrong is logged and in its result.
 
-        Returns False if no other task can be loaded either.
+        Returns False if the others would fail for the same reason.
         """
-        goes_on = True
         result = self.result
         result.published = self.publisher.counts
         result.began = time.monotonic()
+        concerns_all = False
         try:
             self.cancellation.raise_if_cancelled()
             with self.publisher:
@@ -157,11 +175,11 @@ class _Load:
             if isinstance(error, CollectionFlushed):
                 result.remaining = result.task
             result.error = str(error)
-            goes_on = not isinstance(error, ServerUnusable)
             logger.error("%s: %s", result.title, error)
+            concerns_all = isinstance(error, Fatal)
         result.ended = time.monotonic()
         self._show()
-        return goes_on
+        return not concerns_all
 
     async def _load_inventory(self, task: InventoryTask) -> None:
         """Loads one file after the other, each to its last record; the next ones are downloaded."""
@@ -175,7 +193,10 @@ class _Load:
             retries=self.settings.nb_retry_request,
             cancellation=self.cancellation,
         )
-        manifest = await asyncio.to_thread(_manifest, s3, task)
+        try:
+            manifest = await asyncio.to_thread(_manifest, s3, task)
+        except Fatal as error:  # of this inventory; there may be others
+            raise BadInput(str(error)) from None
         self.result.manifest = manifest.date
         processor = self._processor(Schema.parse(",".join(manifest.columns)), self.settings)
         downloads = download(
