@@ -195,7 +195,7 @@ def main(
             pages = iter([found])
         number = _print_all(pages, with_metadata, verbosity)
         if newest_count and too_old:
-            click.echo(f"kinto-to-records: {too_old}", err=True)
+            runner.echo(f"kinto-to-records: {too_old}")
             return False
         return number > 0
 

@@ -121,7 +121,7 @@ BAD_ROWS = '"b","x"\n' * 30
 #: What a command reads, its arguments, what of it is bad, and how its summary counts that.
 MANY_ERRORS = {
     "rows": (BAD_ROWS, "inventory-to-records", "the row is skipped", " 30 bad rows"),
-    "lines": ("{\n" * 30, "to-kinto", "not valid JSON", " 30 bad lines"),
+    "lines": ('{"data":{"id":"a"}}\n' + "{\n" * 30, "to-kinto", "not valid JSON", " 30 bad lines"),
     "records": ('{"data":{"id":"a/b"}}\n' * 30, "to-kinto", "not a valid record id", " 30 refused"),
     "events": ("1\n" + "{\n" * 30, "s3-event-to-kinto -q", "this is not an event", ""),
 }

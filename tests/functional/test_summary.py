@@ -83,7 +83,7 @@ def test_to_kinto(command: Command, repeated: bool) -> None:
 
 
 def test_to_kinto_with_a_bad_line(command: Command) -> None:
-    summary = command("to-kinto", b"{\n" + ndjson(RECORDS))
+    summary = command("to-kinto", ndjson(RECORDS) + b"{\n")
     assert (summary["exit_status"], summary["counts"]["bad_lines"]) == (1, 1)
 
 
