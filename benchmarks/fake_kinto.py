@@ -85,14 +85,19 @@ class _Handler(BaseHTTPRequestHandler):
     behaviour: Behaviour
     first_batch: float | None = None
     stored = 0  #: records of batches, if each has another id
+    bodies: list[bytes] = []  #: the same, as they came
 
     def do_GET(self) -> None:
         path = urlsplit(self.path)
         query = parse_qs(path.query)
-        if "in_id" in query:
+        if "in_id" in query and "_since" in query:
             self._reply(
                 {"data": [{"id": orjson.loads(query["in_id"][0]), "last_modified": CHANGED}]}
             )
+        elif "in_id" in query:  # what batches stored is not held
+            self._reply({"data": []})
+        elif "_since" in query:
+            self._send(b'{"data":[%b]}' % b",".join(self._changes()), {})
         elif path.path.endswith("/records"):
             self._page(query)
         else:
@@ -109,20 +114,25 @@ class _Handler(BaseHTTPRequestHandler):
         if time.monotonic() - handler.first_batch < self.behaviour.slow_seconds:
             time.sleep(len(requests) / self.behaviour.rate)
         handler.stored += len(requests)
+        handler.bodies += [orjson.dumps(one["body"]) for one in requests]
         self._reply({"responses": [{"status": 201, "body": one["body"]} for one in requests]})
 
     def _page(self, query: dict[str, list[str]]) -> None:
-        total = 0 if "_since" in query else self.behaviour.records
-        start = int(query["_token"][0]) if "_token" in query else 0
+        total, start = self.behaviour.records, 0
         if "gt_id" in query:
             start = int(query["gt_id"][0].split("_")[2].split("-")[0]) - FIRST + 1
         last = min(start + int(query.get("_limit", ["10000"])[0]), total)
         template = orjson.dumps(record(0)["data"] | {"schema": CHANGED, "last_modified": CHANGED})
         page = b",".join(_numbered(template, number) for number in range(start, last))
-        more = {
-            "Next-Page": f"http://{self.headers['Host']}{urlsplit(self.path).path}?_token={last}"
-        }
-        self._send(b'{"data":[%b]}' % page, more if last < total else {})
+        self._send(b'{"data":[%b]}' % page, {"Next-Page": self.path} if last < total else {})
+
+    def _changes(self) -> Iterator[bytes]:
+        """What a refresh has to find: the newest record that it read, and what was stored."""
+        server = {"schema": CHANGED, "last_modified": CHANGED}
+        if self.behaviour.records:
+            yield orjson.dumps(record(0)["data"] | server)
+        for body in self.bodies:
+            yield orjson.dumps(orjson.loads(body)["data"] | server)
 
     def _reply(self, body: Any, headers: dict[str, str] | None = None) -> None:
         self._send(b"" if body is None else orjson.dumps(body), headers or {})
