@@ -401,7 +401,7 @@ MANIFEST = b'{\n  "sourceBucket": "b",\n  "fileSchema": "Bucket, Key", "files": 
         (b'{\n  "data": {\n    "id": "a"\n  }\n}\n', "printed by jq.*jq -c"),
         (b'[\n  {\n    "data": {\n      "id": "a"\n    }\n  }\n]\n', "printed by jq.*jq -c"),
         (b'[{"data":{"id":"a"}}]', "printed by jq"),
-        (gzip.compress(ROW), "gzip in gzip.*zcat"),
+        (gzip.compress(ROW, mtime=0), "gzip in gzip.*zcat"),
         (ROW.decode().encode("utf-16"), "iconv -f UTF-16"),
         (ROW.decode().encode("utf-16-le"), "iconv -f UTF-16"),
         (MANIFEST, "manifest of an inventory.*latest-inventory-to-kinto"),
@@ -409,6 +409,7 @@ MANIFEST = b'{\n  "sourceBucket": "b",\n  "fileSchema": "Bucket, Key", "files": 
         (b"<!DOCTYPE html>\n<html>\n", "HTML"),
         (b"[]\n", "JSON"),
     ],
+    ids=range(11),
 )
 @pytest.mark.parametrize("schema", [None, "Bucket, Key, Size, LastModifiedDate, ETag"])
 def test_a_file_of_another_kind_is_one_sentence_with_the_cure(
