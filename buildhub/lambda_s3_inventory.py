@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from . import logs
 from .aws_secret import with_auth
 from .errors import BuildhubError
-from .load import LoadResult, load_tasks, parse_tasks, tasks_of
+from .load import LoadResult, LoadTask, load_tasks, parse_tasks, tasks_of
 from .settings import Settings
 from .signals import CancellationToken
 
@@ -26,23 +26,52 @@ DEFAULTS = {"cache_folder": "/tmp"}
 RESERVE = 0.25
 MAX_RESERVE_SECONDS = 30.0
 
+#: Invocations in a row that may get nowhere, before that is an error.
+MAX_WITHOUT_PROGRESS = 4
+
 
 def lambda_handler(event: Any = None, context: Any = None) -> dict[str, Any]:
     """Load what SOURCE says, or what ``{"remaining": …}`` names.
 
     Returns the counts of each inventory (or section of the bucket) under ``inventories`` and, if
     the time of the invocation was too short, what is left under ``remaining``: the result can be
-    sent as the event of the next invocation, which continues where this one stopped. Raises
+    sent as the event of the next invocation, which continues where this one stopped. Invocations
+    in a row that get nowhere are counted under ``without_progress``, and end with an error. Raises
     :class:`BuildhubError` if anything failed.
     """
     settings = Settings.from_environment(with_auth(os.environ), DEFAULTS)
     logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=settings.secrets, in_lambda=True)
     with logs.unhandled_errors_logged():
-        remaining = event.get("remaining") if isinstance(event, Mapping) else None
+        event = event if isinstance(event, Mapping) else {}
+        remaining = event.get("remaining")
         tasks = parse_tasks(remaining) if remaining else tasks_of(settings)
         with _cancelled_before_timeout(context) as cancellation:
             results = load_tasks(settings, tasks, cancellation, keep_absent=False)
-        return _answer(results)
+        answer = _answer(results)
+        if "remaining" in answer and not _is_progress(tasks, results):
+            answer["without_progress"] = _times_without_progress(event)
+        return answer
+
+
+def _is_progress(tasks: Sequence[LoadTask], results: Sequence[LoadResult]) -> bool:
+    """Tells if less remains than before, or if something was stored."""
+    stored = any(result.published.created or result.published.updated for result in results)
+    return stored or [result.remaining for result in results] != list(tasks)
+
+
+def _times_without_progress(event: Mapping[str, Any]) -> int:
+    """Counts the invocations in a row that got nowhere. Raises :class:`BuildhubError`.
+
+    One or two may be used up by reading which records the server has: that is kept.
+    """
+    before = event.get("without_progress")
+    times = 1 + (before if isinstance(before, int) else 0)
+    if times > MAX_WITHOUT_PROGRESS:
+        raise BuildhubError(
+            f"Nothing was loaded in {times} invocations, one after the other: give the function"
+            " more time or memory, or load with latest-inventory-to-kinto once."
+        )
+    return times
 
 
 def _answer(results: list[LoadResult]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -32,14 +32,6 @@ class RetryableError(Exception):
         super().__init__(reason)
         self.retry_after = retry_after
         self.status = status
-
-
-class _Falsy(Exception):
-    """Carries an answer that :meth:`Retry.until_true` does not accept."""
-
-    def __init__(self, answer: Any) -> None:
-        super().__init__(answer)
-        self.answer = answer
 
 
 class Retry:
@@ -82,7 +74,6 @@ class Retry:
             warnings.filterwarnings("ignore", ".*iscoroutinefunction.*", DeprecationWarning)
             self._sync = backoff.on_exception(self._slept_pauses, errors, **rule)(_call)
             self._async = backoff.on_exception(self._pauses, errors, **rule)(_call_async)
-            self._until = backoff.on_exception(self._pauses, _Falsy, **rule)(_call_until_true)
 
     def call(self, function: Callable[[], T]) -> T:
         """Returns the result of ``function``; raises what the last attempt raised, or ``sleep``."""
@@ -94,13 +85,17 @@ class Retry:
         result: T = await self._async(function)
         return result
 
-    async def until_true(self, function: Callable[[], Awaitable[T]]) -> T:
-        """Returns the first true result of ``function``, else the last one."""
-        try:
-            result: T = await self._until(function)
-        except _Falsy as error:
-            result = error.answer
-        return result
+    async def rounds(self) -> AsyncIterator[None]:
+        """Yields as often as a call is attempted, with the pauses in between: to leave with break.
+
+        For what does not fail, but may be incomplete at first.
+        """
+        import asyncio
+
+        pauses = self._pauses()
+        for number in range(self.attempts):
+            await asyncio.sleep(next(pauses) if number == 0 else pauses.send(None))
+            yield
 
     def _pauses(self) -> Generator[float, Any, None]:
         """Speaks backoff's protocol: it sends the error and gets the seconds to wait."""
@@ -133,12 +128,6 @@ def _call(function: Callable[[], T]) -> T:
 
 async def _call_async(function: Callable[[], Awaitable[T]]) -> T:
     return await function()
-
-
-async def _call_until_true(function: Callable[[], Awaitable[T]]) -> T:
-    if answer := await function():
-        return answer
-    raise _Falsy(answer)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import orjson
 
@@ -64,11 +64,10 @@ class CacheEntry(NamedTuple):
     fetched: float  #: seconds since the epoch
 
 
-class NotCached:
+class NotCached(NamedTuple):
     """There is no entry yet, or none that is still valid."""
 
-
-NOT_CACHED: Final = NotCached()
+    location: FileLocation | ReleaseLocation  #: what is to be asked next: of a release, its builds
 
 
 class LookupCache:
@@ -121,74 +120,67 @@ class LookupCache:
     # ---- metadata ----
 
     def find(self, location: MetadataLocation, date: str) -> Metadata | NotCached | None:
-        """Returns the metadata, None if there is none, or ``NOT_CACHED``."""
+        """Returns the metadata, None if there is none, or what the archive is to be asked."""
         metadata, until = self._found.get(location, _NOT_FOUND)
         if date <= until:
             return metadata
         if isinstance(location, NoLocation):
             return without_build_id(location.product, location.number)
-        if isinstance(location, CandidateLocation) and location.folder not in self._folders_seen:
-            self._folders_seen.add(location.folder)
-            self.file_seen(location.folder, date)
-        files = self.files_of(location, date)
+        files = self._files_of(location, date)
         if files is None or isinstance(files, NotCached):
             return files
-        found = self.metadata(files, date)
-        if isinstance(found, Metadata) and not found.provisional:
-            if len(self._found) >= IN_MEMORY:
-                self._found.clear()
-            self._found[location] = found, self._same_until(location)
+        entry = self._valid(address(files))
+        if entry is None or not (entry.value is None or isinstance(entry.value, Metadata)):
+            return NotCached(files)
+        found: Metadata | None = entry.value
+        if found is None or found.provisional:
+            return found if self._still_absent(entry, date) else NotCached(files)
+        if len(self._found) >= IN_MEMORY:
+            self._found.clear()
+        self._found[location] = found, self._same_until(location)
         return found
 
-    def files_of(
+    def _files_of(
         self, location: FileLocation | ReleaseLocation, date: str
     ) -> FileLocation | NotCached | None:
         """Returns where the files are: those of a release in its highest build, if it has any."""
-        if not isinstance(location, ReleaseLocation):
-            return location
-        number = self.highest_build(location.candidates, date)
-        return location.in_build(number) if isinstance(number, int) else number
-
-    def metadata(self, location: FileLocation, date: str) -> Metadata | NotCached | None:
-        """Returns the metadata in the files of a location, as :meth:`find` does."""
-        entry = self._valid(address(location))
-        if entry is None or not (entry.value is None or isinstance(entry.value, Metadata)):
-            return NOT_CACHED
-        value: Metadata | None = entry.value
-        expires = value is None or value.provisional
-        return NOT_CACHED if expires and not self._still_absent(entry, date) else value
+        if isinstance(location, ReleaseLocation):
+            number = self.highest_build(location.candidates, date)
+            if number is None:
+                return NotCached(location)
+            return location.in_build(number) if number else None
+        if isinstance(location, CandidateLocation) and location.folder not in self._folders_seen:
+            self._folders_seen.add(location.folder)
+            self.file_seen(location.folder, date)
+        return location
 
     def put_metadata(self, location: FileLocation, metadata: Metadata | None, date: str) -> None:
         """Keeps what was found, or that there is none."""
         self._found.clear()
-        self._put(address(location), CacheEntry(metadata, date, self._clock()))
+        self._put(address(location), CacheEntry(metadata, date, self._now()))
 
     # ---- the highest build of a version ----
 
-    def highest_build(self, candidates: str, date: str) -> int | NotCached | None:
-        """Returns the number of the highest build in a folder of candidates, None without any."""
+    def highest_build(self, candidates: str, date: str) -> int | None:
+        """Returns the number of a version's highest build, 0 without any, None if not known."""
         entry = self._valid(candidates)
         if entry is None or not (entry.value is None or isinstance(entry.value, int)):
-            return NOT_CACHED
+            return None
         if entry.value is None:
-            return None if self._still_absent(entry, date) else NOT_CACHED
+            return 0 if self._still_absent(entry, date) else None
         if date > entry.newest:
             entry = entry._replace(newest=date)
             self._put(candidates, entry)
         settled = entry.fetched - date_in_seconds(entry.newest) >= VERSION_SETTLED
         number: int = entry.value
-        return number if settled or entry.fetched >= self._started else NOT_CACHED
+        return number if settled or entry.fetched >= self._started else None
 
-    def put_highest_build(self, candidates: str, number: int | None, date: str) -> int | None:
-        """Keeps the number that a listing showed, or that of a higher build that was seen.
-
-        Returns what was kept.
-        """
+    def put_highest_build(self, candidates: str, number: int | None, date: str) -> None:
+        """Keeps the number that a listing showed, or that of a higher build that was seen."""
         self._found.clear()
         seen, newest = self._highest_seen.get(candidates, (None, ""))
         highest = max((n for n in (number, seen) if n is not None), default=None)
-        self._put(candidates, CacheEntry(highest, max(date, newest), self._clock()))
-        return highest
+        self._put(candidates, CacheEntry(highest, max(date, newest), self._now()))
 
     # ---- files that exist although a listing may not show them ----
 
@@ -238,6 +230,10 @@ class LookupCache:
         if entry is None or entry.fetched > self._clock() + CLOCK_ERROR:
             return None
         return entry
+
+    def _now(self) -> float:
+        """Returns the time; not before the start, or what was just kept would not count."""
+        return max(self._clock(), self._started)
 
     def _still_absent(self, entry: CacheEntry, date: str) -> bool:
         if not self._keep_absent:
@@ -321,12 +317,12 @@ def _entry_in(row: tuple[Any, Any, Any]) -> CacheEntry | None:
     return CacheEntry(value, newest, fetched)
 
 
-def _metadata_in(parts: list[Any]) -> Metadata | NotCached:
+def _metadata_in(parts: list[Any]) -> Metadata | str:
     build, source = parts[:2] if len(parts) in (3, 4) else (None, None)
     provisional = parts[3:] == [True]
     if isinstance(build, dict) and isinstance(source, dict) and ("id" in build or provisional):
         return Metadata(*parts)
-    return NOT_CACHED
+    return "of no use"
 
 
 @functools.lru_cache(maxsize=1024)

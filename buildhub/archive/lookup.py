@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Coroutine
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 from .cache import LookupCache, NotCached
 from .client import Archive, FolderContents, Unreadable
-from .locations import FileLocation, MetadataLocation, NoLocation, ReleaseLocation, build_number
-from .metadata_formats import Metadata, without_build_id
+from .locations import FileLocation, MetadataLocation, ReleaseLocation, build_number
+from .metadata_formats import Metadata
 from .metadata_reader import read_metadata
+
+T = TypeVar("T")
+
+#: Build folders that are believed although no listing of their version shows them.
+MAX_UNLISTED = 5
 
 
 class MetadataLookup:
@@ -28,7 +34,8 @@ class MetadataLookup:
         self._searches = None if searches is None else asyncio.Semaphore(searches)
         self._fetches: dict[MetadataLocation, asyncio.Task[Metadata | None]] = {}
         self._shared: dict[FileLocation | str, asyncio.Task[Any]] = {}
-        self._useless: set[FileLocation] = set()
+        #: Where there are files instead of metadata: without a build id, say.
+        self.useless: set[MetadataLocation] = set()
 
     def renewed(self) -> Self:
         """Returns a lookup that asks the archive again, and knows which files exist."""
@@ -48,12 +55,6 @@ class MetadataLookup:
             fetch.add_done_callback(lambda done: self._on_fetched(location, done))
         return fetch
 
-    def is_useless(self, location: MetadataLocation, date: str) -> bool:
-        """Tells if files are there instead of metadata: without a build id, say."""
-        if not self._useless or isinstance(location, NoLocation):
-            return False
-        return self.cache.files_of(location, date) in self._useless
-
     def _on_fetched(self, location: MetadataLocation, fetch: asyncio.Task[Metadata | None]) -> None:
         if fetch.cancelled() or fetch.exception() is None:
             del self._fetches[location]
@@ -65,24 +66,22 @@ class MetadataLookup:
             return await self._search(location, date)
 
     async def _search(self, location: MetadataLocation, date: str) -> Metadata | None:
-        if isinstance(location, NoLocation):
-            return without_build_id(location.product, location.number)
-        files = self.cache.files_of(location, date)
-        if isinstance(files, NotCached):
-            assert isinstance(location, ReleaseLocation)
-            candidates = location.candidates
-            number = await self._once(candidates, lambda: self._find_build(candidates, date))
-            files = None if number is None else location.in_build(number)
-        if files is None:
-            return None
-        found = self.cache.metadata(files, date)
-        if isinstance(found, NotCached):
-            found = await self._once(files, lambda: self._read(files, date))
-        return found
+        found = self.cache.find(location, date)
+        if isinstance(found, NotCached) and isinstance(found.location, ReleaseLocation):
+            candidates = found.location.candidates
+            await self._once(candidates, lambda: self._find_build(candidates, date))
+            found = self.cache.find(location, date)
+        if not isinstance(found, NotCached):
+            return found
+        files = cast(FileLocation, found.location)
+        metadata, useless = await self._once(files, lambda: self._read(files, date))
+        if useless:
+            self.useless.add(location)
+        return metadata
 
     def _once(
-        self, key: FileLocation | str, work: Callable[[], Coroutine[Any, Any, Any]]
-    ) -> asyncio.Task[Any]:
+        self, key: FileLocation | str, work: Callable[[], Coroutine[Any, Any, T]]
+    ) -> asyncio.Task[T]:
         """Begins a part of the search, unless it runs already for another build."""
         task = self._shared.get(key)
         if task is None:
@@ -90,19 +89,18 @@ class MetadataLookup:
             task.add_done_callback(lambda _: self._shared.pop(key))
         return task
 
-    async def _read(self, location: FileLocation, date: str) -> Metadata | None:
+    async def _read(self, location: FileLocation, date: str) -> tuple[Metadata | None, bool]:
+        """Returns the metadata, and whether there are files, but without any."""
         reading = read_metadata(self._archive, location, self.cache.names_seen)
         found, final, present = await reading
-        if present and found is None:
-            self._useless.add(location)
         if final:
             self.cache.put_metadata(location, found, date)
-        return found
+        return found, present and found is None
 
-    async def _find_build(self, candidates: str, date: str) -> int | None:
+    async def _find_build(self, candidates: str, date: str) -> None:
         seen = self.cache.highest_seen(candidates)
         number = await highest_build(self._archive, candidates, seen)
-        return self.cache.put_highest_build(candidates, number, date)
+        self.cache.put_highest_build(candidates, number, date)
 
 
 async def highest_build(archive: Archive, candidates: str, seen: int | None) -> int | None:
@@ -111,34 +109,44 @@ async def highest_build(archive: Archive, candidates: str, seen: int | None) -> 
     ``candidates`` is the folder of the version's candidates; of the build ``seen`` a file is
     known. A listing may be valid JSON and yet lack some of its entries; what it says is kept for
     good, so it is not believed alone: there has to be no folder behind the highest one. Two
-    listings are requested, more where the first lacks something. Raises :class:`Unreachable`.
+    listings are requested, more where the first lacks something. Raises :class:`Unreachable`, also
+    for an archive that has folders which no listing shows, one after the other.
     """
-    listing = await archive.listing(candidates)
     numbers = set() if seen is None else {seen}
-    if listing is not None:
-        # Without builds, either there are none or the listing was cut.
-        numbers |= _numbers(listing) or _numbers(await archive.listing(candidates))
-    next_number = max(numbers, default=0) + 1
-    while (listing or numbers) and await _exists(archive, f"{candidates}build{next_number}/"):
-        numbers |= {next_number} | _numbers(await archive.listing(candidates))
-        next_number = max(numbers) + 1
-    if listing and not listing.complete:
-        raise Unreadable(f"{candidates}: the listing has entries without a name.")
-    return max(numbers, default=None)
+    for _ in range(MAX_UNLISTED + 1):
+        listed = await _twice(archive, candidates, functools.partial(_numbers, candidates))
+        if listed is None and not numbers:
+            return None
+        numbers |= listed or set()
+        following = max(numbers, default=0) + 1
+        if not await _twice(archive, f"{candidates}build{following}/", _is_filled):
+            return max(numbers, default=None)
+        numbers.add(following)
+    raise Unreadable(
+        f"{archive.url}{candidates}: there are build folders that no listing shows, up to"
+        f" build{max(numbers)}/ and further: the archive answers for folders that it does not have."
+    )
 
 
-async def _exists(archive: Archive, folder: str) -> bool:
-    """Tells if there is something in a folder; an empty listing may have been cut."""
+async def _twice(archive: Archive, folder: str, read: Callable[[FolderContents], T]) -> T | None:
+    """Lists a folder, again if ``read`` finds nothing in it: the listing may have been cut."""
+    found = None
     for _ in range(2):
         listing = await archive.listing(folder)
         if listing is None:
-            return False
-        if listing.folders or listing.files or not listing.complete:
-            return True
-    return False
+            break
+        if found := read(listing):
+            break
+    return found
 
 
-def _numbers(listing: FolderContents | None) -> set[int]:
+def _numbers(candidates: str, listing: FolderContents) -> set[int]:
     """Returns the numbers of the build folders in a listing of a version's candidates."""
-    folders = listing.folders if listing else ()
-    return {number for number in map(build_number, folders) if number is not None}
+    if not listing.complete:
+        raise Unreadable(f"{candidates}: the listing has entries without a name.")
+    return {number for number in map(build_number, listing.folders) if number is not None}
+
+
+def _is_filled(listing: FolderContents) -> bool:
+    """Tells if there is something in a folder."""
+    return bool(listing.folders or listing.files or not listing.complete)

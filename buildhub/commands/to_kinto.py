@@ -87,13 +87,13 @@ def main(
         differences = progress.Differences()
         with contextlib.ExitStack() as stack:
             client = kinto_client(settings, cancellation)
-            if not sends_nothing:
-                client.check_credentials()
             index = None
-            # A collection that does not exist has no records: all of ours would be created.
-            if exists(client) if sends_nothing else skip:
-                index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
-                with runner.stop_reported("to-kinto: stopped before the first record.", verbosity):
+            with runner.stop_reported("to-kinto: stopped before the first record.", verbosity):
+                if not sends_nothing:
+                    client.check_credentials()
+                # A collection that does not exist has no records: all of ours would be created.
+                if exists(client) if sends_nothing else skip:
+                    index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
                     index.refresh(client, cancellation.raise_if_cancelled)
             publisher = Publisher(
                 client,

@@ -57,8 +57,8 @@ _ENDINGS_OF = {"linux": (".tar.xz", ".tar.bz2"), "win": (".installer.exe",), "ma
 #: A folder of language packs beside those of the locales.
 _LANGUAGE_PACKS = "xpi"
 
-#: Called with the key of a build, and with its size and date where they are known already.
-OnFound = Callable[[str, InventoryRow | None], None]
+#: Called with a build, and with its size and date where they are known already.
+OnFound = Callable[[Build, InventoryRow | None], None]
 
 _NOTHING = FolderContents((), {})
 
@@ -91,12 +91,14 @@ class Dependents(NamedTuple):
         return self._replace(walks=walks, likely=likely) if walks else None
 
 
-def dependents_of(key: str) -> Dependents | None:
+def dependents_of(key: str, products: Container[str]) -> Dependents | None:
     """Returns what depends on the file ``key`` (raw), or None if it is not metadata of builds.
 
-    ``.mozinfo.json``, ``.test_packages.json`` and the ``_info.txt`` of a nightly are not.
+    Only the archive's folders of ``products`` count. ``.mozinfo.json``, ``.test_packages.json``
+    and the ``_info.txt`` of a nightly are not metadata.
     """
-    return _dependents_of_nightly(key) or _dependents_of_candidate(key) or _dependents_of_info(key)
+    found = _dependents_of_candidate(key) or _dependents_of_info(key) or _dependents_of_nightly(key)
+    return found and found.within(products)
 
 
 def _dependents_of_nightly(key: str) -> Dependents | None:
@@ -281,7 +283,7 @@ class _Search:
         listing = await self._list(folder)
         builds = self._builds_in(folder, listing)
         for build in builds:
-            self._on_found(build.key, None)
+            self._on_found(build, None)
         step, _, below = self._dependents.key.removeprefix(folder).partition("/")
         leads = self._dependents.key.startswith(folder)
         shown = not leads or step in (listing.folders if below else listing.files)
@@ -312,7 +314,7 @@ class _Search:
             return False
         file = await self._archive.head(key)
         if file:
-            self._on_found(key, InventoryRow(key, file.size, file.date))
+            self._on_found(build, InventoryRow(key, file.size, file.date))
         return file is not None
 
     async def _name_in_own_folder(self) -> str | None:

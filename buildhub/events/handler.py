@@ -20,8 +20,7 @@ from typing import NamedTuple, Self
 from ..archive.cache import LookupCache
 from ..archive.client import Archive
 from ..archive.lookup import MetadataLookup
-from ..builds.explain import explain
-from ..builds.recognise import recognise
+from ..builds.recognise import Build, recognise
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..inventory.row_formats import InventoryRow
 from ..kinto import (
@@ -109,16 +108,14 @@ class EventHandler:
     async def handle(self, key: str) -> list[Result]:
         """Handles one file that was published: returns a result for each build it concerns."""
         build = recognise(key)
-        dependents = None if build else dependents_of(key)
-        if not build and not dependents:
-            return [Result(key, Outcome.IGNORED, explain(key).removesuffix("."))]
-        dependents = dependents and dependents.within(self._products)
-        if not dependents and key.split("/")[1] not in self._products:
-            return [Result(key, Outcome.IGNORED, "PRODUCTS does not name its folder")]
+        dependents = None if build else dependents_of(key, self._products)
+        if not dependents and (not build or key.split("/")[1] not in self._products):
+            return [Result(key, Outcome.IGNORED)]
         try:
             row = await self._published(key)
-            if not dependents:
-                return [await self._on_build(row)]
+            if build:
+                return [await self._on_build(row, build)]
+            assert dependents
             self._maker = self._maker.renewed(row)
             return await self._on_metadata(dependents)
         except BuildhubError as error:
@@ -126,74 +123,77 @@ class EventHandler:
 
     async def _published(self, key: str) -> InventoryRow:
         """Returns a file as an inventory lists it. Raises :class:`Unreachable` if it is absent."""
-        file = await self._retry.until_true(lambda: self._archive.head(key))
-        if file is None:
-            raise Unreachable(f"{self._archive.url}{key} is not there (yet)")
-        return InventoryRow(key, file.size, file.date)
+        async for _ in self._retry.rounds():
+            if file := await self._archive.head(key):
+                return InventoryRow(key, file.size, file.date)
+        raise Unreachable(f"{self._archive.url}{key} is not there (yet)")
 
-    async def _on_build(self, row: InventoryRow) -> Result:
-        result = await self._retry.until_true(lambda: self._store_unless_useless(row))
-        return result or Result(row.key, Outcome.NO_METADATA)
-
-    async def _store_unless_useless(self, row: InventoryRow) -> Result | None:
-        """Stores a build; returns None if there is something useless in the place of metadata."""
-        while True:
-            maker = self._maker
-            result = await self._store(row.key, row, maker)
-            if result.outcome is not Outcome.NO_METADATA:
-                return result
-            if maker is self._maker:
+    async def _on_build(self, row: InventoryRow, build: Build) -> Result:
+        """Stores a build; awaits metadata if there is something useless in its place."""
+        result = Result(row.key, Outcome.NO_METADATA)
+        async for _ in self._retry.rounds():
+            maker = None
+            while maker is not self._maker:  # meanwhile another event may have brought metadata
+                maker = self._maker
+                result = await self._store(build, row, maker)
+                if result.outcome is not Outcome.NO_METADATA:
+                    return result
+            if not result.detail:
                 break
-            # Meanwhile another event of this invocation brought metadata: perhaps its own.
-        if not result.detail:
-            return result
-        self._maker = maker.renewed()
-        return None
+            self._maker = self._maker.renewed()
+        return result
 
     async def _on_metadata(self, dependents: Dependents) -> list[Result]:
+        """Stores the builds that depend on a file, until all seem to be found and stored."""
         results: dict[str, Result] = {}
-        await self._retry.until_true(lambda: self._update_dependents(dependents, results))
+        async for _ in self._retry.rounds():
+            maker = self._maker
+            up_to_date = await self._update_dependents(dependents, maker, results)
+            outcomes = {result.outcome for result in results.values()}
+            if Outcome.FAILED in outcomes or (up_to_date and Outcome.NO_METADATA not in outcomes):
+                break
+            self._maker = maker.renewed()
         return list(results.values()) or [Result(dependents.key, Outcome.NO_BUILDS)]
 
-    async def _update_dependents(self, dependents: Dependents, results: dict[str, Result]) -> bool:
-        """Stores the builds that are found now, into ``results``; tells if all seem to be found."""
-        maker = self._maker
+    async def _update_dependents(
+        self, dependents: Dependents, maker: RecordMaker, results: dict[str, Result]
+    ) -> bool:
+        """Stores the builds that are found now, into ``results``; tells if listings are current."""
         up_to_date = False
         tasks: dict[str, asyncio.Task[Result]] = {}
         async with asyncio.TaskGroup() as group:
 
-            def on_found(key: str, row: InventoryRow | None) -> None:
+            def on_found(build: Build, row: InventoryRow | None) -> None:
+                key = build.key
                 known = results.get(key)
                 if key not in tasks and (not known or known.outcome is Outcome.NO_METADATA):
-                    tasks[key] = group.create_task(self._store(key, row, maker))
+                    tasks[key] = group.create_task(self._store(build, row, maker))
 
             try:
                 up_to_date = await find_builds(self._archive, dependents, on_found)
             except BuildhubError as error:  # a folder that can't be listed
                 results[dependents.key] = self._failed(dependents.key, error)
         results |= {key: task.result() for key, task in tasks.items()}
-        outcomes = {result.outcome for result in results.values()}
-        if Outcome.FAILED in outcomes or (up_to_date and Outcome.NO_METADATA not in outcomes):
-            return True
-        self._maker = maker.renewed()
-        return False
+        return up_to_date
 
-    async def _store(self, key: str, row: InventoryRow | None, maker: RecordMaker) -> Result:
+    async def _store(self, build: Build, row: InventoryRow | None, maker: RecordMaker) -> Result:
         """Makes the record of a build and stores it. Raises none of our errors."""
         try:
-            return await self._make_and_put(row or await self._published(key), maker)
+            row = row or await self._published(build.key)
+            return await self._make_and_put(row, build, maker)
         except BuildhubError as error:
-            return self._failed(key, error)
+            return self._failed(build.key, error)
 
-    async def _make_and_put(self, row: InventoryRow, maker: RecordMaker) -> Result:
+    async def _make_and_put(self, row: InventoryRow, build: Build, maker: RecordMaker) -> Result:
         """Reads what exists, makes the record, and stores it if it is unchanged meanwhile.
 
         A record that is stored may be newer than the one that was made before it was fetched, so
         it is replaced by one that is made after that; a build that is gone stays as it is stored.
         """
         stored: StoredRecord | None = None
+        reason = ""
         for _ in range(2 * MAX_PUTS):  # a conflict, then a look at what is there now
-            made = await maker.record(row)
+            made = await maker.record(row, build)
             if isinstance(made, NotMade):
                 gone = stored and made.outcome is not Outcome.FAILED
                 return Result(row.key, Outcome.UNCHANGED) if gone else Result(row.key, *made)

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..builds.explain import explain
+from ..builds.recognise import recognise
 from ..errors import BuildhubError
 from ..records import Outcome
 from .messages import FilePublished
@@ -98,6 +100,9 @@ def describe(key: str, results: Sequence[Result]) -> str:
     """Says in a few words what became of the builds that the file ``key`` concerns."""
     if failures := [result for result in results if result.outcome is Outcome.FAILED]:
         return _reason(failures)
+    if results[0].outcome is Outcome.IGNORED:
+        reason = "PRODUCTS does not name its folder" if recognise(key) else explain(key)
+        return f"{Outcome.IGNORED.value}, {reason.removesuffix('.')}"
     if results[0].key == key:
         return ", ".join(filter(None, (results[0].outcome.value, results[0].detail)))
     counts = Counter(result.outcome for result in results)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -90,6 +90,7 @@ class Selection:
     since: datetime | None = None
     until: datetime | None = None
     start_after: str = ""  #: raw key: names up to this one are not wanted
+    matched: set[str] = field(default_factory=set)  #: globs of ``versions`` that fit so far
 
     def all_sections(self) -> list[Section]:
         """The sections of all products, but for those that end before ``start_after``."""
@@ -108,7 +109,9 @@ class Selection:
     def wants_version(self, folder: str) -> bool:
         """Return True if one of the globs fits: ``152.*`` fits ``…/152.0b3-candidates/``."""
         version = folder[:-1].rpartition("/")[2].removesuffix("-candidates")
-        return not self.versions or any(fnmatchcase(version, glob) for glob in self.versions)
+        found = [glob for glob in self.versions if fnmatchcase(version, glob)]
+        self.matched.update(found)
+        return bool(found or not self.versions)
 
     def wants_created(self, created: str) -> bool:
         """Return True if a version, or build, is read whose first object is of that time."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from ..archive.lookup import MetadataLookup
-from ..errors import BuildhubError, Fatal, Interrupted
+from ..errors import BadInput, BuildhubError, Fatal, Interrupted
 from ..inventory.gcs import SCHEMA
 from ..inventory.listing import BucketListing
 from ..inventory.manifest import Manifest
@@ -57,12 +57,15 @@ def load_tasks(
 ) -> list[LoadResult]:
     """Loads ``tasks`` into Kinto; returns a result for each, also for those that failed.
 
-    One that fails does not stop the others. When ``cancellation`` is set, the records
-    that are ready are stored, and the results say what remains: everything, if the records of the
-    server were still being read (those that were read are kept for the next run). With
-    ``dry_run`` nothing is written to the server, a collection that does not exist counts as empty,
-    and ``on_difference`` gets the id of each record that would be stored and ``"created"`` or
-    ``"updated"``. ``progress`` is called after each step.
+    One that fails does not stop the others, unless the reason concerns all: a wrong password, a
+    server, archive or bucket that does not answer. If nothing that was read has a single build, the
+    run has failed, unless the settings leave out old files.
+
+    When ``cancellation`` is set, the records that are ready are stored, and the results say what
+    remains: everything, if the records of the server were still being read (those that were read
+    are kept for the next run). With ``dry_run`` nothing is written to the server, a collection that
+    does not exist counts as empty, and ``on_difference`` gets the id of each record that would be
+    stored and ``"created"`` or ``"updated"``. ``progress`` is called after each step.
 
     Raises :class:`Fatal` if another run uses the same CACHE_FOLDER, or if the server cannot be
     written to at all.
@@ -88,12 +91,31 @@ def load_tasks(
 
             async def load_all() -> None:
                 async with open_lookup(settings, keep_absent=keep_absent) as lookup:
-                    for result in results:
+                    for number, result in enumerate(results):
                         load = _Load(result, settings, lookup, publisher(), cancellation, progress)
-                        await load.run()
+                        if not await load.run():
+                            for other in results[number + 1 :]:
+                                other.error = result.error
+                            break
 
             asyncio.run(load_all())
+    _require_builds(settings, results)
     return results
+
+
+def _require_builds(settings: Settings, results: Sequence[LoadResult]) -> None:
+    """Notes it as an error if nothing that was read has a single build.
+
+    A source that has dried up would look like one without news otherwise. Not where the settings
+    leave out old files, nor where only the rest of a task was loaded, or not all of it.
+    """
+    partial = settings.since or settings.min_age_last_modified_hours
+    if partial or any(r.pipeline.builds or r.remaining or r.task.is_rest for r in results):
+        return
+    for result in results:
+        if not result.error:
+            result.error = "no build was found: check that its source still delivers."
+            logger.error("%s: %s", result.title, result.error)
 
 
 def _prepare_server(
@@ -130,11 +152,15 @@ class _Load:
     cancellation: CancellationToken
     progress: Callable[[LoadResult], None]
 
-    async def run(self) -> None:
-        """Loads the task; what went wrong is logged and in its result."""
+    async def run(self) -> bool:
+        """Loads the task; what went wrong is logged and in its result.
+
+        Returns False if the others would fail for the same reason.
+        """
         result = self.result
         result.published = self.publisher.counts
         result.began = time.monotonic()
+        concerns_all = False
         try:
             self.cancellation.raise_if_cancelled()
             with self.publisher:
@@ -150,8 +176,10 @@ class _Load:
                 result.remaining = result.task
             result.error = str(error)
             logger.error("%s: %s", result.title, error)
+            concerns_all = isinstance(error, Fatal)
         result.ended = time.monotonic()
         self._show()
+        return not concerns_all
 
     async def _load_inventory(self, task: InventoryTask) -> None:
         """Loads one file after the other, each to its last record; the next ones are downloaded."""
@@ -165,7 +193,10 @@ class _Load:
             retries=self.settings.nb_retry_request,
             cancellation=self.cancellation,
         )
-        manifest = await asyncio.to_thread(_manifest, s3, task)
+        try:
+            manifest = await asyncio.to_thread(_manifest, s3, task)
+        except Fatal as error:  # of this inventory; there may be others
+            raise BadInput(str(error)) from None
         self.result.manifest = manifest.date
         processor = self._processor(Schema.parse(",".join(manifest.columns)), self.settings)
         downloads = download(
@@ -215,10 +246,11 @@ class _Load:
                 if processor.position and not self.result.published.failed:
                     self.result.remaining = task._replace(start_after=processor.position)
                 raise
-        if listing.failed:
-            self.result.error = (
-                f"{listing.failed} of its pages could not be listed; the log names them."
-            )
+        if listing.failed or listing.bad:
+            missing = f"{listing.failed} of its pages"
+            if listing.bad:
+                missing += f" and {listing.bad} of its objects"
+            self.result.error = f"{missing} could not be listed; the log names them."
 
     def _processor(self, schema: Schema, settings: Settings) -> InventoryProcessor:
         """Makes what makes the records; the result has its counts from now on."""

@@ -25,6 +25,11 @@ class InventoryTask(NamedTuple):
         """Returns what the result calls it."""
         return "inventory"
 
+    @property
+    def is_rest(self) -> bool:
+        """Tells if an earlier run has begun it."""
+        return self.files is not None
+
     def as_dict(self) -> dict[str, Any]:
         """Returns what :func:`parse_tasks` reads."""
         files = None if self.files is None else list(self.files)
@@ -47,6 +52,11 @@ class SectionTask(NamedTuple):
     def name(self) -> str:
         """Returns ``mobile/nightly``."""
         return f"{self.product}/{self.section}"
+
+    @property
+    def is_rest(self) -> bool:
+        """Tells if an earlier run has begun it."""
+        return bool(self.start_after)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns what :func:`parse_tasks` reads."""

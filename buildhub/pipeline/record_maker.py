@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
 from ..archive.cache import NotCached
-from ..archive.locations import location_of
+from ..archive.locations import MetadataLocation, location_of
 from ..archive.lookup import MetadataLookup
 from ..archive.metadata_formats import Metadata
 from ..builds.products import PRODUCTS
@@ -73,6 +73,7 @@ class Pending(NamedTuple):
 
     row: InventoryRow
     build: Build
+    location: MetadataLocation
     fetch: asyncio.Task[Metadata | None]  #: shared by all builds with the same metadata
 
 
@@ -120,12 +121,12 @@ class RecordMaker:
             other.lookup.cache.file_seen(row.key, row.date)
         return other
 
-    async def record(self, row: InventoryRow) -> Record | NotMade:
+    async def record(self, row: InventoryRow, build: Build) -> Record | NotMade:
         """Makes the record of one row. Raises :class:`Fatal`.
 
         A caller that is cancelled does not take the metadata from those who wait for it, too.
         """
-        made = self.make(row)
+        made = self._begin(row, build)
         if isinstance(made, Pending):
             await asyncio.wait([made.fetch])
             made = self.finish(made)
@@ -141,26 +142,32 @@ class RecordMaker:
             return self._skip("other product", _IGNORED)
         if row.date < self._oldest:
             return self._skip("too old", _IGNORED)
-        location = location_of(build)
-        metadata = self.lookup.cache.find(location, row.date)
-        if isinstance(metadata, NotCached):
-            return Pending(row, build, self.lookup.fetch(location, row.date))
-        return self._make(row, build, metadata)
+        return self._begin(row, build)
 
     def finish(self, pending: Pending) -> Record | NotMade:
         """Makes the record of a build whose metadata has been fetched. Raises :class:`Fatal`."""
+        row, build, location, fetch = pending
         try:
-            metadata = pending.fetch.result()
+            metadata = fetch.result()
         except Unreachable as error:
             self.counts.failed += 1
-            self._on_error(f"{pending.row.key}: its metadata cannot be fetched: {error}")
+            self._on_error(f"{row.key}: its metadata cannot be fetched: {error}")
             return NotMade(Outcome.FAILED, str(error))
-        return self._make(pending.row, pending.build, metadata)
+        return self._make(row, build, location, metadata)
 
-    def _make(self, row: InventoryRow, build: Build, metadata: Metadata | None) -> Record | NotMade:
+    def _begin(self, row: InventoryRow, build: Build) -> Record | Pending | NotMade:
+        location = location_of(build)
+        metadata = self.lookup.cache.find(location, row.date)
+        if isinstance(metadata, NotCached):
+            return Pending(row, build, location, self.lookup.fetch(location, row.date))
+        return self._make(row, build, location, metadata)
+
+    def _make(
+        self, row: InventoryRow, build: Build, location: MetadataLocation, metadata: Metadata | None
+    ) -> Record | NotMade:
         if metadata is None:
             self._on_skip(f"{row.key}: no metadata.")
-            useless = self.lookup.is_useless(location_of(build), row.date)
+            useless = location in self.lookup.useless
             return self._skip("no metadata", _USELESS if useless else _NO_METADATA)
         record = make_record(
             build, metadata, url=self.archive_url + row.key, size=row.size, date=row.date

@@ -346,14 +346,20 @@ def test_what_the_lambda_has_no_time_for_is_done_by_the_next(
     assert container.cold_starts == 1
 
 
-#: The Lambda with an invocation whose time is over at once.
+#: The Lambda with invocations whose time is over at once, each with the result of the one before.
 WITHOUT_TIME = """
 import json
 from buildhub.lambda_s3_inventory import lambda_handler
 class Context:
     def get_remaining_time_in_millis(self):
         return 0
-print(json.dumps(lambda_handler({}, Context())))
+event, invocations = {}, 0
+try:
+    for invocations in range(1, 100):
+        event = json.loads(json.dumps(lambda_handler(event, Context())))
+        print(json.dumps(event))
+except Exception as error:
+    print(json.dumps(f"{invocations}: {error}"))
 """
 
 
@@ -375,7 +381,7 @@ def test_a_lambda_whose_context_does_not_know_the_time_has_no_limit(run: Run) ->
     assert run.has_all(FIREFOX, OTHERS)
 
 
-def test_a_lambda_without_time_returns_everything_as_remaining(
+def test_a_lambda_without_time_returns_everything_as_remaining_but_not_for_ever(
     run: Run, container: LambdaRuntime
 ) -> None:
     assert run().returncode == 0
@@ -383,7 +389,9 @@ def test_a_lambda_without_time_returns_everything_as_remaining(
         [sys.executable, "-c", WITHOUT_TIME], env=run.environ, capture_output=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    first, *_, last = map(json.loads, done.stdout.splitlines())
+    assert last.startswith("5: Nothing was loaded in 5 invocations, one after the other")
+    answer = first
     everything = {"manifest": None, "files": None}
     assert answer["remaining"] == [
         {"inventory": "firefox", **everything},
@@ -415,3 +423,17 @@ def test_what_was_read_of_the_server_before_a_stop_is_kept(run: Run) -> None:
     with contextlib.closing(sqlite3.connect(index)) as database:
         ((known,),) = database.execute("SELECT count(*) FROM known")
     assert known == len(builds(FIREFOX)) + len(builds(OTHERS))
+
+
+@pytest.mark.parametrize(
+    ("options", "status"), [((), 1), (("--check",), 2), (("--since", "7d"), 0)]
+)
+def test_a_run_without_a_single_build_has_failed(
+    run: Run, options: tuple[str, ...], status: int
+) -> None:
+    """That is how a source which stops delivering would go unnoticed."""
+    for name in ("firefox", "archive"):
+        run.bucket.add_inventory(name, TODAY, [csv({"pub/firefox/releases/55.0/README": File(5)})])
+    done = run(*options)
+    assert done.returncode == status
+    assert ("no build was found" in done.stderr) == (status != 0)

@@ -571,3 +571,19 @@ def test_an_unreachable_archive_is_not_taken_for_an_absence(
     ):
         Run(server, tmp_path).find(key)
     assert Run(server, tmp_path).build_id(key)
+
+
+def test_an_archive_that_has_every_build_folder_is_not_searched_for_ever(
+    server: ArchiveServer, tmp_path: Path
+) -> None:
+    """Its front page answers for whatever is asked for. Nothing is remembered."""
+    server.files |= release_tree("firefox", "54.0", builds=(1, 2), platforms=("win64",))
+    server.every_build_folder = True
+    key = "pub/firefox/releases/54.0/win64/fr/Firefox Setup 54.0.exe"
+    with pytest.raises(Unreachable, match=r"54\.0-candidates/: .*no listing shows"):
+        Run(server, tmp_path).find(key)
+    assert server.total < 30
+    server.every_build_folder = False
+    (found,) = Run(server, tmp_path).find(key)
+    assert found
+    assert found.build["number"] == 2

@@ -284,10 +284,12 @@ def test_a_page_that_stays_unreadable_fails_its_section_alone(sources: Sources) 
     assert sorted(sources.moments()) == [key for key in KEYS if "firefox/releases" not in key]
 
 
-def test_a_bucket_that_is_not_there_fails_every_section(sources: Sources) -> None:
+def test_a_bucket_that_is_not_there_is_said_once_and_ends_the_run(sources: Sources) -> None:
     done = sources(f"ARCHIVE_BUCKET=nothing {RUN} --product firefox", status=1)
-    assert done.stderr.count("is not complete: ") == 3
+    assert done.stderr.count("is not complete: ") == 1
     assert "Check ARCHIVE_BUCKET" in done.stderr
+    assert done.stderr.count(" ERROR ") == 1
+    assert len(sources.gcs.requests) == 1
     assert "Traceback" not in done.stderr
 
 

@@ -152,7 +152,7 @@ def test_a_stop_is_heeded_while_nobody_reads_the_messages(
     """The pipe of stderr is full; what can't be written in the time of a stop is lost."""
     (tmp_path / "bad-rows").write_text('"b","x"\n' * 10_000)
     process = subprocess.Popen(
-        ["inventory-to-records", "bad-rows"],
+        ["inventory-to-records", "-v", "bad-rows"],
         cwd=tmp_path, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stderr

@@ -63,6 +63,9 @@ def after_the_root(then: Answer) -> Answer:
             body = b'{"settings": {"batch_max_requests": 25}, "user": {}}'
             connection.sendall(response(body, "Content-Type: application/json"))
             return True
+        if "/records?" in path_of(request):
+            connection.sendall(response(b'{"data": []}', "Content-Type: application/json"))
+            return True
         return then(connection, request)
 
     return answer

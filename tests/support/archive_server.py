@@ -14,6 +14,7 @@ import json
 import math
 import mimetypes
 import random
+import re
 import socket
 import struct
 import threading
@@ -58,6 +59,7 @@ class ArchiveServer:
         self.requests: Counter[tuple[str, str]] = Counter()  #: (method, raw key or folder/)
         self.user_agents: Counter[str] = Counter()
         self.most_at_once = 0  #: the highest number of requests under way at one moment
+        self.every_build_folder = False  #: whether any build folder of candidates exists
         self.answered: list[str] = []  #: paths in the order of the answers
         self._under_way = 0
         self._delays: random.Random | None = None
@@ -173,6 +175,8 @@ class ArchiveServer:
             return await _send(request, path, self.files[path])
         folder = path if not path or path.endswith("/") or self.style == "today" else path + "/"
         names = self.files.entries(folder) if not folder or folder.endswith("/") else None
+        if self.every_build_folder and re.search(r"-candidates/build\d+/$", folder):
+            names = names or ["win32/"]
         if names is None:
             return _not_found()
         if request.headers.get("Accept") != "application/json":

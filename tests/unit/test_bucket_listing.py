@@ -13,7 +13,7 @@ from urllib.parse import quote_plus, unquote_plus
 import orjson
 import pytest
 
-from buildhub.inventory.gcs import Bucket, Page, rows
+from buildhub.inventory.gcs import Bucket, Next, Page, rows
 from buildhub.inventory.listing import BucketListing
 from buildhub.inventory.selection import Section, Selection
 from tests.support import bucket_tree
@@ -133,13 +133,16 @@ class Clocked(Bucket):
         self._server = server
         self.asked = 0
 
-    async def _page(self, query: Mapping[str, str], token: str | None) -> Page:
+    async def _page(self, query: Mapping[str, str], token: Next | None) -> Page:
         self.asked += 1
         await asyncio.sleep(0.1)
-        request = {**query, **({"pageToken": token} if token else {})}
+        request = {**query, **({"pageToken": token.token} if token else {})}
         content = orjson.loads(self._server.page(request, self._server.start(request)))
+        following = content.get("nextPageToken")
         return Page(
-            content.get("items", []), content.get("prefixes", []), content.get("nextPageToken")
+            content.get("items", []),
+            content.get("prefixes", []),
+            Next(following, "") if following else None,
         )
 
 

@@ -17,8 +17,11 @@ from buildhub.archive.locations import (
     location_of,
 )
 from buildhub.archive.metadata_formats import FORMATS
+from buildhub.builds.products import product_folders
 from buildhub.builds.recognise import Build, recognise
 from buildhub.events.dependents import Dependents, FolderWalk, dependents_of
+
+PRODUCT_FOLDERS = product_folders()
 
 TABLE = Path(__file__).parents[1] / "data/archive-keys.tsv.gz"
 
@@ -77,7 +80,7 @@ def test_every_real_build_depends_on_each_file_where_its_metadata_is_looked_for(
         number += 1
         for key in metadata_keys(build):
             if key not in seen:
-                seen[key] = dependents_of(key)
+                seen[key] = dependents_of(key, PRODUCT_FOLDERS)
             dependents = seen[key]
             assert dependents, f"{key} has no dependents; {build.key} depends on it"
             assert dependents.concerns(build), (key, build.key)
@@ -88,7 +91,7 @@ def test_every_real_build_depends_on_each_file_where_its_metadata_is_looked_for(
 def test_no_real_build_is_mistaken_for_metadata() -> None:
     for key in real_keys():
         if not key.endswith((".json", ".txt")):
-            assert dependents_of(key) is None
+            assert dependents_of(key, PRODUCT_FOLDERS) is None
 
 
 CANDIDATES = "pub/firefox/candidates/54.0-candidates/build3"
@@ -188,7 +191,7 @@ MOBILE = "pub/mobile/nightly/2017/08/2017-08-01-15-03-46-mozilla-central-android
 def test_which_builds_depend_on_a_file_and_which_do_not(
     key: str, depending: list[str], others: list[str]
 ) -> None:
-    dependents = dependents_of(key)
+    dependents = dependents_of(key, PRODUCT_FOLDERS)
     assert dependents
 
     def depends(build_key: str) -> bool:
@@ -202,11 +205,8 @@ def test_which_builds_depend_on_a_file_and_which_do_not(
 
 
 def test_builds_of_products_that_are_not_read_are_left_out() -> None:
-    dependents = dependents_of(f"{TODAY}/firefox-154.0a1.en-US.win64.json")
-    assert dependents
-
     def roots(*products: str) -> list[str]:
-        inside = dependents.within(products) if dependents else None
+        inside = dependents_of(f"{TODAY}/firefox-154.0a1.en-US.win64.json", products)
         return [walk.root for walk in inside.walks] if inside else []
 
     assert roots("firefox", "thunderbird") == [f"{TODAY}/", f"{TODAY}-l10n/"]

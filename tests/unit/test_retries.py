@@ -117,14 +117,19 @@ def test_a_pause_of_a_task_ends_when_it_is_cancelled() -> None:
     asyncio.run(asyncio.wait_for(cancel(), 30))
 
 
-@pytest.mark.parametrize(
-    ("answers", "expected"), [(["", 0, "yes", "no"], "yes"), ([None] * 3 + ["late"], None)]
-)
-def test_what_is_absent_is_asked_for_again(answers: list[Any], expected: Any) -> None:
-    async def ask() -> Any:
-        return answers.pop(0)
+@pytest.mark.parametrize(("wanted", "number"), [(2, 2), (9, 3)])
+def test_what_is_incomplete_is_asked_for_again_as_often_as_allowed(
+    wanted: int, number: int
+) -> None:
+    async def ask() -> int:
+        count = 0
+        async for _ in Retry(3, first_pause=0).rounds():
+            count += 1
+            if count == wanted:
+                break
+        return count
 
-    assert asyncio.run(Retry(3, first_pause=0).until_true(ask)) == expected
+    assert asyncio.run(ask()) == number
 
 
 def test_each_pause_is_reported() -> None:
