@@ -89,7 +89,7 @@ def test_one_line_serves_the_lookup_page_of_an_installed_wheel(commands, tmp_pat
             answer = _get_when_up(f"http://localhost:{port}/main.js")
         finally:
             server.terminate()
-    assert answer.text == (ROOT / "buildhub" / "page" / "main.js").read_text()
+    assert answer.content == (ROOT / "buildhub" / "page" / "main.js").read_bytes()
     assert answer.headers["Content-Type"].startswith("text/javascript")
 
 
