@@ -3,7 +3,7 @@
 --
 --     psql --file indexes.sql postgresql://USER@HOST/DATABASE
 --
--- For a million records this takes half a minute, and the indexes take 310 MB beside the 1.5 GB of
+-- For a million records this takes a minute, and the indexes take 410 MB beside the 1.5 GB of
 -- the table and of Kinto's own indexes. Reading and writing go on meanwhile (CONCURRENTLY). The
 -- file can be run again at any time: what exists stays. Sizes and times below are for a million
 -- records. A Kinto that keeps its records in memory needs none of this.
