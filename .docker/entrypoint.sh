@@ -12,7 +12,9 @@ Usage: docker run [-i] [-e VARIABLE=VALUE]... IMAGE COMMAND [OPTIONS]
   to-kinto                   read records, store them on a Kinto server
   kinto-to-records           read a Kinto server, write records (all, or those asked for)
   latest-inventory-to-kinto  fetch the newest inventories and store what is new
+  missing-builds             compare the official lists of releases with a Kinto server
   s3-event-to-kinto          handle S3 events (JSON): store the builds they are about
+  every                      run a command again and again: every SECONDS COMMAND [OPTIONS]
   lambda.zip                 write the zip file for AWS Lambda to standard output (dev image)
   test                       run all checks and tests (dev image)
   lint                       check style and types only (dev image)
@@ -36,6 +38,18 @@ help | -h | --help)
     ;;
 version)
     exec python -c 'import buildhub; print("buildhub", buildhub.__version__)'
+    ;;
+every)
+    seconds=$2
+    shift 2
+    # SIGTERM reaches this shell alone: what it waits for ends with it.
+    trap 'kill "$!" && wait "$!"; exit 143' TERM
+    while :; do
+        "$@" &
+        wait "$!" || echo "\`$1\` has failed ($?); it is started again in $seconds seconds." >&2
+        sleep "$seconds" &
+        wait "$!"
+    done
     ;;
 lambda.zip)
     only_in_dev "$1"

@@ -80,6 +80,33 @@ def _pip(*arguments: str) -> None:
     subprocess.run(command, check=True, stdout=sys.stderr)
 
 
+def add_bytecode(folder: Path, python: str) -> None:
+    """Compile all modules: Lambda's folder is read-only, so each cold start would do it again.
+
+    Bytecode belongs to one version of Python. It contains neither times nor this machine's paths.
+    """
+    interpreter = _interpreter(python)
+    if interpreter is None:
+        print(f"Without bytecode: there is no python{python} here to compile it.", file=sys.stderr)
+        return
+    options = ("-q", "-s", str(folder), "-p", "/var/task", "--invalidation-mode", "unchecked-hash")
+    subprocess.run(
+        [interpreter, "-m", "compileall", *options, str(folder)],
+        check=True,
+        stdout=sys.stderr,
+        env=os.environ | {"PYTHONHASHSEED": "0"},
+    )
+
+
+def _interpreter(python: str) -> str | None:
+    """Returns a Python of that version: this one, or one that is in PATH and runs."""
+    if python == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
+    found = shutil.which(f"python{python}")
+    runs = found and not subprocess.run([found, "--version"], capture_output=True).returncode
+    return found if runs else None
+
+
 def pack(folder: Path, output: Path) -> None:
     """Zip ``folder`` so that the same files give the same bytes."""
     seconds = max(int(os.environ.get("SOURCE_DATE_EPOCH") or 0), START_OF_ZIP)
@@ -104,6 +131,7 @@ def build(output: Path, *, arch: str, python: str) -> None:
         folder = Path(name, "content")
         install(folder, arch=arch, python=python)
         prune(folder)
+        add_bytecode(folder, python)
         size = sum(path.stat().st_size for path in _files(folder))
         if size > LIMIT:
             sys.exit(f"{size:,} bytes unpacked are more than Lambda takes ({LIMIT:,}).")
@@ -128,7 +156,10 @@ def main() -> None:
     try:
         build(options.output, arch=options.arch, python=options.python)
     except subprocess.CalledProcessError as error:
-        sys.exit(f"pip failed (see above), so there is no {options.output}: {error.returncode}")
+        failed = "compileall" if "compileall" in error.cmd else "pip"
+        sys.exit(
+            f"{failed} failed (see above), so there is no {options.output}: {error.returncode}"
+        )
 
 
 if __name__ == "__main__":

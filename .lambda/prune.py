@@ -2,7 +2,7 @@
 
 ``python .lambda/prune.py FOLDER`` prunes a ``site-packages`` folder (or any folder that pip
 installed into): the tests and caches of the libraries, pip's own notes, and the descriptions
-of the 400 services of AWS that are not S3.
+of the 400 services of AWS that buildhub does not talk to.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import shutil
 import sys
 from pathlib import Path
 
-#: Folders that hold no code which runs: bytecode (its bytes differ from build to build),
-#: commands for a terminal, the libraries' own tests.
+#: Folders that hold no code which runs: bytecode (what is wanted of it is made later), commands for
+#: a terminal, the libraries' own tests.
 USELESS_FOLDERS = {"__pycache__", "bin", "test", "tests"}
 
 #: pip's notes on how it installed a package: they name the builder's folders and the time.
 #: METADATA, entry points and licences stay.
 USELESS_FILES = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 
-#: What botocore reads beside the description of the one service that buildhub talks to.
-BOTOCORE_SERVICES = {"s3"}
+#: The services that buildhub talks to.
+BOTOCORE_SERVICES = {"s3", "secretsmanager"}
 
 #: Only a type checker or a C compiler reads them.
 USELESS_ENDINGS = {".pyc", ".pyi", ".pyx", ".pxd", ".h", ".c"}

@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.path.endswith("/records"):
             self._page(query)
         else:
-            self._reply({"settings": {"batch_max_requests": BATCH_SIZE}, "data": {}})
+            self._reply({"settings": {"batch_max_requests": BATCH_SIZE}, "user": {}, "data": {}})
 
     def do_HEAD(self) -> None:
         self._reply(None, {"Total-Records": str(self.behaviour.records + self.stored)})

@@ -12,6 +12,7 @@ some requests counts: other work on the machine only slows down.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from typing import NamedTuple
 import psycopg2
 import requests
 
-from benchmarks import full_kinto
+from benchmarks import catalogue, full_kinto
 
 ROOT = Path(__file__).parents[1]
 INDEXES = ROOT / "jobs/indexes.sql"
@@ -58,8 +59,7 @@ DOCUMENTED = (
     count("is this build id official?", 'build.id="20170509094500"'),
     Question("the revision of a version", 'source.product=devedition&target.version="55.0b1rc5"'
              "&target.platform=win64&target.locale=en-US&_limit=1"),
-    Question("builds of a revision", f'min_source.revision="{REVISION}"'
-             f'&lt_source.revision="{REVISION}g"'),
+    Question("builds of a revision", "source.revision={revision}&_fields=id"),
     Question("the newest nightly for Linux", 'in_source.product="firefox"'
              '&in_target.channel="nightly"&in_target.platform="linux-x86_64"'
              f'&in_target.locale="en-US"&{NEWEST}&_limit=1'),
@@ -70,11 +70,12 @@ DOCUMENTED = (
     Question("the file of a version", "source.product=devedition"
              '&target.version="55.0b1rc5"&target.platform=win64&target.locale=pt-BR'),
     Question("a version with its candidates", f"in_target.version={VERSIONS}&{ENGLISH}"),
-    Question("versions that begin with 53", 'min_target.version="53"&lt_target.version="54"'
-             f'&like_target.version="53.*"&{ENGLISH}'),
-    count("how many were built in May 2017", 'min_build.date="2017-05-01"'
-          '&lt_build.date="2017-06-01"'),
-    Question("built on a day", 'min_build.date="2017-05-09"&lt_build.date="2017-05-10"'),
+    Question("versions that begin with 53", f'like_target.version="53.*"&{ENGLISH}'),
+    count("how many were built in May 2017", "like_build.date=2017-05*"),
+    count("how many were built in a month", "like_build.date=2025-08*"),
+    Question("built on a day", "like_build.date=2025-08-10*&" + ENGLISH),
+    Question("built in three days", 'min_build.date="2025-08-08"&lt_build.date="2025-08-11"'
+             f'&like_build.date="2025-08-*"&{ENGLISH}'),
     Question("what is new since an ETag", "_since={etag}"),
     count("how many of a version", 'target.version="152.0"'),
     count("how many there are", ""),
@@ -96,6 +97,8 @@ PAGE = (
              f"&{ENGLISH}&{NEWEST}&_limit=300&{FIELDS}"),
     Question("page: the same in French", f'{_PAIR}&in_target.platform="win64-aarch64"'
              f'&in_target.locale="fr"&{NEWEST}&_limit=300&{FIELDS}'),
+    Question("page: a platform in French", 'in_target.locale="fr"'
+             f'&in_target.platform="win64-aarch64"&{NEWEST}&_limit=300'),
     Question("page: a system", f'in_target.os="win"&{ENGLISH}&{NEWEST}&_limit=300&{FIELDS}'),
     Question("page: a day", 'min_build.date="2017-05-09T00:00:00Z"'
              f'&lt_build.date="2017-05-10T00:00:00Z"&{ENGLISH}&_sort=-build.date&_limit=300'),
@@ -113,9 +116,9 @@ PAGE = (
 SLOW = (
     Question("without an upper limit: min_build.date", 'min_build.date="2026-07-20"', None),
     Question("exclude_source.product", "exclude_source.product=firefox&_limit=50", None),
-    Question("like_ alone", 'like_target.version="53.*"&_limit=50', None),
-    Question("French on one platform, without a product", 'in_target.locale="fr"'
-             f'&in_target.platform="win64-aarch64"&{NEWEST}&_limit=300', None),
+    Question("like_ with a letter", 'like_source.tree="mozilla-c*"&_sort=id&_limit=50', None),
+    Question("a range of revisions", 'min_source.revision="7"&lt_source.revision="70"&_limit=50',
+             None),
 )  # fmt: skip
 
 COMMANDS = (
@@ -125,6 +128,8 @@ COMMANDS = (
     command("--version of a product", "--product devedition --version 55.0b1rc5"),
     command("--version, a pattern", "--version 53.* --platform win32"),
     command("--built-since, --built-until", "--built-since 2017-05-09 --built-until 2017-05-10"),
+    command("the same in the middle",
+            "--built-since 2025-08-10 --built-until 2025-08-11 --locale en-US"),
     command("--built-since", "--built-since 2026-07-20 --locale en-US"),
     command("--since, in the future", "--since 2030-01-01"),
     command("--newest 1 of one platform",
@@ -145,6 +150,15 @@ class Result(NamedTuple):
     found: int
 
 
+@functools.cache
+def full_revision() -> str:
+    """Returns the revision of the newest release."""
+    builds = (one for one in catalogue.builds() if one.version == "152.0")
+    build = next(one for one in builds if one.product == "firefox" and not one.candidate)
+    revision: str = build.record("win64", "fr")["source"]["revision"]
+    return revision
+
+
 def ask(question: Question, url: str, session: requests.Session, etag: str) -> Result:
     """Asks once; returns the time, and how many records were the answer."""
     start = time.perf_counter()
@@ -155,7 +169,7 @@ def ask(question: Question, url: str, session: requests.Session, etag: str) -> R
         )
         assert done.returncode in (0, 1), done.stderr
         return Result(time.perf_counter() - start, done.stdout.count(b"\n"))
-    query = question.query.replace("{etag}", etag)
+    query = question.query.replace("{etag}", etag).replace("{revision}", f'"{full_revision()}"')
     response = session.request(question.method, f"{url}{full_kinto.RECORDS}?{query}", timeout=600)
     response.raise_for_status()
     seconds = time.perf_counter() - start

@@ -20,7 +20,7 @@ class Unreachable(BuildhubError):
 
 
 class Fatal(BuildhubError):
-    """The run can't go on: wrong credentials, a missing collection, an invalid setting."""
+    """The run can't go on: wrong credentials, a server that does not answer, an invalid setting."""
 
 
 class Interrupted(BuildhubError):

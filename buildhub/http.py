@@ -48,6 +48,10 @@ class Unreadable(Unreachable):
     """No attempt brought content that can be used, although the server responds."""
 
 
+class _NotConnected(RetryableError):
+    """There is no connection, so that the server knows nothing of the request."""
+
+
 class Response(NamedTuple):
     """A response with its whole body."""
 
@@ -77,6 +81,7 @@ class HttpClient:
         self._parallel = parallel
         self._limit = asyncio.Semaphore(parallel)
         self._timeout = timeout
+        self._connect_seconds = min(CONNECT_SECONDS, timeout)
         self._max_body = max_body
         self._retry = Retry(
             retries + 1,
@@ -87,7 +92,9 @@ class HttpClient:
             ),
         )
         self._failures_in_a_row = 0
+        self._reached = False
         self._session: aiohttp.ClientSession | None = None
+        self._proxy: dict[str, Any] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -110,7 +117,8 @@ class HttpClient:
         :class:`RetryableError` for another attempt, and :class:`Unreachable` for none.
 
         Raises :class:`Unreadable` if the last attempt ended in :class:`InvalidContent`, else
-        :class:`Unreachable`, and :class:`Fatal` if many requests in a row do.
+        :class:`Unreachable`, and :class:`Fatal` if many requests in a row do or if there
+        never was a connection.
         """
         attempts = 0
 
@@ -126,14 +134,18 @@ class HttpClient:
             message = f"{self.url}{path}: {error} ({times})."
             if isinstance(error, InvalidContent):
                 raise Unreadable(message) from None
-            raise self._failure(message) from None
+            raise self._failure(message, error) from None
         self._failures_in_a_row = 0
         return result
 
-    def _failure(self, message: str) -> Unreachable | Fatal:
-        """The error of a request that failed for good; that of the server if all do."""
+    def _failure(self, message: str, error: Exception) -> Unreachable | Fatal:
+        """The error of a request that failed for good; that of the server if all do.
+
+        A server to which there never was a connection is not asked for anything else.
+        """
         self._failures_in_a_row += 1
-        if self._failures_in_a_row < GIVE_UP_AFTER:
+        never = isinstance(error, _NotConnected) and not self._reached
+        if self._failures_in_a_row < GIVE_UP_AFTER and not never:
             return Unreachable(message)
         return Fatal(f"{self._down}; check {self._setting} and the network. {message}")
 
@@ -151,6 +163,10 @@ class HttpClient:
             async with self._limit, asyncio.timeout(self._timeout):
                 self.requests += 1
                 return await self._send(method, url, headers)
+        except aiohttp.ClientConnectorError as error:
+            raise _NotConnected(str(error)) from None
+        except aiohttp.ConnectionTimeoutError:
+            raise _NotConnected(f"no connection in {self._connect_seconds:g} seconds") from None
         except TimeoutError:
             raise RetryableError(f"no response in {self._timeout:g} seconds") from None
         except aiohttp.ClientError as error:
@@ -159,8 +175,9 @@ class HttpClient:
     async def _send(self, method: str, url: URL, headers: Mapping[str, str] | None) -> Response:
         for _ in range(MAX_REDIRECTS + 1):
             async with self._connected().request(
-                method, url, headers=headers, allow_redirects=False
+                method, url, headers=headers, allow_redirects=False, **self._proxy
             ) as response:
+                self._reached = True
                 status = response.status
                 if status in _REDIRECTS:
                     url = self._redirected(url, response)
@@ -179,7 +196,7 @@ class HttpClient:
         except ValueError:
             raise RetryableError("a redirect to an invalid URL") from None
         if target.origin() != url.origin():
-            raise Unreachable(
+            raise RetryableError(
                 f"redirects to {target.origin()}, which is not followed: set {self._setting} to"
                 " the address where it is"
             )
@@ -198,13 +215,12 @@ class HttpClient:
     def _connected(self) -> aiohttp.ClientSession:
         """The session, opened with the first request."""
         if self._session is None:
-            self._session = _open_session(self._parallel, self._timeout)
+            self._proxy = _proxy(self.url)
+            self._session = _open_session(self._parallel, self._connect_seconds)
         return self._session
 
 
-def _open_session(limit: int, timeout: float) -> aiohttp.ClientSession:
-    from urllib.request import getproxies
-
+def _open_session(limit: int, connect_seconds: float) -> aiohttp.ClientSession:
     import aiohttp
 
     class Connector(aiohttp.TCPConnector):
@@ -223,11 +239,26 @@ def _open_session(limit: int, timeout: float) -> aiohttp.ClientSession:
 
     return aiohttp.ClientSession(
         connector=Connector(limit=limit),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_SECONDS, timeout)),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
         headers={"User-Agent": USER_AGENT},
-        # Looking the proxy up takes a thread and longer than the rest of a request.
-        trust_env=bool(getproxies()),
     )
+
+
+def _proxy(url: str) -> dict[str, Any]:
+    """The arguments of a request through the environment's proxy for ``url``, if there is one.
+
+    aiohttp's own way (``trust_env``) takes a thread and longer than the rest of a request, and
+    sends passwords of ``~/.netrc`` to the server.
+    """
+    from urllib.request import getproxies, proxy_bypass
+
+    from yarl import URL
+
+    target = URL(url)
+    address = getproxies().get(target.scheme)
+    if not address or proxy_bypass(target.host or ""):
+        return {}
+    return {"proxy": URL(address if "://" in address else f"http://{address}")}
 
 
 def _is_quiet(protocol: Any) -> bool:

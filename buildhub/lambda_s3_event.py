@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from . import logs
+from .aws_secret import with_auth
 from .events.messages import is_queue_event
 from .events.service import EventService
 from .settings import Settings
@@ -30,7 +31,7 @@ def lambda_handler(event: Any, context: Any = None) -> dict[str, Any]:
     :class:`BuildhubError` with each key that failed, after all records were handled: Lambda sends
     the event again.
     """
-    settings = Settings.from_environment(os.environ, DEFAULTS)
+    settings = Settings.from_environment(with_auth(os.environ), DEFAULTS)
     logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=settings.secrets, in_lambda=True)
     with logs.unhandled_errors_logged():
         result = _warm_service(settings).handle(event, seconds_left=_seconds_left(context))

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from . import logs
+from .aws_secret import with_auth
 from .errors import BuildhubError
 from .load import LoadResult, LoadTask, load_tasks, parse_tasks, tasks_of
 from .settings import Settings
@@ -38,7 +39,7 @@ def lambda_handler(event: Any = None, context: Any = None) -> dict[str, Any]:
     in a row that get nowhere are counted under ``without_progress``, and end with an error. Raises
     :class:`BuildhubError` if anything failed.
     """
-    settings = Settings.from_environment(os.environ, DEFAULTS)
+    settings = Settings.from_environment(with_auth(os.environ), DEFAULTS)
     logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=settings.secrets, in_lambda=True)
     with logs.unhandled_errors_logged():
         event = event if isinstance(event, Mapping) else {}

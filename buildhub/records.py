@@ -32,6 +32,7 @@ class DownloadData(TypedDict):
     mimetype: str
     size: int  #: exact, in bytes
     date: str  #: of publication: ``2017-06-14T00:41:56Z``
+    sha256: NotRequired[str]  #: hexadecimal
 
 
 class RecordData(TypedDict):
@@ -102,7 +103,7 @@ _VALID = {
     "channel": r"(?:release|aurora|beta|esr|nightly)(?:-old-id)?",
     "locale": r"multi|[A-Za-z]{2,3}(?:-[A-Za-z]+){0,2}",
     "platform": r"(?:win|mac|linux|android|maemo|eabi).*",
-    "version": r"(?:[0-9.-]|esr|rc|b|a|pre|funnelcake|real|plugin)+",
+    "version": r"(?:[0-9.-]|esr|rc|beta|b|a|pre|funnelcake|real|plugin)+",
 }
 
 

@@ -222,6 +222,11 @@ def server_url(value: str) -> str:
     return address if re.search(r"/v\d+$", address) else address + "/v1"
 
 
+def base_url(value: str) -> str:
+    """Returns a URL with a slash at its end: names are appended to it."""
+    return url(value).rstrip("/") + "/"
+
+
 def folder(value: str) -> Path:
     """Returns the path of a folder; ``~`` is the home directory."""
     return Path(value).expanduser()
@@ -300,6 +305,8 @@ _TABLE: dict[str, _Row] = dict((
     _row("csv_download_directory", FOLDER, None,
          "Inventory files are downloaded to the subfolder buildhub/ of this folder.",
          show_default="the system's temporary folder"),
+    _row("product_details_url", Parsed("URL", base_url),
+         "https://product-details.mozilla.org/1.0/", "Where the official lists of releases are."),
 ))
 # fmt: on
 
@@ -349,6 +356,7 @@ class Settings:
     source: str
     inventories: tuple[str, ...]
     csv_download_directory: Path | None
+    product_details_url: str
     explicit: frozenset[str]  #: names of those that were given or set, and are no defaults
 
     @classmethod

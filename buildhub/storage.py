@@ -284,6 +284,9 @@ def _prepare(connection: sqlite3.Connection, version: int, tables: str) -> None:
     connection.execute("COMMIT")
     if not empty and found != version:
         raise _NotUsable("of another version of buildhub")
+    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if not there.issuperset(re.findall(r"CREATE TABLE (\w+)", tables)):
+        raise _NotUsable("damaged")
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise _NotUsable("damaged")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .builds.recognise import candidate_pattern, ending_pattern
 from .inventory.reader import InventoryReader
@@ -23,6 +23,7 @@ from .signals import CancellationToken
 if TYPE_CHECKING:
     from .archive.client import Archive
     from .archive.lookup import MetadataLookup
+    from .http import HttpClient
     from .inventory.gcs import Bucket
     from .kinto import Client
     from .pipeline.processing import InventoryProcessor
@@ -34,20 +35,21 @@ SEARCHES = 4
 
 
 def kinto_client(
-    settings: Settings, cancellation: CancellationToken | None = None, *, anonymous: bool = False
+    settings: Settings,
+    cancellation: CancellationToken | None = None,
+    *,
+    anonymous: bool = False,
 ) -> Client:
     """Makes the client of the collection that the settings name. Raises :class:`Fatal`.
 
-    A stop of ``cancellation`` ends its requests and pauses. Default credentials for a server on
-    another machine are warned of, unless all requests will be ``anonymous``.
+    A stop of ``cancellation`` ends its requests and pauses. ``anonymous``: no credentials are sent.
     """
     from .kinto import Client
 
-    local = re.match(r"https?://(localhost|127[\d.]+|\[::1\])[:/]", settings.server_url)
-    if not (local or anonymous or "auth" in settings.explicit):
+    if not anonymous and "auth" not in settings.explicit and not _is_local(settings.server_url):
         logger.warning(
-            "No credentials were given: user:pass is sent to %s; set AUTH or AUTH_FILE.",
-            settings.server_url,
+            "AUTH is not set: %s gets the default credentials. Set AUTH or AUTH_FILE.",
+            urlsplit(settings.server_url).hostname,
         )
     return Client(
         settings.server_url,
@@ -61,6 +63,11 @@ def kinto_client(
     )
 
 
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def archive_client(settings: Settings) -> Archive:
     """Makes the HTTP client of the archive, not connected yet."""
     from .archive.client import Archive
@@ -68,6 +75,20 @@ def archive_client(settings: Settings) -> Archive:
     return Archive(
         settings.archive_url,
         parallel=settings.nb_parallel_requests,
+        retries=settings.nb_retry_request,
+        timeout=settings.timeout_seconds,
+    )
+
+
+def product_details_client(settings: Settings) -> HttpClient:
+    """Makes the client of the official lists of releases, not connected yet."""
+    from .http import HttpClient
+
+    return HttpClient(
+        settings.product_details_url,
+        down="The server of the official lists does not answer",
+        setting="PRODUCT_DETAILS_URL",
+        parallel=1,
         retries=settings.nb_retry_request,
         timeout=settings.timeout_seconds,
     )

@@ -28,6 +28,7 @@ COMMANDS = (
     "to-kinto",
     "kinto-to-records",
     "latest-inventory-to-kinto",
+    "missing-builds",
     "s3-event-to-kinto",
 )
 

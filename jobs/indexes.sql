@@ -10,8 +10,10 @@
 --
 -- The expressions are those that Kinto writes: a.b=x is data @> '{"a": {"b": "x"}}'; in_a.b, lt_a.b
 -- and max_a.b are data->'a'->'b' IN (...), < and <=; _sort=-a.b is ORDER BY data->'a'->'b' DESC.
--- min_ and gt_ also let pass what lacks the field: an index serves them where lt_ or max_ limits
--- the other side. Nothing serves not_ and exclude_, and like_ only filters what others have found.
+-- like_a.b=2017-05* is data->'a'->>'b' ILIKE '2017-05%', which an index serves as far as the pattern
+-- begins with what is no letter. min_ and gt_ also let pass what lacks the field, so that
+-- PostgreSQL misjudges a range of the two sides: narrow it with like_. Nothing serves not_ and
+-- exclude_.
 
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
@@ -48,9 +50,22 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS buildhub_revision
     ON objects ((data->'source'->'revision'))
     WHERE resource_name = 'record' AND NOT deleted;
 
--- Some versions at once, such as a release with its candidates; how a version begins. 34 MB, 4 s.
+-- Some versions at once, such as a release with its candidates. 34 MB, 4 s.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS buildhub_version
     ON objects ((data->'target'->'version'))
+    WHERE resource_name = 'record' AND NOT deleted;
+
+-- How a build date or a version begins: a day, a month, 55.*. 7 MB each, 4 s.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS buildhub_date_text
+    ON objects ((data->'build'->>'date') text_pattern_ops)
+    WHERE resource_name = 'record' AND NOT deleted;
+CREATE INDEX CONCURRENTLY IF NOT EXISTS buildhub_version_text
+    ON objects ((data->'target'->>'version') text_pattern_ops)
+    WHERE resource_name = 'record' AND NOT deleted;
+
+-- The newest in a locale. 80 MB, 5 s.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS buildhub_locale_date
+    ON objects ((data->'target'->'locale'), (data->'build'->'date') DESC)
     WHERE resource_name = 'record' AND NOT deleted;
 
 -- Lists of builds instead of files: those in en-US, or in several languages, one for each platform.
@@ -74,6 +89,8 @@ CREATE STATISTICS IF NOT EXISTS buildhub_date_values ON (data->'build'->'date') 
 CREATE STATISTICS IF NOT EXISTS buildhub_revision_values
     ON (data->'source'->'revision') FROM objects;
 CREATE STATISTICS IF NOT EXISTS buildhub_version_values ON (data->'target'->'version') FROM objects;
+CREATE STATISTICS IF NOT EXISTS buildhub_date_texts ON (data->'build'->>'date') FROM objects;
+CREATE STATISTICS IF NOT EXISTS buildhub_version_texts ON (data->'target'->>'version') FROM objects;
 CREATE STATISTICS IF NOT EXISTS buildhub_platform_values
     ON (data->'target'->'platform') FROM objects;
 CREATE STATISTICS IF NOT EXISTS buildhub_locale_values ON (data->'target'->'locale') FROM objects;

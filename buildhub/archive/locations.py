@@ -24,7 +24,7 @@ _FILE_VERSION = re.compile(r"[a-z]+(?:[ -]setup)?[ -](?P<version>\d[\w.]*)", re.
 _INFO_NAMES = {
     "linux-i686": ("linux32", "linux"),
     "linux-x86_64": ("linux64",),
-    "linux-aarch64": ("linux64_aarch64",),
+    "linux-aarch64": ("linux64-aarch64", "linux64_aarch64"),
     "mac": ("macosx64", "macosx"),
     "mac64": ("macosx64",),
 }

@@ -228,7 +228,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 _FAMILIES = ("win", "mac", "linux", "android")
 
 _NIGHTLY_FILE = re.compile(
-    r"[a-z]+-(?P<version>\d[^-]*?)\.(?:[a-zA-Z]{2,3}(?:-[a-zA-Z]+)*|multi)\.(?P<platform>[\w-]+)"
+    r"[a-z]+-\d[^-]*?\.(?:[a-zA-Z]{2,3}(?:-[a-zA-Z]+)*|multi)\.(?P<platform>[\w-]+)"
 )
 
 
@@ -240,26 +240,20 @@ def is_json_object(content: bytes) -> bool:
 def contradiction(content: bytes, location: FileLocation) -> str:
     """Returns what in a JSON metadata file belongs to another build; empty if nothing does.
 
-    Only what must agree is compared: folder and file may name different versions otherwise.
+    Only what must agree is compared: versions may differ, and that of the key is the record's.
     """
     facts = _object(content) or {}
     if {"prefixes", "files"} <= facts.keys():
         return "it is a listing"
-    build, platform, version = _expected(location)
-    found = {
-        "product": facts.get("moz_app_name"),
-        "platform": facts.get("moz_pkg_platform"),
-        "version": facts.get("moz_app_version"),
-    }
+    expected_app, expected_platform = _expected(location)
+    app, platform = facts.get("moz_app_name"), facts.get("moz_pkg_platform")
     if isinstance(target := facts.get("target"), Mapping):  # buildhub.json
-        found = {"platform": target.get("platform"), "version": target.get("version")}
-    app = found.get("product")
-    if isinstance(app, str) and app.lower() != build:
+        app, platform = None, target.get("platform")
+    if isinstance(app, str) and app.lower() != expected_app:
         return f"it is about {app}"
-    if _family(found["platform"]) not in ("", _family(platform)) and _family(platform):
-        return f"it is about {found['platform']}"
-    if version and isinstance(found["version"], str) and found["version"] != version:
-        return f"it is about version {found['version']}"
+    family = _family(expected_platform)
+    if family and _family(platform) not in ("", family):
+        return f"it is about {platform}"
     return ""
 
 
@@ -277,16 +271,16 @@ def is_doubtful(build_id: str, location: FileLocation) -> bool:
     return build_id[:length] != date[:length]
 
 
-def _expected(location: FileLocation) -> tuple[str, str, str]:
-    """Returns the name of the app, the platform and, of a nightly, the version."""
+def _expected(location: FileLocation) -> tuple[str, str]:
+    """Returns the name of the app and the platform."""
     product = PRODUCTS[location.product]
     if isinstance(location, SamePushLocation):
-        return PRODUCTS[product.same_push or product.name].app, "", ""
+        return PRODUCTS[product.same_push or product.name].app, ""
     app = product.app
     if isinstance(location, CandidateLocation):
-        return app, location.folder.rstrip("/").split("/")[-2], ""
+        return app, location.folder.rstrip("/").split("/")[-2]
     found = _NIGHTLY_FILE.fullmatch(location.stem.rpartition("/")[2])
-    return (app, found["platform"], found["version"]) if found else (app, "", "")
+    return app, found["platform"] if found else ""
 
 
 def _family(platform: Any) -> str:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 
-from .patterns import PLATFORM, SECTIONS, TREES
-from .products import product_folders, products_in
+from .patterns import PLATFORM, SECTIONS
+from .products import PRODUCTS, product_folders, products_in
 from .recognise import READERS, recognise
 
 _FOLDERS = "|".join(product_folders())
 _SECTIONS = "|".join(SECTIONS)
-_TREES = "|".join(TREES)
+_TREES = "|".join(
+    rf"pub/{product.folder}/nightly/[\d/-]+-(?:{'|'.join(product.trees)})[/-]"
+    for product in PRODUCTS.values()
+)
 _PLATFORM = "".join(PLATFORM.split())  # these rules contain spaces: they are not verbose
 
 _RULES = (
@@ -74,7 +77,7 @@ _RULES = (
     ),
     # Folders that are not read.
     (
-        rf"/nightly/\d{{4}}/\d\d/\d{{4}}(?:-\d\d)+-(?!(?:{_TREES})(?:[/-]))"
+        rf"\A(?!{_TREES})pub/[\w-]+/nightly/\d{{4}}/\d\d/\d{{4}}(?:-\d\d)+-"
         r"(?P<tree>[a-z][\w.-]*?)(?:-l10n)?/",
         "tree {tree} is not catalogued",
     ),

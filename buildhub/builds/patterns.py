@@ -11,6 +11,7 @@ All patterns are verbose and ASCII only, and they match in linear time: a quanti
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 # ---- platforms ----
@@ -74,9 +75,12 @@ FULL_NAME_FILE = rf"""(?i:
     {{app}} - {_VERSION} \. [\w-]++ \. {PLATFORM} \.(?: apk | tar\.bz2 | dmg | installer\.exe )
 )"""
 
+# 144.0b3; from December 2021 to July 2022 also 97.0.0-beta.2 and 96.1.0-rc.1.
+_APP_NUMBERED = r"(?: - (?: beta | rc ) \. \d++ )"
+_APP_VERSION = rf"{_VERSION} {_APP_NUMBERED}?+"
 # fenix-144.0b3-android-arm64-v8a/fenix-144.0b3.multi.android-arm64-v8a.apk, but for a universal one
 # fenix-144.0b3-android/
-_APP_FOLDER = rf"{{app}} - {_VERSION} -android (?: - (?P<abi> {ABI} ) )?"
+_APP_FOLDER = rf"{{app}} - {_APP_VERSION} -android (?: - (?P<abi> {ABI} ) )?"
 _APP_FILE = r"""(?i:
     {{app}} - {version} \. (?P<locale> multi )
     \. (?P<platform> android- (?(abi) (?P=abi) | universal ) ) \.apk
@@ -100,21 +104,22 @@ SECTIONS = {
     "nightly": r"\d\d\d\d/\d\d/\d",
 }
 
-#: Trees whose nightlies are catalogued (comm-central-trunk is one of 2009 and 2010).
-TREES = ("mozilla-central", "comm-central", "comm-central-trunk")
+#: Trees whose nightlies are catalogued, besides comm-central-trunk of 2009 and 2010.
+TREES = ("mozilla-central", "comm-central")
 
 # 56.0.1-funnelcake131, 10.0-real, 38.0.5b1-2, 3.6.3plugin1. What came before 1.0 is not
 # catalogued, nor is the folder of the first candidate of 1.0.
 _NUMBERS = r"(?! 0\. | 1\.0rc/ ) \d++ (?: \. \d++ )++"
 LOCALE_FOLDER = r"[\w-]++"
 _PLACE = rf"(?P<platform> [\w-]++ ) / (?P<locale> {LOCALE_FOLDER} ) / {{file}}"
-_CANDIDATE = rf"(?P<version> {_NUMBERS} [\w-]*? )-candidates / build(?P<number> [1-9]\d{{0,3}} ) /"
+_BUILD_FOLDER = r"-candidates / build(?P<number> [1-9]\d{0,3} ) /"
+_CANDIDATE = rf"(?P<version> {_NUMBERS} [\w-]*? ){_BUILD_FOLDER}"
 
 # Nightlies before August 2011 have a shorter date: 2010-07-04-05-mozilla-central.
 _DATE = r"\d{4} (?: -\d\d ){3} (?: -\d\d-\d\d )?"
 _DATED = rf"""
     \d{{4}} / \d\d /
-    (?P<folder> (?: {_DATE} - (?: mozilla-central | comm-central )
+    (?P<folder> (?: {_DATE} - {{trees}}
                   | (?= 2009 | 2010 ) {_DATE} - comm-central-trunk )
 """
 # Since December 2024 the -l10n folders contain copies of the Windows installers in en-US.
@@ -127,19 +132,21 @@ class Shape(NamedTuple):
     section: str  #: the archive's folder below the product's
     name: str
     form: str  #: for people: what follows the section
-    pattern: str  #: of what follows the section; ``{app}`` and ``{file}`` are the product's
+    pattern: str  #: of what follows it; ``{app}``, ``{file}`` and ``{trees}`` are the product's
 
     @property
     def has_locale_folder(self) -> bool:
         """Whether the locale is the name of the last folder, and read nowhere else."""
         return self.pattern.endswith(_PLACE)
 
-    def compiled(self, app: str, file: str) -> re.Pattern[str]:
+    def compiled(self, app: str, file: str, trees: Sequence[str]) -> re.Pattern[str]:
         """The pattern of all that follows the section in a key, for one product.
 
-        ``app`` is how the names of its files begin, ``file`` the pattern of a release's file.
+        ``app`` is how the names of its files begin, ``file`` the pattern of a release's file,
+        ``trees`` are those of its nightlies.
         """
         pattern = self.pattern.replace("{file}", file).replace("{app}", app)
+        pattern = pattern.replace("{trees}", f"(?: {' | '.join(trees)} )")
         return re.compile(pattern, re.VERBOSE | re.ASCII)
 
 
@@ -189,15 +196,16 @@ APP_SHAPES = (
         "releases",
         "release of an app",
         "<version>/android/<app>-<version>-android[-<ABI>]/<app>-<version>.multi.android-<ABI>.apk",
-        rf"(?P<version> {_NUMBERS} [\w-]*+ ) / android / {_APP_FOLDER} /"
-        + _APP_FILE.format(version=_VERSION),
+        rf"(?P<version> {_NUMBERS} (?: {_APP_NUMBERED} | [\w-]*+ ) ) / android / {_APP_FOLDER} /"
+        + _APP_FILE.format(version=_APP_VERSION),
     ),
     Shape(
         "candidates",
         "candidate of an app",
         "<version>-candidates/build<N>/android/<app>-<version>-android[-<ABI>]/"
         "<app>-<version>.multi.android-<ABI>.apk",
-        rf"{_CANDIDATE} android / {_APP_FOLDER} /" + _APP_FILE.format(version=_VERSION),
+        rf"(?P<version> {_NUMBERS} (?: {_APP_NUMBERED} | [\w-]*? ) ){_BUILD_FOLDER}"
+        rf"android / {_APP_FOLDER} /" + _APP_FILE.format(version=_APP_VERSION),
     ),
     Shape(
         "nightly",

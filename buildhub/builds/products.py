@@ -11,7 +11,15 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .patterns import APP_SHAPES, DESKTOP_FILE, DEVICE_NIGHTLY, FULL_NAME_FILE, SHAPES, Shape
+from .patterns import (
+    APP_SHAPES,
+    DESKTOP_FILE,
+    DEVICE_NIGHTLY,
+    FULL_NAME_FILE,
+    SHAPES,
+    TREES,
+    Shape,
+)
 
 _MOZILLA_CENTRAL = "https://hg.mozilla.org/mozilla-central"
 _DESKTOP_EXAMPLES = "{0}-55.0.tar.bz2 (.xz, .gz), {1} 55.0.dmg or {1} Setup 55.0.exe".format
@@ -26,6 +34,7 @@ class Product(NamedTuple):
     examples: str  #: names of a release's files, for ``--explain``
     file: str = DESKTOP_FILE  #: the pattern of a release's or a candidate's file
     shapes: tuple[Shape, ...] = SHAPES  #: how its keys are laid out
+    trees: tuple[str, ...] = TREES  #: whose nightlies are catalogued
     beta: str = "beta"  #: the channel of a version with a ``b``
     #: The name of the metadata file in the en-US folder of a candidate.
     metadata_name: str = "{app}-{version}.json"
@@ -90,6 +99,7 @@ _TABLE = (
         "fennec-55.0.multi.android-arm.apk",
         file=FULL_NAME_FILE,
         shapes=(*SHAPES, DEVICE_NIGHTLY),
+        trees=(*TREES, "mozilla-esr68"),  # from June 2019 on
         metadata_name="{app}-{version}.{locale}.{platform}.json",
         nightly_locale="multi",
         old_repository=_MOZILLA_CENTRAL,

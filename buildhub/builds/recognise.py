@@ -127,7 +127,7 @@ def _channel_and_prefix(product: str, section: str, version: str, folder: str) -
     its folder's name, which include the tree after a short date
     (``2010-07-05-04-mozilla-central``).
     """
-    channel = _channel(product, section, version)
+    channel = channel_of(product, section, version)
     if re.search(r"-old-id(?:-l10n)?$", folder):
         channel += "-old-id"
     date = "-".join(folder.split("-")[:6])
@@ -135,10 +135,11 @@ def _channel_and_prefix(product: str, section: str, version: str, folder: str) -
     return channel, "_".join(filter(None, parts)).lower().replace(".", "-")
 
 
-def _channel(product: str, section: str, version: str) -> str:
+def channel_of(product: str, section: str, version: str) -> str:
+    """Returns the channel that a version suggests; metadata may correct it."""
     if section == "nightly":
         return "nightly"
-    if "b" in version:
+    if "b" in version or "-rc." in version:  # 55.0b1, 97.0.0-beta.2, 96.1.0-rc.1
         return PRODUCTS[product].beta
     return "esr" if version.endswith("esr") else "release"
 
@@ -175,7 +176,7 @@ class _Readers(dict[str, tuple[_Reader, ...]]):
 
 
 def _reader(product: Product, shape: Shape) -> _Reader:
-    fullmatch = shape.compiled(product.app, product.file).fullmatch
+    fullmatch = shape.compiled(product.app, product.file, product.trees).fullmatch
     return _Reader(shape, product.name, fullmatch, _READ[shape.name], shape.has_locale_folder)
 
 

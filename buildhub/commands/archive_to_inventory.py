@@ -15,7 +15,7 @@ import click
 from .. import logs, streams
 from ..errors import Fatal, Interrupted
 from ..inventory.selection import SECTIONS, Selection
-from ..settings import Parsed, Settings, options, since
+from ..settings import Parsed, Settings, options, since, words
 from ..signals import CancellationToken
 from . import progress, runner
 
@@ -55,9 +55,10 @@ def _shell_word(key: str) -> str:
 @click.option(
     "--version",
     "versions",
-    metavar="GLOB",
+    type=Parsed("globs", words),
+    metavar="GLOBS",
     multiple=True,
-    help="The versions to list, of releases and candidates: 152.0.1, '152.*'. Repeatable.",
+    help="The versions to list, of releases and candidates: 152.0.1,152.0.2, '152.*'. Repeatable.",
 )
 @options(
     "since",
@@ -87,7 +88,7 @@ def _shell_word(key: str) -> str:
 def main(
     settings: Settings,
     sections: Sequence[str],
-    versions: Sequence[str],
+    versions: Sequence[Sequence[str]],
     until: datetime | None,
     start_after: str,
     verbosity: int,
@@ -113,7 +114,7 @@ def main(
         selection = Selection(
             settings.products,
             sections or SECTIONS,
-            versions,
+            [glob for globs in versions for glob in globs],
             settings.since,
             until,
             start_after,
@@ -126,6 +127,8 @@ def main(
         try:
             with progress.pipe_display(show, run.status):
                 asyncio.run(run.run(cancellation))
+            for glob in set(selection.versions) - selection.matched:
+                logger.warning("--version %s fits no version that is listed.", glob)
         except (Fatal, Interrupted):
             runner.echo(run.how_to_continue())
             raise
@@ -167,7 +170,7 @@ class _Output:
 
     def how_to_continue(self) -> str:
         """Says with which ``--start-after`` a run lists what is missing."""
-        from ..inventory.gcs import last_key
+        from ..inventory.row_formats import last_key
 
         key = self._selection.start_after
         if self._last:
@@ -188,13 +191,14 @@ class _Output:
             f"{self._rows:,} rows",
             f"{self._bucket.requests:,} requests",
             f"{failed:,} pages not listed" if failed else "",
+            f"{self._listing.bad:,} bad objects" if self._listing.bad else "",
         ]
         return "archive-to-inventory: " + ", ".join(filter(None, parts)) + "."
 
     @property
     def all_well(self) -> bool:
         """Says whether no page is missing."""
-        return not self._listing.failed
+        return not (self._listing.failed or self._listing.bad)
 
 
 if __name__ == "__main__":

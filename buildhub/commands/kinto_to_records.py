@@ -86,7 +86,12 @@ def _age(context: click.Context, param: click.Parameter, text: str | None) -> da
     values.revision,
     f"Records of this revision; its first {values.MIN_REVISION} or more digits are enough.",
 )
-@_filter("--product", "NAME", values.product, "Records of this product: firefox, fenix, …")
+@_filter(
+    "--product",
+    "NAME",
+    values.product,
+    "Records of this product, such as firefox, devedition, fenix.",
+)
 @_filter(
     "--version",
     "GLOB",
@@ -207,17 +212,14 @@ def _too_old(
     from ..kinto.filters import OneOf, date_of_build
 
     named = [(name, typed) for name in NAMED for typed in filters[name]]
-    for name, typed in named or [("build", None)]:
+    for name, typed in named or [("", ())]:
         wanted = OneOf(FIELDS[name], typed) if typed else None
         dates = [date_of_build(one) for one in newest if not wanted or wanted.matches(one)]
         latest = max(filter(None, dates), default=None)
         if latest is None or latest < after:
             what = f"{name} {' or '.join(typed)}" if typed else "the catalogue"
-            what += " of what was asked for" if len(named) > 1 else ""
-            age = f"newest build is of {latest:%Y-%m-%d %H:%M} UTC" if latest else "is no build"
-            return f"{what} has no build since {after:%Y-%m-%d %H:%M} UTC" + (
-                f": the {age}." if latest else f": there {age} with a date."
-            )
+            found = f"the newest is of {latest:%Y-%m-%d %H:%M} UTC" if latest else "there is none"
+            return f"{what} has no such build since {after:%Y-%m-%d %H:%M} UTC; {found}."
     return None
 
 

@@ -88,10 +88,12 @@ def main(
         with contextlib.ExitStack() as stack:
             client = kinto_client(settings, cancellation)
             index = None
-            # A collection that does not exist has no records: all of ours would be created.
-            if exists(client) if sends_nothing else skip:
-                index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
-                with runner.stop_reported("to-kinto: stopped before the first record.", verbosity):
+            with runner.stop_reported("to-kinto: stopped before the first record.", verbosity):
+                if not sends_nothing:
+                    client.check_credentials()
+                # A collection that does not exist has no records: all of ours would be created.
+                if exists(client) if sends_nothing else skip:
+                    index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
                     index.refresh(client, cancellation.raise_if_cancelled)
             publisher = Publisher(
                 client,
@@ -171,9 +173,12 @@ class _RecordFiles:
         for path in self._files:
             number = 1
             chunks = streams.chunks(path, self._cancellation, on_idle=publisher.flush)
+            first = b""
             try:
                 for block in streams.blocks(chunks):
                     lines = block.split(b"\n")
+                    if not first and (first := next(filter(bytes.strip, lines), b"")):
+                        _raise_if_of_another_kind(first, streams.name_of(path))
                     if self._find_newest:
                         self.newest_build = max([self.newest_build, *_BUILD_DATE.findall(block)])
                     for start in range(0, len(lines), _LINES):
@@ -211,6 +216,33 @@ class _RecordFiles:
     def _report(self, sentence: str) -> None:
         self.bad_input = True
         self._error(sentence)
+
+
+#: How the first line of what is not records begins, what it is, and what helps.
+_OTHER_KINDS = (
+    (rb"\xff\xfe|\xfe\xff|\0|[^\n]\0", "UTF-16 or binary data", "iconv -f UTF-16 -t UTF-8"),
+    (rb"\x1f\x8b", "gzip in gzip", "unpack it once more: zcat"),
+    (
+        rb'"[^"]*","|\s*(\d+ +)?\d{4}-\d\d-\d\d|\w[\w.-]*(,[\w./-]*){2}|(gs|s3)://',
+        "an inventory",
+        "… | inventory-to-records | to-kinto",
+    ),
+    (rb'\s*\{\s*("data": *\{)?\s*$', "JSON over several lines", "jq -c ."),
+    (rb"\s*\[", "a list in one piece", "jq -c '.[]'"),
+    (rb'\s*\{"data": ?\[', "a response of Kinto", "jq -c '.data[] | {data: .}'"),
+    (rb'\s*\{"id":', 'records without "data"', "jq -c '{data: .}'"),
+    (rb"\s*<", "HTML or XML", "fetch the file again"),
+)
+
+
+def _raise_if_of_another_kind(line: bytes, name: str) -> None:
+    """Raises :class:`BadInput`, which names the cure, for the first line of a file without records.
+
+    Otherwise each of perhaps millions of lines would be reported.
+    """
+    for beginning, kind, cure in _OTHER_KINDS:
+        if re.match(beginning, line):
+            raise BadInput(f"{name}: this is {kind}, not one record per line; use this: {cure}.")
 
 
 def _problem(line: bytes, error: orjson.JSONDecodeError) -> str:

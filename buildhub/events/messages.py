@@ -1,9 +1,10 @@
-"""What an AWS event says, however it is wrapped: which files of the archive were published.
+"""Reads events, however they are wrapped: which files of the archive were published.
 
 An S3 notification reaches a Lambda as it is, or inside an SNS message, an SQS message, an SQS
-message around an SNS one, or as an EventBridge event; and any of them in a list with others.
-The fields tell these forms apart, so that no setting has to say which one is in use. Nothing
-here knows what a build is, and nothing is fetched.
+message around an SNS one, or as an EventBridge event. A notification of Google's bucket is a
+Pub/Sub message, pushed or pulled, or a CloudEvent. Any of them may be in a list with others. The
+fields tell these forms apart, so that no setting has to say which one is in use. Nothing here
+knows what a build is, and nothing is fetched.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ MAX_LEVELS = 12
 
 #: How the ``eventName`` of a file that was created or replaced begins.
 _CREATED = "ObjectCreated:"
+
+#: The same of Google's bucket: in a Pub/Sub message, and as the type of a CloudEvent.
+_FINALIZED = ("OBJECT_FINALIZE", "google.cloud.storage.object.v1.finalized")
 
 
 class FilePublished(NamedTuple):
@@ -91,7 +95,30 @@ def _open(event: Mapping[str, Any], message: str | None, levels: int) -> Iterato
     elif event.get("Event") == "s3:TestEvent":
         yield Ignored("s3:TestEvent", "a test message of S3", message)
     else:
-        yield Malformed(f"{_shown(event)} is not an S3 event in any known wrapping", message)
+        yield from _open_google(event, message, levels)
+
+
+def _open_google(event: Mapping[str, Any], message: str | None, levels: int) -> Iterator[Message]:
+    """Opens a Pub/Sub message or a CloudEvent."""
+    attributes, data = event.get("attributes"), event.get("data")
+    if isinstance(event.get("message"), Mapping):  # pushed, or pulled with its ackId
+        yield from _unwrap(event["message"], message, levels)
+    elif isinstance(attributes, Mapping):
+        yield _object_event(attributes.get("eventType"), attributes.get("objectId"), event, message)
+    elif "specversion" not in event:
+        yield Malformed(f"{_shown(event)} is not an event in any known wrapping", message)
+    elif isinstance(data, Mapping) and "message" in data:  # a CloudEvent around Pub/Sub
+        yield from _unwrap(data, message, levels)
+    else:
+        yield _object_event(event.get("type"), _named(event), event, message)
+
+
+def _named(event: Mapping[str, Any]) -> Any:
+    """Returns the key that a CloudEvent names, in its data or, without any, as its subject."""
+    data, subject = event.get("data"), event.get("subject")
+    if isinstance(data, Mapping):
+        return data.get("name")
+    return subject.removeprefix("objects/") if isinstance(subject, str) else None
 
 
 def _open_text(text: Any, message: str | None, levels: int) -> Iterator[Message]:
@@ -129,6 +156,18 @@ def _bridged(event: Mapping[str, Any], message: str | None) -> Message:
         return Ignored(_key(event.get("detail")) or "EventBridge", f"the event is {kind}", message)
     key = _key(event.get("detail"))
     return FilePublished(key, message) if key else Malformed(f"{_shown(event)} has no key", message)
+
+
+def _object_event(kind: Any, key: Any, event: Mapping[str, Any], message: str | None) -> Message:
+    """Reads an event about an object in Google's bucket. Its key is raw."""
+    has_key = isinstance(key, str) and key
+    if not isinstance(kind, str):
+        return Malformed(f"{_shown(event)} has no type of event", message)
+    if kind not in _FINALIZED:
+        return Ignored(key if has_key else "Google", f"the event is {kind}", message)
+    if not has_key:
+        return Malformed(f"{_shown(event)} has no key", message)
+    return FilePublished(key, message)
 
 
 def _key(facts: Any) -> str | None:

@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import NamedTuple
-from urllib.parse import quote, quote_plus, unquote_plus
+from urllib.parse import quote, quote_plus
 
 import orjson
 
 from .. import USER_AGENT
 from ..errors import Fatal
 from ..http import HttpClient, Response
-from ..retries import RetryableError
+from ..retries import RetryableError, retry_after
 from .row_formats import Schema
 
 #: Where Google Cloud Storage is, unless STORAGE_EMULATOR_HOST says otherwise.
@@ -34,6 +34,12 @@ _FIELDS = "nextPageToken,prefixes,items(name,size,timeCreated,md5Hash)"
 #: Google compresses only for clients that have "gzip" in their name as well.
 _HEADERS = {"User-Agent": f"{USER_AGENT} (gzip)"}
 
+#: Bytes, unpacked, of the largest page: a thousand objects have less than one million.
+MAX_PAGE = 8 << 20
+
+#: So many pages without a name follow each other: the listing has no end.
+EMPTY_PAGES = 1000
+
 #: All that sizes and dates are made of.
 _NUMERIC = b"0123456789-T:.Z"
 
@@ -47,12 +53,21 @@ _BASE64_MD5 = 24
 Item = Mapping[str, str]
 
 
+class Next(NamedTuple):
+    """The key to the next page of a listing."""
+
+    token: str
+    last: str  #: all names on the next page are behind this one
+    empty: int = 0  #: pages without a name so far, in a row
+
+
 class Page(NamedTuple):
     """One page of a listing, in the order of the names' bytes."""
 
     items: list[Item]  #: with ``name``, ``size``, ``timeCreated`` and ``md5Hash``
     folders: list[str]  #: whole names, each ending in the delimiter
-    token: str | None  #: what asks for the next page; None on the last
+    token: Next | None  #: what asks for the next page; None on the last
+    bad: Sequence[str] = ()  #: names of objects whose size or date is none
 
 
 class Bucket(HttpClient):
@@ -66,11 +81,11 @@ class Bucket(HttpClient):
         super().__init__(
             f"{host}/storage/v1/b/{quote(name, safe='')}/o",
             down=f"The bucket {name} cannot be listed", setting="STORAGE_EMULATOR_HOST",
-            parallel=parallel, retries=retries, timeout=timeout,
+            parallel=parallel, retries=retries, timeout=timeout, max_body=MAX_PAGE,
         )  # fmt: skip
 
     async def objects(
-        self, prefix: str, start: str, end: str, token: str | None = None, at_most: int = 1000
+        self, prefix: str, start: str, end: str, token: Next | None = None, at_most: int = 1000
     ) -> Page:
         """A page of the objects below ``prefix`` from ``start`` (inclusive) to ``end`` (exclusive).
 
@@ -81,7 +96,7 @@ class Bucket(HttpClient):
         return await self._page(query | {"maxResults": str(at_most)}, token)
 
     async def folders(
-        self, prefix: str, start: str = "", end: str = "", token: str | None = None,
+        self, prefix: str, start: str = "", end: str = "", token: Next | None = None,
         delimiter: str = "/",
     ) -> Page:  # fmt: skip
         """A page of the folders in the folder ``prefix``; raises as :meth:`objects` does."""
@@ -89,10 +104,16 @@ class Bucket(HttpClient):
         offsets = {"startOffset": start, "endOffset": end}
         return await self._page(query | {k: v for k, v in offsets.items() if v}, token)
 
-    async def _page(self, query: Mapping[str, str], token: str | None) -> Page:
-        query = {**query, "fields": _FIELDS, **({"pageToken": token} if token else {})}
-        parse = partial(_parsed, query)
-        return await self.request("GET", "", parse, query=query, headers=_HEADERS)
+    async def _page(self, query: Mapping[str, str], token: Next | None) -> Page:
+        query = {**query, "fields": _FIELDS, **({"pageToken": token.token} if token else {})}
+        parse = partial(_parsed, query, token or Next("", ""))
+        page = await self.request("GET", "", parse, query=query, headers=_HEADERS)
+        if page.token and page.token.empty >= EMPTY_PAGES:
+            raise Fatal(
+                f"The bucket {self.name} cannot be listed: {EMPTY_PAGES} pages in a row below"
+                f" {query['prefix']} are empty. Check STORAGE_EMULATOR_HOST, or run again later."
+            )
+        return page
 
 
 def rows(bucket: str, names: Sequence[str], items: Sequence[Item]) -> bytes:
@@ -111,16 +132,6 @@ def rows(bucket: str, names: Sequence[str], items: Sequence[Item]) -> bytes:
             for key, item, md5 in zip(_encoded(names), items, _md5s(items), strict=True)
         ]
     ).encode()
-
-
-def last_key(lines: bytes) -> str:
-    """The raw key of the last of some rows.
-
-    >>> last_key(b'"b","pub/a","1","",""\\n"b","pub/b+c","1","",""\\n')
-    'pub/b c'
-    """
-    last = lines[lines.rfind(b"\n", 0, -1) + 1 :]
-    return unquote_plus(last.split(b'","', 2)[1].decode())
 
 
 def _encoded(names: Sequence[str]) -> list[str]:
@@ -142,60 +153,77 @@ def _md5s(items: Sequence[Item]) -> Sequence[str]:
     return a2b_base64(joined.replace(_PADDING, b"AA")).hex("\n", 18).split("\n")
 
 
-def _parsed(query: Mapping[str, str], response: Response) -> Page:
-    """Raises :class:`RetryableError` unless it is the response to ``query``, or :class:`Fatal`."""
+def _parsed(query: Mapping[str, str], token: Next, response: Response) -> Page:
+    """Raises :class:`RetryableError` unless it is the page asked for."""
     if response.status != HTTPStatus.OK:
-        raise Fatal(
-            f"The bucket can't be listed: HTTP {response.status}: {_message(response.body)}."
-            " Check ARCHIVE_BUCKET and STORAGE_EMULATOR_HOST."
-        )
+        raise _rejection(response)
     try:
         content = orjson.loads(response.body)
-        page = Page(
-            content.get("items", []), content.get("prefixes", []), content.get("nextPageToken")
-        )
-        names = [item["name"] for item in page.items]
-        sound = _is_sound(page, names)
+        items, folders = content.get("items", []), content.get("prefixes", [])
+        next_token = content.get("nextPageToken") or ""
+        names = [item["name"] for item in items]
+        sound = isinstance(items, list) and isinstance(folders, list) and all(names)
+        sound = sound and "\n" not in "".join([*names, *folders, next_token])
     except (ValueError, TypeError, KeyError, AttributeError):
         sound = False
     if not sound:
         raise RetryableError("the response is not a listing")
-    if not _is_asked_for(page, names, query):
+    if not _is_asked_for(names, folders, query, token.last):
         raise RetryableError("the response is that to another request")
-    return page
+    if not next_token:
+        following = None
+    elif next_token == token.token:
+        raise RetryableError("the response is that to another request")
+    elif names or folders:
+        following = Next(next_token, max(names[-1:] + folders[-1:]))
+    else:
+        following = Next(next_token, token.last, token.empty + 1)
+    if _are_rows(items):
+        return Page(items, folders, following)
+    bad = [item["name"] for item in items if not _are_rows([item])]
+    return Page([item for item in items if _are_rows([item])], folders, following, bad)
 
 
-def _is_sound(page: Page, names: list[str]) -> bool:
-    """Return True if rows can be made of all values; other types may raise TypeError.
-
-    They are looked at in bulk: a page has a thousand objects. Checksums are decoded later.
-    """
-    checksums = [item.get("md5Hash", "") for item in page.items]
-    numbers = [item[field] for field in ("size", "timeCreated") for item in page.items]
-    return (
-        isinstance(page.items, list)
-        and isinstance(page.folders, list)
-        and all(names)
-        and all(numbers)
-        and "\n" not in "".join([*names, *page.folders, *checksums, page.token or ""])
-        and not "".join(numbers).encode().translate(None, _NUMERIC)
-    )
+def _are_rows(items: Sequence[Item]) -> bool:
+    """Return True if rows can be made of all; looked at in bulk, as a page has a thousand."""
+    try:
+        numbers = [item[field] for field in ("size", "timeCreated") for item in items]
+        "\n".join([item.get("md5Hash", "") for item in items])
+        return all(numbers) and not "".join(numbers).encode().translate(None, _NUMERIC)
+    except (TypeError, KeyError):
+        return False
 
 
-def _is_asked_for(page: Page, names: list[str], query: Mapping[str, str]) -> bool:
-    """Return True for a page in order and in the range of the request, that leads further."""
+def _is_asked_for(
+    names: list[str], folders: list[str], query: Mapping[str, str], last: str
+) -> bool:
+    """Return True for a page in order, in the range of the request, and behind ``last``."""
     start, end = query.get("startOffset", ""), query.get("endOffset", "")
     return (
         names == sorted(names)
+        and folders == sorted(folders)
         and (not names or (start <= names[0] and (not end or names[-1] < end)))
-        and all(name.startswith(query["prefix"]) for name in (*names[-1:], *page.folders))
-        and (not page.token or page.token != query.get("pageToken"))
+        and all(name > last for name in (*names[:1], *folders[:1]))
+        and all(name.startswith(query["prefix"]) for name in (*names[-1:], *folders))
     )
 
 
-def _message(body: bytes) -> str:
-    """The service's description of an error; its first characters where that isn't JSON."""
+def _rejection(response: Response) -> Exception:
+    """The error of a response that is not a listing."""
+    message, reason = _message(response.body)
+    problem = f"HTTP {response.status}: {message}"
+    if response.status == HTTPStatus.FORBIDDEN and reason.lower().endswith("ratelimitexceeded"):
+        return RetryableError(problem, retry_after(response.headers), response.status)
+    return Fatal(
+        f"The bucket can't be listed: {problem}. Check ARCHIVE_BUCKET and STORAGE_EMULATOR_HOST."
+    )
+
+
+def _message(body: bytes) -> tuple[str, str]:
+    """The service's description of an error and its reason; first characters if it isn't JSON."""
     try:
-        return str(orjson.loads(body)["error"]["message"]).rstrip(".")
-    except (ValueError, KeyError, TypeError):
-        return body[:100].decode(errors="replace")
+        error = orjson.loads(body)["error"]
+        reasons = [str(one["reason"]) for one in error.get("errors", ())]
+        return str(error["message"]).rstrip("."), "".join(reasons[:1])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return body[:100].decode(errors="replace"), ""

@@ -23,7 +23,7 @@ from os.path import commonprefix
 from typing import NamedTuple, TypeAlias
 
 from ..errors import Unreachable
-from .gcs import Bucket, Page, rows
+from .gcs import Bucket, Item, Next, Page, rows
 from .selection import Section, Selection, days, successor
 
 #: Pages of a part, about: fewer cost requests (the last page is not full), more cost time (the
@@ -42,8 +42,13 @@ ROUNDS = 3
 #: One request of a listing, the next of several for a :class:`Range`.
 Step: TypeAlias = "Request | Range"
 
-#: What a step has found: rows (whole lines), and the steps for what is behind them, in order.
-Found: TypeAlias = "tuple[bytes, Sequence[Step]]"
+
+class Found(NamedTuple):
+    """What a step has found."""
+
+    rows: bytes  #: whole lines
+    follow: Sequence[Step]  #: the steps for what is behind the rows, in order
+    bad: Sequence[str] = ()  #: names of objects that can't be rows
 
 
 class Request(NamedTuple):
@@ -77,6 +82,7 @@ class BucketListing:
         self, bucket: Bucket, selection: Selection, *, jobs: int, on_error: Callable[[str], None]
     ) -> None:
         self.failed = 0  #: requests that stayed without a response
+        self.bad = 0  #: objects that can't be rows
         self._bucket = bucket
         self._jobs = jobs
         self._on_error = on_error
@@ -135,7 +141,10 @@ class BucketListing:
     def _take(self, task: asyncio.Task[Found], entry: _Entry) -> None:
         """Put what a step has given into its place."""
         try:
-            entry.rows, follow = task.result()
+            entry.rows, follow, bad = task.result()
+            self.bad += len(bad)
+            for name in bad:
+                self._on_error(f"Not listed: {name}: its size, date or checksum is not valid.")
         except Unreachable as error:
             self.failed += 1
             missing, follow = entry.step.give_up()
@@ -179,7 +188,7 @@ class Range:
     cuts: list[str]  #: where folders start between ``start`` and ``end``, in order
     density: Density  #: of the folders in ``cuts``
     after: str = ""  #: rows up to this name are out already, or not wanted
-    token: str | None = None  #: continues a listing from ``start``
+    token: Next | None = None  #: continues a listing from ``start``
     pages: int = 0  #: read since cuts were looked for
     names: Sequence[str] = ()  #: of the last page
     level: tuple[str, str] | None = None  #: prefix and sign of cuts that are not all known
@@ -195,19 +204,17 @@ class Range:
             with contextlib.suppress(Unreachable):  # then it goes on as it is
                 await self._find_cuts(bucket)
             if self.cuts:
-                return b"", [self]
+                return Found(b"", [self])
         page = await bucket.objects(self.section.prefix, self.start, self.end, self.token)
         names = [item["name"] for item in page.items]
         parts = list(self._wanted(names))
-        try:
-            lines = [rows(bucket.name, names[i:j], page.items[i:j]) for i, j in parts]
-        except (ValueError, TypeError):  # sizes and dates were checked
-            raise Unreachable("an object has an invalid md5Hash") from None
+        lines, bad = _rows(bucket.name, [page.items[k] for i, j in parts for k in range(i, j)])
+        bad += [page.bad[i] for begin, end in self._wanted(page.bad) for i in range(begin, end)]
         goes_on = self._advance(names, page)
         passed = bisect_right(self.cuts, self.position)
         self.density.add(sum(j - i for i, j in parts), passed if goes_on else len(self.cuts) + 1)
         del self.cuts[:passed]
-        return b"".join(lines), [self] if goes_on else ()
+        return Found(lines, [self] if goes_on else (), bad)
 
     def _wanted(self, names: Sequence[str]) -> Iterator[tuple[int, int]]:
         """The parts of a page that are behind ``after``, and not in folders without builds."""
@@ -329,7 +336,10 @@ class _SectionPlan:
         return [_first_object(folder, partial(self._if_created, folder)) for folder in folders]
 
     def _if_created(self, folder: str, created: str) -> Sequence[Step]:
-        wanted = self._selection.wants_created(created)
+        try:
+            wanted = self._selection.wants_created(created)
+        except (ValueError, TypeError):  # an impossible date must not hide the others
+            wanted = True
         return self._range(folder, successor(folder)) if wanted else ()
 
     def _range(self, begin: str, end: str, folders: Sequence[str] = ()) -> list[Step]:
@@ -342,7 +352,7 @@ class _SectionPlan:
 
 def _folders(
     prefix: str, found: Callable[[list[str]], Sequence[Step]], start: str = "", end: str = "",
-    token: str | None = None, last: str = "",
+    token: Next | None = None, last: str = "",
 ) -> Request:  # fmt: skip
     """List the folders in a folder; ``found`` makes the steps for those of each page."""
 
@@ -350,14 +360,14 @@ def _folders(
         page = await bucket.folders(prefix, start, end, token)
         position = page.folders[-1] if page.folders else last
         rest = [_folders(prefix, found, start, end, page.token, position)] if page.token else []
-        return b"", [*found(page.folders), *rest]
+        return Found(b"", [*found(page.folders), *rest])
 
     behind = f" behind {last}" if last else ""
     return Request(run, f"the folders in {prefix}{behind}, and all that they hold")
 
 
 def _first_object(
-    folder: str, found: Callable[[str], Sequence[Step]], token: str | None = None
+    folder: str, found: Callable[[str], Sequence[Step]], token: Next | None = None
 ) -> Request:
     """Look at the first object of a folder; ``found`` makes steps of its date of creation.
 
@@ -367,14 +377,24 @@ def _first_object(
     async def run(bucket: Bucket, idle: bool) -> Found:
         page = await bucket.objects(folder, folder, successor(folder), token, at_most=2)
         dates = [item["timeCreated"] for item in page.items if item["name"] != folder]
+        dates += [""] * bool(page.bad)
         if not dates:
-            return b"", [_first_object(folder, found, page.token)] if page.token else ()
-        try:
-            return b"", found(dates[0])
-        except (ValueError, TypeError):  # the latter: a date without a time zone
-            raise Unreachable(f"an object has the invalid timeCreated {dates[0][:40]!r}") from None
+            return Found(b"", [_first_object(folder, found, page.token)] if page.token else ())
+        return Found(b"", found(dates[0]))
 
     return Request(run, f"{folder}, if it is new enough")
+
+
+def _rows(bucket: str, items: Sequence[Item]) -> tuple[bytes, list[str]]:
+    """The rows of objects, and the names of those whose checksum is none."""
+    names = [item["name"] for item in items]
+    try:
+        return rows(bucket, names, items), []
+    except (ValueError, TypeError):
+        if len(items) == 1:
+            return b"", names
+    found = [_rows(bucket, [item]) for item in items]
+    return b"".join(lines for lines, _ in found), [name for _, bad in found for name in bad]
 
 
 def _named(folders: Sequence[str], pattern: str) -> list[str]:

@@ -14,7 +14,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import BadInput
-from .row_formats import InventoryRow, LineFormat, S3Csv, Schema, detect
+from .row_formats import InventoryRow, LineFormat, S3Csv, Schema, detect, usual_row
+
+#: Bytes of a file from which its kind is told.
+_START = 1 << 14
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -71,7 +74,8 @@ class InventoryReader:
     def _read_regular(
         self, block: bytes, line_format: S3Csv, name: str, line: int
     ) -> list[InventoryRow]:
-        match_usual, match_key = line_format.usual_row().match, self._pattern.match
+        assert line_format.schema
+        match_usual, match_key = usual_row(line_format.schema).match, self._pattern.match
         found = []
         past = 0  # where the row after the last one begins
         for ending in self._ending.finditer(block):
@@ -129,10 +133,33 @@ def _detect(block: bytes, name: str) -> LineFormat:
         raise BadInput(f"{name}: {error}.") from None
 
 
+#: Kinds of files that are given by mistake, by their first bytes, and what to do about each.
+_OTHER_KINDS = [
+    (rb"\x1f\x8b", "this is gzip in gzip: unpack it first, zcat FILE | inventory-to-records"),
+    (
+        rb'\s*\{(?s:.*?)"(?:sourceBucket|fileSchema)"\s*:',
+        "this is the manifest of an inventory: give the CSV files that it names, or load all of"
+        " them with latest-inventory-to-kinto",
+    ),
+    (rb'\{"data":', "these are records, not an inventory: pass them to to-kinto"),
+    (
+        rb'\s*[\[{]\s*(?:\{\s*)?"data":',
+        "these are records, not an inventory, printed by jq: jq -c . (jq -c '.[]' after jq -s)"
+        " makes lines of them for to-kinto",
+    ),
+    (rb"\s*(?:[\[{]|<!|<html|<\?xml)", "this is JSON, HTML or XML, not an inventory: give its CSV"),
+]
+
+
 def _without_byte_order_mark(block: bytes, name: str) -> bytes:
-    """The first block of a file. Raises :class:`BadInput` for UTF-16, with a mark or without."""
-    if block.startswith(_UTF16) or b"\0" in block[: block.find(b"\n")][:100]:
+    """The first block of a file. Raises :class:`BadInput` if it is of another kind."""
+    is_gzip = block.startswith(b"\x1f\x8b")
+    if block.startswith(_UTF16) or (b"\0" in block[: block.find(b"\n")][:100] and not is_gzip):
         raise BadInput(
             f"{name}: this is UTF-16 or binary data; convert it first: iconv -f UTF-16 -t UTF-8."
         )
-    return block.removeprefix(codecs.BOM_UTF8)
+    block = block.removeprefix(codecs.BOM_UTF8)
+    for start, problem in _OTHER_KINDS:
+        if re.match(start, block[:_START]):
+            raise BadInput(f"{name}: {problem}.")
+    return block

@@ -38,7 +38,14 @@ _ALL_VERSIONS = (
 #: The columns of a Google report, lower case; ``timeCreated`` is preferred.
 _REPORT_DATES = ("timecreated", "updated")
 
-_GCLOUD = re.compile(r"\s*(?P<size>\d+)\s+(?P<date>\S+)\s+gs://[^/]+/(?P<key>.+)", re.ASCII)
+#: The column of a Google report that is filled for an old version.
+_DELETED = "timedeleted"
+
+_GCLOUD = re.compile(
+    r"\s*(?P<size>\d+)\s+(?P<date>\S+)\s+gs://[^/]+/(?P<key>.+?)"
+    r"(?:#\d+\s+metageneration=\d+)?(?:\s+etag=\S+)?",  # of -a and -e
+    re.ASCII,
+)
 _AWS = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\s+(?P<size>\S+(?: [KMGTP]iB| Bytes)?) (?P<key>.+)",
     re.ASCII,
@@ -67,7 +74,7 @@ class InventoryRow(NamedTuple):
 
     @classmethod
     def usual(cls, key: bytes, size: bytes, date: bytes) -> Self | None:
-        """From what :meth:`S3Csv.usual_row` has found; None if the date is not one."""
+        """From what :func:`usual_row` has found; None if the date is not one."""
         text = date.decode("ascii")
         try:
             datetime.fromisoformat(text)
@@ -132,7 +139,7 @@ class S3Csv:
     """
 
     def __init__(self, schema: Schema | None = None) -> None:
-        self._schema = schema
+        self.schema = schema
 
     def regular_rows(self, block: bytes) -> int:
         """The number of rows of a block, if each is ASCII, quoted, and has all its columns; else 0.
@@ -141,7 +148,7 @@ class S3Csv:
         encodes commas and quotes in keys. ``translate`` does it at more than 1 GB/s.
         """
         columns = block.count(b'","', 0, block.find(b"\n")) + 1
-        schema = self._schema or Schema.of_length(columns)
+        schema = self.schema or Schema.of_length(columns)
         if schema is None:
             return 0
         structure = block.translate(None, _NOT_STRUCTURE)
@@ -151,17 +158,8 @@ class S3Csv:
         rows = len(structure) // len(row)
         if structure != row * rows:
             return 0
-        self._schema = schema
+        self.schema = schema
         return rows
-
-    def usual_row(self) -> re.Pattern[bytes]:
-        """A pattern of nearly all rows of a current version, up to the last column needed.
-
-        For the rows of which :meth:`regular_rows` says that they are regular. A key with a percent
-        sign, a size such as ``2E+10`` and a date with an offset are not usual.
-        """
-        assert self._schema
-        return _usual_row(self._schema)
 
     def is_row(self, line: bytes) -> bool:
         """Every line is a row."""
@@ -170,7 +168,7 @@ class S3Csv:
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
         """See :class:`LineFormat`."""
         columns = csv_columns(line)
-        schema = self._schema = self._schema or Schema.of_length(len(columns))
+        schema = self.schema = self.schema or Schema.of_length(len(columns))
         if schema is None:
             raise BadInput(f"a row of {len(columns)} columns; name them with --schema")
         if len(columns) != schema.columns:
@@ -179,7 +177,12 @@ class S3Csv:
 
 
 @lru_cache(maxsize=16)
-def _usual_row(schema: Schema) -> re.Pattern[bytes]:
+def usual_row(schema: Schema) -> re.Pattern[bytes]:
+    """A pattern of nearly all rows of a current version, up to the last column needed.
+
+    For the rows of which :meth:`S3Csv.regular_rows` says that they are regular. A key with a
+    percent sign, a size such as ``2E+10`` and a date with an offset are not usual.
+    """
     columns = ['[^"]*+'] * schema.columns
     columns[schema.key] = '(?P<key>[^"%]*+)'
     columns[schema.size] = "(?P<size>[0-9]{1,18}+)"
@@ -188,7 +191,8 @@ def _usual_row(schema: Schema) -> re.Pattern[bytes]:
         if flag is not None:
             columns[flag] = rf'(?!(?i:{other})")[^"]*+'
     needed = columns[: max(filter(None, schema[1:])) + 1]
-    return re.compile('"{}"'.format('","'.join(needed)).encode())
+    # Text behind the last quote would belong to the column.
+    return re.compile('"{}"(?=[,\\n]|\\Z)'.format('","'.join(needed)).encode())
 
 
 class HeaderCsv:
@@ -202,6 +206,7 @@ class HeaderCsv:
             raise BadInput("the report has neither timeCreated nor updated: add one to its fields")
         self._names = columns
         self._positions = [columns.index(name) for name in ("name", "size", date)]
+        self._deleted = columns.index(_DELETED) if _DELETED in columns else None
 
     @classmethod
     def detect(cls, line: bytes) -> Self | None:
@@ -226,7 +231,7 @@ class HeaderCsv:
         columns = csv_columns(line)
         if len(columns) != len(self._names):
             raise BadInput(f"{len(columns)} columns where the header has {len(self._names)}")
-        if not wanted:
+        if not wanted or (self._deleted is not None and columns[self._deleted]):
             return None
         key, size, date = (columns[position] for position in self._positions)
         return InventoryRow(key, _size(size), _utc_date(date))
@@ -267,9 +272,21 @@ def detect(first_line: bytes) -> LineFormat:
     text = first_line.decode("utf-8", "replace")
     if _GCLOUD.fullmatch(text) or text.lstrip().startswith("gs://"):
         return ListOutput(_GCLOUD, _GCLOUD_OTHERS)
-    if _AWS.fullmatch(text) or text.lstrip().startswith("PRE "):
+    if (listed := _AWS.fullmatch(text)) and "/" not in listed["key"]:
+        raise BadInput("these names have no folders: run aws s3 ls with --recursive")
+    if listed or text.lstrip().startswith("PRE "):
         return ListOutput(_AWS, _AWS_OTHERS)
     return S3Csv()
+
+
+def last_key(lines: bytes) -> str:
+    """The raw key of the last of some rows.
+
+    >>> last_key(b'"b","pub/a","1","",""\\n"b","pub/b+c","1","",""\\n')
+    'pub/b c'
+    """
+    last = lines[lines.rfind(b"\n", 0, -1) + 1 :]
+    return unquote_plus(last.split(b'","', 2)[1].decode())
 
 
 def csv_columns(line: bytes) -> list[str]:

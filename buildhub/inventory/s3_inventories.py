@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import botocore.session
@@ -60,11 +61,7 @@ class Inventories:
     """
 
     def __init__(
-        self,
-        *,
-        timeout_seconds: float,
-        retries: int,
-        cancellation: CancellationToken | None = None,
+        self, *, timeout_seconds: float, retries: int, cancellation: CancellationToken | None = None
     ) -> None:
         """No request is made yet. Raises :class:`Fatal` if AWS's own settings can't be used."""
         cancellation = cancellation or CancellationToken()
@@ -108,7 +105,7 @@ class Inventories:
             )
         key = f"{PREFIX.format(inventory)}{date}/manifest.json"
         try:
-            content = self._retried(key, functools.partial(self._small, key))
+            content = self._retried(functools.partial(self._small, key))
         except ObjectNotFound:
             raise ObjectNotFound(
                 f"{self.url(key)} is not there: leave out the date to load the newest."
@@ -128,12 +125,7 @@ class Inventories:
         call = self._calls_until(key, time.monotonic() + self._timeout, check)
         wanted = {"Range": f"bytes={start}-"} if start else {}
         get = functools.partial(self._client.get_object, Bucket=BUCKET, Key=key, **wanted)
-        try:
-            answer = call(get)
-        except ClientError as error:
-            if start and _status(error.response) == 416:
-                raise RangeNotSupported(f"{self.url(key)} is shorter than {start} bytes.") from None
-            raise _rejection(self.url(key), error) from None
+        answer = call(get)
         body = answer["Body"]
         if start and _status(answer) != 206:
             body.close()
@@ -153,7 +145,7 @@ class Inventories:
         wanted = {"Bucket": BUCKET, "Prefix": prefix, "Delimiter": "/"}
         folders: list[str] = []
         while True:
-            page = self._retried(prefix, functools.partial(self._page, prefix, wanted))
+            page = self._retried(functools.partial(self._page, prefix, wanted))
             folders += [entry["Prefix"] for entry in page.get("CommonPrefixes", [])]
             if not (token := page.get("NextContinuationToken")):
                 return sorted(filter(dated.fullmatch, folders), reverse=True)
@@ -161,10 +153,7 @@ class Inventories:
 
     def _page(self, prefix: str, wanted: dict[str, str]) -> Any:
         call = self._calls_until(prefix, time.monotonic() + self._timeout, self._check)
-        try:
-            return call(functools.partial(self._client.list_objects_v2, **wanted))
-        except ClientError as error:
-            raise _rejection(self.url(prefix), error) from None
+        return call(functools.partial(self._client.list_objects_v2, **wanted))
 
     def _small(self, key: str) -> bytes:
         """The whole of a small object."""
@@ -175,7 +164,7 @@ class Inventories:
                 raise BadInput(f"{self.url(key)} is larger than {MAX_BODY >> 20} MiB.")
         return bytes(content)
 
-    def _retried(self, key: str, attempt: Callable[[], T]) -> T:
+    def _retried(self, attempt: Callable[[], T]) -> T:
         try:
             return self._retry.call(attempt)
         except RetryableError as error:
@@ -191,8 +180,8 @@ class Inventories:
         def call(function: Callable[[], T]) -> T:
             try:
                 return self._calls.call(function, max(0.0, end - time.monotonic()), check)
-            except ClientError:
-                raise
+            except ClientError as error:
+                raise _rejection(self.url(key), error) from None
             except TimeoutError:
                 problem = f"no response in {self._timeout:g} seconds"
             except (BotoCoreError, HTTPError, OSError, ValueError) as error:
@@ -207,6 +196,8 @@ def _rejection(url: str, error: ClientError) -> Exception:
     status, code = _status(error.response), error.response["Error"].get("Code")
     if code == "NoSuchKey":
         return ObjectNotFound(f"{url} is not there: run again later.")
+    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        return RangeNotSupported(f"{url} is shorter than what was read of it.")
     if status >= 500 or status == 429:
         headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
         wait = retry_after({"Retry-After": headers.get("retry-after", "")})

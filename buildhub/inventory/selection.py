@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -26,9 +26,10 @@ _WITHOUT_BUILDS = re.compile(
 
 #: 2026-07-01-09-27-14-mozilla-central-l10n, 2010-07-04-05-comm-central, and products without a
 #: tree: 2026-07-01-09-27-14-fenix-154.0a1-android-x86. Other trees' nightlies, such as those of
-#: mozilla-1.9.2, are not catalogued.
+#: mozilla-1.9.2, are not catalogued, but for Fennec's of mozilla-esr68-android-api-16.
 _NIGHTLY = re.compile(
-    r"\d{4}-\d\d-\d\d-[\d-]*(?:mozilla-central|comm-central|(?!mozilla-|comm-)[a-z]+-\d+\.\d)"
+    r"\d{4}-\d\d-\d\d-[\d-]*"
+    r"(?:mozilla-central|comm-central|mozilla-esr68-android|(?!mozilla-|comm-)[a-z]+-\d+\.\d)"
 )
 
 #: How many folders below the section the names of :meth:`Section.without_builds` lie.
@@ -89,6 +90,7 @@ class Selection:
     since: datetime | None = None
     until: datetime | None = None
     start_after: str = ""  #: raw key: names up to this one are not wanted
+    matched: set[str] = field(default_factory=set)  #: globs of ``versions`` that fit so far
 
     def all_sections(self) -> list[Section]:
         """The sections of all products, but for those that end before ``start_after``."""
@@ -107,7 +109,9 @@ class Selection:
     def wants_version(self, folder: str) -> bool:
         """Return True if one of the globs fits: ``152.*`` fits ``…/152.0b3-candidates/``."""
         version = folder[:-1].rpartition("/")[2].removesuffix("-candidates")
-        return not self.versions or any(fnmatchcase(version, glob) for glob in self.versions)
+        found = [glob for glob in self.versions if fnmatchcase(version, glob)]
+        self.matched.update(found)
+        return bool(found or not self.versions)
 
     def wants_created(self, created: str) -> bool:
         """Return True if a version, or build, is read whose first object is of that time."""

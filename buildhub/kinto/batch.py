@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import BadInput, Unreachable
-from ..records import Outcome
+from ..records import TOOLCHAIN_FIELDS, Outcome
 from ..retries import RetryableError, retry_after
-from .client import Client, RequestRejected, ServerError, reason_in
+from .client import Client, Conflict, RequestRejected, ServerError, StoredData, reason_in
+from .filters import quoted
 
 #: Kinto's default for ids; ``fullmatch``, as ``$`` would allow a newline behind it.
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
+
+#: Ids in one URL: many servers and proxies accept 8 KB for its line.
+_IDS = 60
 
 #: The status of a request that got no response.
 NO_RESPONSE = 0
@@ -62,11 +66,19 @@ class BatchResponse(NamedTuple):
 
 
 class BatchIncomplete(RetryableError):
-    """A batch with a 409 or 5xx inside. ``responses`` are those of this attempt."""
+    """A batch with a 5xx inside. ``responses`` are those of this attempt."""
 
     def __init__(self, responses: list[BatchResponse], wait: float) -> None:
         failed = sum(response.failed for response in responses)
         super().__init__(f"{failed} of the {len(responses)} requests of a batch failed", wait)
+        self.responses = responses
+
+
+class BatchConflict(Conflict):
+    """A batch in which nothing failed but for a 409. ``responses`` are those of this attempt."""
+
+    def __init__(self, responses: list[BatchResponse]) -> None:
+        super().__init__("another writer was faster (409 in a batch)")
         self.responses = responses
 
 
@@ -108,6 +120,31 @@ def store_request(
     return {**request, **headers, "body": {"data": data}}
 
 
+def stored_records(client: Client, ids: Sequence[str]) -> Iterator[StoredData]:
+    """Yields the records that the server has under ``ids``; sixty ids are one request."""
+    for start in range(0, len(ids), _IDS):
+        for page in client.pages({"in_id": ",".join(map(quoted, ids[start : start + _IDS]))}):
+            yield from page
+
+
+def keep_extras(data: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a record with what is stored and not known any more.
+
+    That is the toolchain of the same build, and the sum of the same file.
+    """
+    kept = dict(data)
+    for part, same, extras in (
+        ("build", ("id",), TOOLCHAIN_FIELDS),
+        ("download", ("url", "size"), ("sha256",)),
+    ):
+        new, old = data.get(part), stored.get(part)
+        if not (isinstance(new, Mapping) and isinstance(old, Mapping)):
+            continue
+        if all(new.get(name) == old.get(name) for name in same):
+            kept[part] = {name: old[name] for name in extras if name in old} | dict(new)
+    return kept
+
+
 def send(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
     """Sends requests as one batch; returns a response for each, in their order.
 
@@ -122,7 +159,7 @@ def send(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
     """
     try:
         return _send_whole(client, requests)
-    except BatchIncomplete as error:
+    except (BatchIncomplete, BatchConflict) as error:
         return _send_singly(client, requests) if len(requests) > 1 else error.responses
     except ServerError:
         responses = _send_singly(client, requests) if len(requests) > 1 else []
@@ -144,8 +181,13 @@ def _send_whole(client: Client, requests: Sequence[Request]) -> list[BatchRespon
     def validate(body: Any) -> None:
         responses = _responses_in(body, len(requests))
         created.update(n for n, one in enumerate(responses) if one.outcome is Outcome.CREATED)
-        if any(response.failed for response in responses):
-            raise BatchIncomplete(responses, _wait(body))
+        failed = {response.status for response in responses if response.failed}
+        if failed:
+            raise (
+                BatchConflict(responses)
+                if failed == {409}
+                else BatchIncomplete(responses, _wait(body))
+            )
 
     body, _ = client.request("POST", "/batch", body={"requests": requests}, validate=validate)
     # What an earlier attempt created, the last one updates: it counts as created nevertheless.

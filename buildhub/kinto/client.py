@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Where the package has it, for messages.
+_INITIALIZATION = Path(__file__).parents[1] / "initialization.yml"
+
 #: Kinto's own default, for a server that does not say what its limit is.
 DEFAULT_BATCH_SIZE = 25
 
 #: Records in one page: some 40 MB for a moment. Smaller pages are slower.
 PAGE_SIZE = 10_000
+
+#: Seconds of the longest pause after a conflict with another writer.
+_LONGEST_PAUSE = 2.0
 
 #: A record as Kinto returns it: with ``last_modified``, and ``schema`` if it was validated.
 StoredData = dict[str, Any]
@@ -48,11 +55,18 @@ class RequestRejected(BuildhubError):
         self.body = body
 
 
+class Conflict(Exception):
+    """Kinto responded with 409: another writer was faster. ``str()`` says to what."""
+
+    status = 409
+
+
 class Client:
     """One collection on one Kinto server. Threads may share it.
 
-    A request takes at most ``timeout`` seconds; one that fails is tried ``retries`` times more.
-    ``timeout`` is also the longest pause that the server may ask for. ``first_pause`` is that
+    A request takes at most ``timeout`` seconds; one that fails is tried ``retries`` times more,
+    one that meets other writers for as long as these may take, after short pauses. ``timeout`` is
+    also the longest pause that the server may ask for. ``first_pause`` is that
     of :class:`Retry`. After a stop, requests and pauses end within the grace of
     ``cancellation``, in :class:`Interrupted`.
     """
@@ -83,13 +97,18 @@ class Client:
         self._open_session = functools.partial(
             _open_session, server_url, self.url, _credentials(auth), timeout, cancellation
         )
-        self._retry = Retry(
-            retries + 1,
-            first_pause=first_pause,
-            longest_pause=timeout,
-            deadline=(retries + 1) * timeout,
-            sleep=cancellation.sleep,
-            on_pause=self._log_pause,
+        common: dict[str, Any] = {
+            "deadline": (retries + 1) * timeout,
+            "sleep": cancellation.sleep,
+            "on_pause": self._log_pause,
+        }
+        self._retry = Retry(retries + 1, first_pause=first_pause, longest_pause=timeout, **common)
+        self._retry_conflicts = Retry(
+            1_000_000 if retries else 1,  # until the deadline
+            errors=Conflict,
+            first_pause=first_pause / 4,
+            longest_pause=_LONGEST_PAUSE,
+            **common,
         )
 
     @functools.cached_property
@@ -131,9 +150,11 @@ class Client:
             return response
 
         try:
-            return self._retry.call(attempt) if retry else attempt()
-        except RetryableError as error:
-            if type(error) is not RetryableError:
+            if not retry:
+                return attempt()
+            return self._retry_conflicts.call(lambda: self._retry.call(attempt))
+        except (RetryableError, Conflict) as error:
+            if type(error) not in (RetryableError, Conflict):
                 raise
             raise self._unreachable(error) from None
 
@@ -174,12 +195,44 @@ class Client:
     @functools.cached_property
     def batch_size(self) -> int:
         """Requests in one batch: what was asked for, but not more than the server accepts."""
+        limit = int(self._root["settings"].get("batch_max_requests") or DEFAULT_BATCH_SIZE)
+        return min(limit, self._wanted_batch_size or limit)
+
+    def check_credentials(self) -> None:
+        """Raises :class:`Fatal` if the server is no Kinto, or does not know the user."""
+        if "user" not in self._root:
+            raise self._not_accepted(401)
+
+    @functools.cached_property
+    def _root(self) -> dict[str, Any]:
+        """What the server says of itself, to everybody; ``user`` if it accepts the credentials."""
         try:
-            info, _ = self.request("GET", "/", validate=_validate_root)
+            return self.request("GET", "/", validate=_validate_root)[0]  # type: ignore[no-any-return]
         except RequestRejected as error:
             raise self._root_rejected(error) from None
-        limit = int(info["settings"].get("batch_max_requests") or DEFAULT_BATCH_SIZE)
-        return min(limit, self._wanted_batch_size or limit)
+
+    def without_unknown(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns a record without the file's sum if the server's schema does not know that."""
+        download = data.get("download")
+        if not isinstance(download, dict) or "sha256" not in download or self._knows_sums:
+            return data
+        return {**data, "download": {k: v for k, v in download.items() if k != "sha256"}}
+
+    @functools.cached_property
+    def _knows_sums(self) -> bool:
+        try:
+            schema = self.request("GET", self.collection_path)[0]["data"]["schema"]
+            download = schema["properties"]["download"]
+        except (RequestRejected, KeyError, TypeError):  # no schema, which is to allow everything
+            return True
+        if "sha256" in download["properties"] or download.get("additionalProperties") is not False:
+            return True
+        logger.warning(
+            "The schema of %s/%s at %s does not know download.sha256 yet: sums are left out. Run"
+            " latest-inventory-to-kinto, or kinto-wizard load, to update it.",
+            self.bucket, self.collection, self.url,
+        )  # fmt: skip
+        return False
 
     def fatal(self, rejection: RequestRejected, anonymous: bool = False) -> Fatal:
         """Returns the error for a rejection that concerns the whole collection."""
@@ -187,7 +240,7 @@ class Client:
         who, other = ("anonymous users", "") if anonymous else ("these credentials", "other ")
         match rejection.status:
             case 401 if not anonymous:
-                problem = "does not accept these credentials (401): give others with --auth or AUTH"
+                return self._not_accepted(401)
             case 401 | 403 if rejection.reads:
                 # Kinto answers the same whether a bucket is private or does not exist.
                 problem = (
@@ -203,7 +256,7 @@ class Client:
             case 404:
                 problem = (
                     f"has no collection {collection}: run latest-inventory-to-kinto, or"
-                    f" kinto-wizard load --server {self.url} --auth … jobs/initialization.yml, or"
+                    f" kinto-wizard load --server {self.url} --auth … {_INITIALIZATION}, or"
                     " check --server, --bucket and --collection"
                 )
             case _:
@@ -213,13 +266,16 @@ class Client:
     def _root_rejected(self, rejection: RequestRejected) -> Fatal:
         """Kinto shows its root to everybody: a proxy may have rejected the request."""
         if rejection.status in (401, 403):
-            return Fatal(
-                f"Kinto at {self.url} does not accept these credentials ({rejection.status}): give"
-                " others with --auth or AUTH."
-            )
+            return self._not_accepted(rejection.status)
         return Fatal(
             f"{self.url} is not a Kinto, or a proxy denies access to it (it answered"
             f" {rejection.status}): check --server or SERVER_URL."
+        )
+
+    def _not_accepted(self, status: int) -> Fatal:
+        return Fatal(
+            f"Kinto at {self.url} does not accept these credentials ({status}): give others with"
+            " --auth or AUTH."
         )
 
     def _same_page(self) -> Fatal:
@@ -229,7 +285,7 @@ class Client:
             " server's own address with --server or SERVER_URL."
         )
 
-    def _unreachable(self, error: RetryableError) -> Unreachable:
+    def _unreachable(self, error: RetryableError | Conflict) -> Unreachable:
         message = (
             f"Kinto at {self.url} gives no proper answer ({error}): check that it is running,"
             " and --server or SERVER_URL."
@@ -275,10 +331,12 @@ def _open_session(
     )
 
 
-def _failure(request: str, response: requests.Response) -> RetryableError | RequestRejected:
+def _failure(request: str, response: requests.Response) -> Exception:
     """Returns the error for a response with 4xx or 5xx."""
     status = response.status_code
-    if status >= 500 or status in (409, 429):
+    if status == 409:
+        return Conflict("it answered 409")
+    if status >= 500 or status == 429:
         return RetryableError(f"it answered {status}", retry_after(response.headers), status)
     try:
         body = response.json()

@@ -13,13 +13,9 @@ from typing import Any, NamedTuple
 
 from ..errors import BadInput, Unreachable
 from ..records import Outcome
-from .batch import Request, record_data, send, store_request
-from .client import Client, RequestRejected
-from .filters import quoted
+from .batch import Request, keep_extras, record_data, send, store_request, stored_records
+from .client import Client, RequestRejected, StoredData
 from .record_index import differs, digest
-
-#: Ids in one URL: many servers and proxies accept 8 KB for its line.
-_IDS = 60
 
 
 class PutResult(NamedTuple):
@@ -34,19 +30,18 @@ class StoredRecord(NamedTuple):
 
     digest: bytes
     last_modified: int  #: milliseconds; its ``ETag``
+    data: StoredData
 
 
 def fetch_stored(client: Client, ids: Sequence[str]) -> dict[str, StoredRecord]:
     """Returns the records that the server has under ``ids``, by id.
 
-    Sixty ids are one request. Raises :class:`Unreachable`, and :class:`Fatal` for wrong
+    Raises :class:`Unreachable`, and :class:`Fatal` for wrong
     credentials or a missing collection.
     """
     return {
-        data["id"]: StoredRecord(digest(data), data["last_modified"])
-        for start in range(0, len(ids), _IDS)
-        for page in client.pages({"in_id": ",".join(map(quoted, ids[start : start + _IDS]))})
-        for data in page
+        data["id"]: StoredRecord(digest(data), data["last_modified"], data)
+        for data in stored_records(client, ids)
     }
 
 
@@ -55,14 +50,16 @@ def put_if_unchanged(
 ) -> dict[str, PutResult]:
     """Writes those of ``records`` that differ from what is ``stored``, if that is still so.
 
+    What is stored of the toolchain and the file's sum, and not known now, is kept.
+
     ``records`` look like ``{"data": {"id", …}}``; of two with one id the last counts. The result
     has each id, in the order of the records. Raises :class:`Fatal` for wrong credentials or a
     missing collection, :class:`BadInput` for what is not a record with an id.
     """
-    data = {_id_of(one): one for one in map(record_data, records)}
+    data = {_id_of(one): client.without_unknown(one) for one in map(record_data, records)}
     results = dict.fromkeys(data, PutResult(Outcome.UNCHANGED))
     changed = [one for one in data if _is_change(stored.get(one), data[one])]
-    requests = [store_request(client, data[one], _unchanged(stored.get(one))) for one in changed]
+    requests = [_request(client, data[one], stored.get(one)) for one in changed]
     try:
         return results | dict(zip(changed, _send(client, requests), strict=True))
     except RequestRejected as error:
@@ -80,9 +77,12 @@ def _id_of(data: Mapping[str, Any]) -> str:
     return record_id
 
 
-def _unchanged(stored: StoredRecord | None) -> Mapping[str, str]:
-    """Returns the condition that the server still has what was ``stored``."""
-    return {"If-Match": f'"{stored.last_modified}"'} if stored else {"If-None-Match": "*"}
+def _request(client: Client, data: Mapping[str, Any], stored: StoredRecord | None) -> Request:
+    """Returns a PUT under the condition that the server still has what was ``stored``."""
+    if stored is None:
+        return store_request(client, data, {"If-None-Match": "*"})
+    condition = {"If-Match": f'"{stored.last_modified}"'}
+    return store_request(client, keep_extras(data, stored.data), condition)
 
 
 def _send(client: Client, requests: Sequence[Request]) -> list[PutResult]:

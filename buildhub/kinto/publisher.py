@@ -24,10 +24,18 @@ from urllib.parse import urlencode
 
 from ..errors import BadInput, BuildhubError, Fatal, Interrupted, Unreachable
 from ..records import Outcome
-from .batch import BatchResponse, Request, record_data, send, store_request
+from .batch import (
+    BatchResponse,
+    Request,
+    keep_extras,
+    record_data,
+    send,
+    store_request,
+    stored_records,
+)
 from .client import Client, RequestRejected, validate_page
 from .filters import quoted
-from .record_index import RecordIndex, differs, digest
+from .record_index import RecordIndex, differs, digest, lacks
 
 #: Maximum number of batches in flight: while one is sent, the next is made.
 _MAX_IN_FLIGHT = 2
@@ -76,6 +84,7 @@ class _Item(NamedTuple):
 
     where: str
     request: Request
+    may_lack: bool  #: what the server has, and the next version keeps
 
     @property
     def data(self) -> dict[str, Any]:
@@ -170,10 +179,12 @@ class Publisher:
         server is gone.
         """
         try:
-            data = record_data(record)
+            given = record_data(record)
         except BadInput as error:
             self._refuse(record, f"{where}: {error}.")
             return
+        data = self._client.without_unknown(given)
+        line = line if data is given else b""  # it is another once the server knows all of it
         outcome = self._outcome(data)
         if outcome is Outcome.UNCHANGED and not self._are_on_their_way([data["id"]]):
             self._count_unchanged([data["id"]], line)
@@ -181,7 +192,7 @@ class Publisher:
             self.counts.add(outcome)
             self._on_difference(data.get("id", ""), outcome.value)
         else:
-            item = _Item(where, store_request(self._client, data))
+            item = _Item(where, store_request(self._client, data), self._may_lack(data))
             self._open.append(item)
             self._on_their_way[item.data["id"]] += 1
             if len(self._open) >= self._size:
@@ -204,6 +215,12 @@ class Publisher:
             return Outcome.UPDATED
         return Outcome.UNCHANGED
 
+    def _may_lack(self, data: Mapping[str, Any]) -> bool:
+        """Returns True if the server may have fields that this version of a record lacks."""
+        if "id" not in data:
+            return False
+        return self._index is None or lacks(self._index.digest(data["id"]), digest(data))
+
     def _count_unchanged(self, ids: Sequence[str], line: bytes = b"") -> None:
         self.counts.unchanged += len(ids)
         self._first_id = self._first_id or ids[0]
@@ -220,8 +237,7 @@ class Publisher:
             return
         while len(self._in_flight) >= _MAX_IN_FLIGHT:
             self._count_oldest()
-        requests = [item.request for item in self._open]
-        self._in_flight.append((self._open, self._sender.submit(send, self._client, requests)))
+        self._in_flight.append((self._open, self._sender.submit(_send, self._client, self._open)))
         self._open = []
 
     def _count_oldest(self) -> None:
@@ -255,7 +271,7 @@ class Publisher:
             if response.stored:
                 # A POST that is answered with 200 was stored by an earlier attempt.
                 self.counts.add(Outcome.CREATED if item.came_without_id else response.outcome)
-                stored.append((item, response))
+                stored.append((item.data["id"], digest(item.data)))
             elif response.failed:
                 self._fail([item], response.reason)
             elif response.concerns_all:
@@ -264,17 +280,12 @@ class Publisher:
             else:
                 reason = f"Kinto refuses {item.name}: {response.reason}."
                 self._refuse({"data": item.data}, f"{item.where}: {reason}")
-        self._note_stored(stored)
+        if stored:
+            self._first_id = self._first_id or stored[0][0]
+        if self._index is not None:
+            self._index.mark_stored(stored)
         if rejection:
             raise self._client.fatal(rejection)
-
-    def _note_stored(self, stored: Sequence[tuple[_Item, BatchResponse]]) -> None:
-        if stored:
-            self._first_id = self._first_id or stored[0][0].data["id"]
-        if self._index is not None:
-            newest = max(map(_stored_as, stored), default=(0, ""))
-            digests = [(item.data["id"], digest(item.data)) for item, _ in stored]
-            self._index.mark_stored(digests, newest)
 
     def _refuse(self, record: Any, sentence: str) -> None:
         """Counts and reports what is not a record, or is not one for the server."""
@@ -337,9 +348,11 @@ def _id_of(record: Any) -> str | None:
     return record_id if isinstance(record_id, str) else None
 
 
-def _stored_as(stored: tuple[_Item, BatchResponse]) -> tuple[int, str]:
-    """Returns the ``last_modified`` and the id under which a record was stored."""
-    item, response = stored
-    data = response.body.get("data")
-    last_modified = data.get("last_modified") if isinstance(data, Mapping) else None
-    return (last_modified if isinstance(last_modified, int) else 0), item.data["id"]
+def _send(client: Client, items: Sequence[_Item]) -> list[BatchResponse]:
+    """Sends records, with what the server has of their toolchain and sum and they lack."""
+    items_by_id = {item.data["id"]: item for item in items if item.may_lack}
+    with contextlib.suppress(Fatal):  # who may write need not be allowed to read
+        for stored in stored_records(client, list(items_by_id)):
+            if item := items_by_id.get(stored["id"]):
+                item.request["body"]["data"] = keep_extras(item.data, stored)
+    return send(client, [item.request for item in items])

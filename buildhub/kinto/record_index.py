@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import json
@@ -28,36 +29,42 @@ logger = logging.getLogger(__name__)
 VERSION = 3
 
 # ``digest`` is the digest of the record on the server, then the hash of the line that was found
-# equal, if any: as both are one value, a new digest never leaves an old hash behind.
+# equal, if any: as both are one value, a new digest never leaves an old hash behind. What was
+# ``written`` since the last reading has to be in the next: otherwise the server is another one.
 _TABLES = """
 CREATE TABLE known (id TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE written (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE state (position TEXT NOT NULL);
-INSERT INTO state VALUES ('');
 """
 
+_DIGEST = "SELECT CAST(digest AS BLOB) FROM known WHERE id = ?"
 _STORE = "INSERT OR REPLACE INTO known VALUES (?, ?)"
-_MOVE = "UPDATE state SET position = ?"
+_WRITTEN = "INSERT OR REPLACE INTO written VALUES (?)"
+_CONFIRM = "DELETE FROM written WHERE id = ?"
+_MOVE = "INSERT OR REPLACE INTO state (rowid, position) VALUES (1, ?)"
 # CROSS: for each id one look into ``known``, never the other way round.
-_PRELOAD = "SELECT known.id, digest FROM json_each(?) CROSS JOIN known ON known.id = value"
+_PRELOAD = (
+    "SELECT known.id, CAST(digest AS BLOB) FROM json_each(?) CROSS JOIN known ON known.id = value"
+)
 
 #: Hashes of lines that are written in one transaction; a run that is killed loses the last ones.
 _MAX_UNWRITTEN = 10_000
 
 _BLANKS = ("",) * len(TOOLCHAIN_FIELDS)
 _FACTS_SIZE = 16
-_TOOL_SIZE = 8
-_NO_TOOL = bytes(_TOOL_SIZE)
-_NO_TOOLS = _NO_TOOL * len(TOOLCHAIN_FIELDS)
+_EXTRA_SIZE = 8  # a field of the toolchain, or the sum of the file
+_ABSENT = bytes(_EXTRA_SIZE)
+_NO_TOOLS = _ABSENT * len(TOOLCHAIN_FIELDS)
 
 #: Bytes of a digest that is not empty.
-DIGEST_SIZE = _FACTS_SIZE + len(_NO_TOOLS)
+DIGEST_SIZE = _FACTS_SIZE + _EXTRA_SIZE + len(_NO_TOOLS)
 
 #: How the lines of ``inventory-to-records`` begin.
 _BEGINNING = re.compile(rb'\{"data":\{"id":"([\w-]+)"')
 
 
 def digest(data: Mapping[str, Any]) -> bytes:
-    """Returns a value for :func:`differs`: of what a record says, then of each toolchain field.
+    """Returns a value for :func:`differs`: of what a record says, then of each extra field.
 
     ``last_modified`` and ``schema`` are set by the server and ignored; so is the order of fields,
     and ``download.date``, which depends on whom the archive's date was learned from. Of a record
@@ -66,46 +73,58 @@ def digest(data: Mapping[str, Any]) -> bytes:
     facts = {**data}
     facts.pop("last_modified", None)
     facts.pop("schema", None)
+    extra = _ABSENT
     if isinstance(download := facts.get("download"), dict):
         facts["download"] = download = {**download}
         download.pop("date", None)
+        extra = _extra(str(download.pop("sha256", "")))
     tools = _NO_TOOLS
     if isinstance(build := facts.get("build"), dict):
         facts["build"] = build = {**build}
-        tools = _tools_digest(*map(str, map(build.pop, TOOLCHAIN_FIELDS, _BLANKS)))
+        tools = _tools(*map(str, map(build.pop, TOOLCHAIN_FIELDS, _BLANKS)))
     try:
         packed = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # nested deeply, half of a surrogate pair, a number of more than 64 bits
         return b""
-    return hashlib.blake2b(packed, digest_size=_FACTS_SIZE).digest() + tools
+    return hashlib.blake2b(packed, digest_size=_FACTS_SIZE).digest() + extra + tools
 
 
 @functools.lru_cache(maxsize=4096)  # one toolchain for all locales of a platform
-def _tools_digest(*tools: str) -> bytes:
-    return b"".join(
-        hashlib.blake2b(tool.encode("utf-8", "replace"), digest_size=_TOOL_SIZE).digest()
-        if tool
-        else _NO_TOOL
-        for tool in tools
-    )
+def _tools(*tools: str) -> bytes:
+    return b"".join(map(_extra, tools))
+
+
+def _extra(text: str) -> bytes:
+    if not text:
+        return _ABSENT
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=_EXTRA_SIZE).digest()
 
 
 def differs(stored: bytes | None, new: bytes) -> bool:
     """Returns True if a record has to be stored over another, by the digests of both.
 
-    It need not be where only the date of the download differs, or where fields of the toolchain are
-    missing that were stored: a candidate's ``.json`` is deleted after a year, and the
-    ``buildhub.json`` that remains says less.
+    It need not be where only the date of the download differs, or where extra fields are missing
+    that were stored: a candidate's ``.json`` is deleted after a year, and the ``buildhub.json``
+    that remains says less of the toolchain.
     """
     if stored and stored == new:
         return False
     if not stored or stored[:_FACTS_SIZE] != new[:_FACTS_SIZE]:
         return True
-    starts = range(_FACTS_SIZE, len(new), _TOOL_SIZE)
-    tools = (
-        (stored[start : start + _TOOL_SIZE], new[start : start + _TOOL_SIZE]) for start in starts
-    )
-    return any(tool not in (_NO_TOOL, known) for known, tool in tools)
+    return any(extra not in (_ABSENT, known) for known, extra in _extras(stored, new))
+
+
+def lacks(stored: bytes | None, new: bytes) -> bool:
+    """Returns True if a record may lack extra fields that are stored, by the digests of both."""
+    if not stored or not new:
+        return stored is not None
+    return any(extra == _ABSENT != known for known, extra in _extras(stored, new))
+
+
+def _extras(*digests: bytes) -> Iterator[tuple[bytes, ...]]:
+    """Yields the parts of two digests for each extra field."""
+    for start in range(_FACTS_SIZE, DIGEST_SIZE, _EXTRA_SIZE):
+        yield tuple(one[start : start + _EXTRA_SIZE] for one in digests)
 
 
 def id_in(line: bytes) -> str:
@@ -117,8 +136,8 @@ def id_in(line: bytes) -> str:
 class RecordIndex:
     """The ids and digests of one collection of one server, as far as they are known.
 
-    A second run on the same file uses a private one, and logs a warning. To be used by one thread
-    at a time.
+    A second run on the same file uses a private one, and logs a warning; so does a run that finds
+    the disk full, in memory. To be used by one thread at a time.
     """
 
     def __init__(self, folder: Path, target: str) -> None:
@@ -127,9 +146,14 @@ class RecordIndex:
         Raises :class:`Fatal` where the folder can't be used.
         """
         self._cleanup = contextlib.ExitStack()
-        self.path = _lock(folder / _file_name(target), self._cleanup)
-        self._database = open_database(self.path, version=VERSION, tables=_TABLES)
-        self._cleanup.callback(self._database.close)
+        self.path = folder / _file_name(target)
+        try:
+            self.path = _lock(self.path, self._cleanup)
+            self._database = open_database(self.path, version=VERSION, tables=_TABLES)
+        except Fatal as error:
+            if not _disk_is_full(error.__context__):
+                raise
+            self._database = self._in_memory()
         self._preloaded: dict[str, bytes | None] = {}
         self._unwritten: list[tuple[str, bytes]] = []  # rows with the hash of a line
 
@@ -154,21 +178,33 @@ class RecordIndex:
 
         ``raise_if_cancelled`` is called after each page; what was read until then is kept.
         """
-        for changes in read_changes(
-            client, self.position, count=self.__len__, raise_if_cancelled=raise_if_cancelled
-        ):
+        for changes in self._changes(client, raise_if_cancelled):
             self.learn(changes)
+        if self._value("SELECT count(*) FROM written"):
+            logger.info("The server lacks what was stored: it was restored, or replaced.")
+            self.learn(Changes(True, [], [], Position()))
+            for changes in self._changes(client, raise_if_cancelled):
+                self.learn(changes)
+
+    def _changes(self, client: Client, check: Callable[[], None]) -> Iterator[Changes]:
+        return read_changes(client, self.position, count=self.__len__, raise_if_cancelled=check)
 
     def learn(self, changes: Changes) -> None:
         """Takes over a page of changes, and how far it goes, in one transaction."""
-        with self._changing() as database:
+        rows = [(_storable(one["id"]), digest(one)) for one in changes.changed]
+        deleted = [(_storable(one),) for one in changes.deleted]
+
+        def change(database: sqlite3.Connection) -> None:
             if changes.restart:
                 database.execute("DELETE FROM known")
-            database.executemany("DELETE FROM known WHERE id = ?", zip(changes.deleted))
-            rows = ((one["id"], digest(one)) for one in changes.changed)
+                database.execute("DELETE FROM written")
+            database.executemany("DELETE FROM known WHERE id = ?", deleted)
             database.executemany(_STORE, rows)
+            database.executemany(_CONFIRM, deleted + [(one,) for one, _ in rows])
             if changes.position:
                 database.execute(_MOVE, (changes.position.to_json(),))
+
+        self._change(change)
 
     def digest(self, record_id: str) -> bytes | None:
         """Returns the digest of what the server has under this id; None if it has nothing."""
@@ -210,34 +246,33 @@ class RecordIndex:
         if len(self._unwritten) >= _MAX_UNWRITTEN:
             self._write_lines()
 
-    def mark_stored(
-        self, stored: Iterable[tuple[str, bytes]], newest: tuple[int, str] = (0, "")
-    ) -> None:
-        """Notes that these ids are on the server now, with these digests.
+    def mark_stored(self, stored: Iterable[tuple[str, bytes]]) -> None:
+        """Notes that these ids are on the server now, with these digests."""
+        rows = list(stored)
 
-        The newest of them (``last_modified`` and id) has to be in the next difference.
-        """
-        position = self.position.with_newest(*newest)
-        with self._changing() as database:
-            database.executemany(_STORE, stored)
-            if newest[0] and position.full:
-                database.execute(_MOVE, (position.to_json(),))
+        def change(database: sqlite3.Connection) -> None:
+            database.executemany(_STORE, rows)
+            database.executemany(_WRITTEN, [(one,) for one, _ in rows])
+
+        self._change(change)
 
     def invalidate(self, ids: Iterable[str]) -> None:
         """Notes that what the server has under these ids is not known: no record equals it."""
-        with self._changing() as database:
-            database.executemany("UPDATE known SET digest = x'' WHERE id = ?", zip(ids))
+        rows = [(one,) for one in ids]
+        unknown = "UPDATE known SET digest = x'' WHERE id = ?"
+        self._change(lambda database: database.executemany(unknown, rows))
 
     def close(self) -> None:
         """Closes the file; all that was learned is in it."""
         self._write_lines()
+        self._database.close()
         self._cleanup.close()
 
     def _row(self, record_id: str) -> bytes | None:
         """Returns the digest and the hash that may follow it."""
         if record_id in self._preloaded:
             return self._preloaded[record_id]
-        found: bytes | None = self._value("SELECT digest FROM known WHERE id = ?", record_id)
+        found: bytes | None = self._value(_DIGEST, record_id)
         return found
 
     def _value(self, query: str, *values: Any) -> Any:
@@ -249,34 +284,69 @@ class RecordIndex:
         return row[0] if row else None
 
     def _write_lines(self) -> None:
-        """Writes the hashes of lines. Without them, on a full disk, the next run is only slower."""
+        """Writes the hashes of lines. Without them, the next run is only slower."""
         if self._unwritten:
-            with contextlib.suppress(Fatal), self._changing():
-                pass
+            with contextlib.suppress(Fatal):
+                self._change(lambda database: None)
 
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        """Makes a transaction: all or nothing of it is kept.
+    def _change(self, change: Callable[[sqlite3.Connection], object]) -> None:
+        """Makes a transaction: all or nothing of it is kept; in memory if the disk is full.
 
         The hashes of lines are written first, as they belong to the digests before the change.
         """
-        database = self._database
         unwritten, self._unwritten = self._unwritten, []
         self._preloaded.clear()
         try:
-            database.execute("BEGIN")
             try:
-                database.executemany(_STORE, unwritten)
-                yield database
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
+                _transaction(self._database, unwritten, change)
+            except sqlite3.Error as error:
+                if not _disk_is_full(error):
+                    raise
+                disk, self._database = self._database, self._in_memory()
+                disk.backup(self._database)
+                disk.close()
+                _transaction(self._database, unwritten, change)
         except sqlite3.Error as error:
             raise self._broken(error) from None
 
+    def _in_memory(self) -> sqlite3.Connection:
+        logger.warning(
+            "The disk of %s is full: what is on the server is kept in memory, and the next run has"
+            " to read it again. Free space there.",
+            self.path,
+        )
+        return open_database(Path(":memory:"), version=VERSION, tables=_TABLES)
+
     def _broken(self, error: sqlite3.Error) -> Fatal:
         return Fatal(f"Cannot use {self.path} ({error}): free space for it, or delete it.")
+
+
+def _transaction(
+    database: sqlite3.Connection,
+    lines: Sequence[tuple[str, bytes]],
+    change: Callable[[sqlite3.Connection], object],
+) -> None:
+    database.execute("BEGIN")
+    try:
+        database.executemany(_STORE, lines)
+        change(database)
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def _storable(record_id: str) -> str:
+    """Returns an id that SQLite can store: without half of a surrogate pair."""
+    return record_id.encode("utf-8", "replace").decode()
 
 
 def _hash(line: bytes) -> bytes:

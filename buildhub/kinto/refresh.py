@@ -55,7 +55,9 @@ class Position:
         try:
             fields = json.loads(text or "")
             valid = all(type(fields[f.name]).__name__ == f.type for f in dataclasses.fields(cls))
-            return cls(**fields) if valid else cls()
+            position = cls(**fields)
+            sizes = position.newest, position.clock, position.full, position.etag
+            return position if valid and 0 <= min(sizes) <= max(sizes) < 1 << 53 else cls()
         except (ValueError, TypeError, KeyError, RecursionError):
             return cls()
 
@@ -105,7 +107,7 @@ def read_changes(
     """
     reader = _Reader(client, raise_if_cancelled, anonymous)
     state = reader.state()
-    if state.clock - position.full > _WEEK:
+    if state.clock - position.full > _WEEK or position.clock - state.clock > _WEEK:
         position = Position()
     for number in range(_PASSES):
         if whole := bool(position.after or not position.full):

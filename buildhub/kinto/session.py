@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -53,7 +54,7 @@ class Session:
             kinto_http.session.create_session,
             server_url,
             auth,
-            timeout=(min(_CONNECT_SECONDS, timeout), timeout),
+            timeout=(min(_CONNECT_SECONDS, 0.9 * timeout), timeout),
             headers={"User-Agent": USER_AGENT},
         )
         self._shown_url = shown_url
@@ -186,14 +187,17 @@ def _body(response: requests.Response, deadline: float) -> bytes:
 
 def _why(error: BaseException) -> str:
     """Returns the innermost reason of a failed connection, such as ``Connection refused``."""
-    if isinstance(error, requests.Timeout):
-        return "no response in time"
     if isinstance(error, requests.exceptions.ContentDecodingError):
         return str(error)
-    reason = "the connection broke"
+    timeout = isinstance(error, requests.Timeout)
+    reason = "no response in time" if timeout else "the connection broke"
     inner: BaseException | None = error
     while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror:
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            return f"TLS failed: its certificate is not valid, {inner.verify_message}"
+        if isinstance(inner, ssl.SSLError) or "handshake" in str(inner):
+            return "TLS failed: if the server speaks plain HTTP, its address begins with http://"
+        if isinstance(inner, OSError) and inner.strerror and not timeout:
             reason = inner.strerror
         inner = inner.__cause__ or inner.__context__
     return reason

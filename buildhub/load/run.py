@@ -91,9 +91,11 @@ def load_tasks(
 
             async def load_all() -> None:
                 async with open_lookup(settings, keep_absent=keep_absent) as lookup:
-                    for result in results:
+                    for number, result in enumerate(results):
                         load = _Load(result, settings, lookup, publisher(), cancellation, progress)
                         if not await load.run():
+                            for other in results[number + 1 :]:
+                                other.error = result.error
                             break
 
             asyncio.run(load_all())
@@ -131,8 +133,9 @@ def _prepare_server(
     if dry_run:
         if not exists(client):
             return False
-    elif settings.initialize_server:
-        for change in initialize(client):
+    else:
+        client.check_credentials()
+        for change in initialize(client) if settings.initialize_server else ():
             logger.info("%s", change)
     index.refresh(client, cancellation.raise_if_cancelled)
     return True
@@ -243,10 +246,11 @@ class _Load:
                 if processor.position and not self.result.published.failed:
                     self.result.remaining = task._replace(start_after=processor.position)
                 raise
-        if listing.failed:
-            self.result.error = (
-                f"{listing.failed} of its pages could not be listed; the log names them."
-            )
+        if listing.failed or listing.bad:
+            missing = f"{listing.failed} of its pages"
+            if listing.bad:
+                missing += f" and {listing.bad} of its objects"
+            self.result.error = f"{missing} could not be listed; the log names them."
 
     def _processor(self, schema: Schema, settings: Settings) -> InventoryProcessor:
         """Makes what makes the records; the result has its counts from now on."""

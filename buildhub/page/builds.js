@@ -1,6 +1,6 @@
 /** Records of files → builds: releases, the candidates of a version, nightlies. */
 
-import { ARCHITECTURES, ARCHIVE_HOST, SYSTEMS, productName, systemName } from "./catalogue.js";
+import { ARCHIVE_HOST, PLATFORMS, SYSTEMS, productName, systemName } from "./catalogue.js";
 import { isCandidate } from "./requests.js";
 
 /** Days after which the newest build of a channel is called old. */
@@ -57,25 +57,18 @@ function complete(build) {
   build.date = build.parts[0].date;
 }
 
-const RANKS = Object.values(ARCHITECTURES).flatMap((platforms) => Object.values(platforms)).join("|").split("|");
-
 const byPlatform = (one, other) => platformRank(one) - platformRank(other);
 
+/** By system; what most people have comes first, unusual platforms last. */
 function platformRank(record) {
-  const platform = valueOf(record, "target.platform");
-  const system = Object.keys(SYSTEMS).indexOf(systemOf(record));
-  const known = RANKS.indexOf(platform);
-  return (system < 0 ? 90 : system * 10) + (known < 0 ? 9 : { 64: 0, arm64: 1, 32: 2 }[processorOf(platform)] ?? 3);
+  const systems = Object.keys(SYSTEMS);
+  const place = PLATFORMS.indexOf(valueOf(record, "target.platform"));
+  return ((systems.indexOf(systemOf(record)) + 99) % 99) * 100 + ((place + 99) % 99);
 }
 
 export function systemOf(record) {
   const platform = valueOf(record, "target.platform");
   return valueOf(record, "target.os") || Object.keys(SYSTEMS).find((os) => platform.startsWith(os)) || "";
-}
-
-function processorOf(platform) {
-  if (/aarch64|arm64/.test(platform)) return "arm64";
-  return /64$/.test(platform) ? "64" : /32$|i686$|x86$/.test(platform) ? "32" : "";
 }
 
 /** One file of each platform of a part, for the locales in the order of preference. */
@@ -108,24 +101,19 @@ export function criteriaOf(build, part) {
 }
 
 /** 2026-05-25 09:45 */
-export function minuteOf(date) {
-  return date.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*$/, "$1 $2");
-}
+export const minuteOf = (date) => date.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*$/, "$1 $2");
 
 /** "3 days ago" */
 export function ageOf(date) {
   const seconds = ((typeof date === "number" ? date : Date.parse(date)) - Date.now()) / 1000;
   if (Number.isNaN(seconds)) return "";
-  if (Math.abs(seconds) < 60) return "just now";
+  if (seconds > -60) return "just now"; // or ahead, where a clock is wrong
   const units = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60]];
   const [unit, length] = units.find(([, size]) => Math.abs(seconds) >= size) ?? ["minute", 60];
   return new Intl.RelativeTimeFormat("en", { style: "short" }).format(Math.trunc(seconds / length), unit);
 }
 
-export function isOld({ channel, date }) {
-  const days = OLD[channel] ?? OLD[channel.split("-")[0]] ?? 60;
-  return Date.now() - Date.parse(date) > days * DAY;
-}
+export const isOld = ({ channel, date }) => Date.now() - Date.parse(date) > (OLD[channel.split("-")[0]] ?? 60) * DAY;
 
 export function sizeOf(record) {
   const bytes = Number(valueOf(record, "download.size"));

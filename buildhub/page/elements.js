@@ -24,7 +24,7 @@ export function copyButton(label, text, name) {
   made.addEventListener("click", async () => {
     await navigator.clipboard.writeText(text());
     made.textContent = name ? "copied" : "Copied";
-    byId("status").textContent = "Copied.";
+    say("Copied.");
     setTimeout(() => { made.textContent = label; }, 1500);
   });
   return made;
@@ -35,11 +35,5 @@ export const copyable = (text, what) => copyButton("", () => text, `Copy ${what}
 export const definitions = (facts) => element("dl", {}, ...facts.filter(([, value]) => value).flatMap(([name, ...value]) => [element("dt", {}, name), element("dd", {}, ...value)]));
 export const option = (value, label = value) => element("option", { value }, label);
 
-export function busy(id, isBusy) {
-  if (isBusy) byId(id).setAttribute("aria-busy", "true");
-  else byId(id).removeAttribute("aria-busy");
-}
-
-export function say(sentence) {
-  byId("status").textContent = sentence;
-}
+export const busy = (id, isBusy) => { byId(id).ariaBusy = isBusy ? "true" : null; };
+export const say = (sentence) => { byId("status").textContent = sentence; };

@@ -30,6 +30,7 @@ const PHRASES = [
   [/\bfirefox for android\b/gi, "product:fennec|fenix"],
   [/\bos x\b/gi, "macos"],
   [/\b(\d{4}-\d\d-\d\d) (\d\d:\d\d)/g, "$1T$2"],
+  [/\b(\d{1,2}) (jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*(?: (\d{4}))?\b/gi, (phrase, day, month, year) => dayOf(day, month, year) ?? phrase],
   [/\b(build|rc)[ -](\d{1,2})(?![\w.-])/gi, "$1$2"],
   [new RegExp(`\\b(${SYSTEM})[ _-](arm64|aarch64|arm|x86[_-]64|x86|amd64|x64|i[36]86|32|64)(?:[ -]?bits?)?(?![\\w.-])`, "gi"),
     (phrase, system, processor) => (PLATFORMS.includes(phrase.toLowerCase()) ? phrase : `${system}/${processor}`)],
@@ -47,6 +48,13 @@ export function understand(text) {
 }
 
 const wordsOf = (text) => PHRASES.reduce((changed, [phrase, word]) => changed.replace(phrase, word), text).split(/[\s,;]+/).filter(Boolean);
+
+/** "9 May": the last one, unless there is a year. */
+function dayOf(day, month, year) {
+  const moments = [year, new Date().getUTCFullYear(), new Date().getUTCFullYear() - 1].map((one) => Date.parse(`${day} ${month} ${one} UTC`));
+  const moment = moments.find((one) => one <= Date.now());
+  return moment && new Date(moment).toISOString().slice(0, 10);
+}
 
 function takeWord(found, word, alone, before = "") {
   const name = word.toLowerCase();

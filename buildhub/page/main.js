@@ -6,10 +6,8 @@ import { busy, byId, say } from "./elements.js";
 import { normal, understand } from "./language.js";
 import { counts, getRecord, kept, newest, oneRecord, pages, serverUrl } from "./requests.js";
 import { showNewest, showRows } from "./rows.js";
-import {
-  anyLocale, fillRecord, setExemplary, showExport, showFailure, showFilters, showLocales, showNothing, showPreview, showSearch, showServer,
-  showTitle, showUnderstood,
-} from "./view.js";
+import { anyLocale, fillRecord, setExemplary, showExport, showFailure, showFilters, showLocales, showNothing, showPreview } from "./view.js";
+import { showSearch, showServer, showTitle, showUnderstood } from "./view.js";
 
 const BUILDS_AT_ONCE = 15;
 const DAY = 86_400_000; // milliseconds
@@ -20,18 +18,6 @@ let current = readState("");
 const visited = new Map();
 /** What the search that runs is shown in; another one ends it. */
 let running;
-
-function emptyView(state) {
-  const open = new Set(history.state?.open ?? []);
-  return { state, server: "", records: [], builds: [], open, controller: new AbortController(), toggled: keepPlace };
-}
-
-/** End the search that runs. What was found remains, for Back, if it had ended. */
-function end() {
-  if (!running) return;
-  running.controller.abort();
-  visited.delete(searchKey(running.state));
-}
 
 function go(state, { replace = false, again = false } = {}) {
   keepPlace();
@@ -56,9 +42,12 @@ async function show(state, { again = false, back = false } = {}) {
   if (place !== undefined && current === state) scrollTo(0, place);
 }
 
+/** Search, or show what an earlier search has found. A search that still runs ends, and is forgotten. */
 async function load(state, before) {
-  end();
-  const view = before ?? emptyView(state);
+  if (running) visited.delete(searchKey(running.state));
+  running?.controller.abort();
+  const open = new Set(history.state?.open ?? []);
+  const view = before ?? { state, server: "", records: [], builds: [], open, controller: new AbortController(), toggled: keepPlace };
   const { signal } = view.controller;
   running = view;
   visited.set(searchKey(state), view);
@@ -93,8 +82,6 @@ function showFailed(failure, state) {
   for (const id of ["newest", "results"]) byId(id).hidden = true;
 }
 
-// Home
-
 async function loadHome(view, signal) {
   if (view.complete) return showHome(view);
   byId("products").replaceChildren();
@@ -112,14 +99,11 @@ async function loadHome(view, signal) {
 
 function showHome({ state, records, changed }) {
   showNewest(records, state);
-  const old = changed && Date.now() - changed > 2 * DAY;
-  byId("newest-note").textContent = changed ? `The catalogue was last changed ${ageOf(changed)}.` : "";
-  byId("newest-note").classList.toggle("old", Boolean(old));
+  byId("newest-note").textContent = changed ? `catalogue last changed ${ageOf(changed)}` : "";
+  byId("newest-note").classList.toggle("old", changed > 0 && Date.now() - changed > 2 * DAY);
   byId("newest-note").title = changed ? new Date(changed).toISOString() : "";
   setExemplary(buildsOf(records)[0].parts[0].records[0], state);
 }
-
-// Results
 
 async function loadResults(view, signal, wanted) {
   view.listing ??= pages(view.server, view.state.criteria, signal);
@@ -184,8 +168,6 @@ async function loadMore() {
   busy("main", false);
 }
 
-// One record
-
 async function showRecord(state) {
   const dialog = byId("record");
   if (!state.record) return dialog.close();
@@ -207,12 +189,9 @@ async function showRecord(state) {
 }
 
 function closeRecord() {
-  if (!current.record) return;
-  if (history.state?.openedHere) history.back();
-  else go({ ...current, record: "" }, { replace: true });
+  if (current.record && history.state?.openedHere) history.back();
+  else if (current.record) go({ ...current, record: "" }, { replace: true });
 }
-
-// What people do
 
 function onSubmit(event) {
   event.preventDefault();

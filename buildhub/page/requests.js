@@ -106,33 +106,22 @@ const secondOf = (moment) => new Date(moment).toISOString().replace(/\.\d+/, "")
 
 /** What a key tells of its records: with these, not every record has to be compared with it. */
 function impliedBy(url = "") {
-  const [, folder, section, part, rest] = /\/pub\/(\w+)\/(releases|candidates|nightly)\/([^/*]+)\/(.*)$/.exec(url) ?? [];
-  const name = /([^/*]+)$/.exec(url)?.[1] ?? "";
-  const product = folder && { "source.product": { mobile: "fennec", focus: "focus|klar" }[folder] ?? folder };
-  if (section === "releases") return { ...product, "target.version": part, ...localeIn(rest) };
-  if (section === "candidates") {
-    const [, number, inside = ""] = /^build(\d+)\/(.*)$/.exec(rest) ?? [];
-    const version = part.replace(/-candidates$/, "");
-    return { ...product, "target.version": number ? `${version}rc${number}` : version, ...localeIn(inside) };
-  }
-  const day = /\/(\d{4})-(\d\d)-(\d\d)-[\d-]+-/.exec(url)?.slice(1).join("");
-  const version = / RC | Beta | Alpha /i.test(name) ? undefined : /[ -](\d+(?:\.\d+)+(?:[ab]\d+)?(?:esr|pre)?)(?=\.)/.exec(name)?.[1];
-  const locale = /\d\.([a-zA-Z-]{2,10})\.[a-z]/.exec(name)?.[1];
-  const found = { ...product, "build.id": day && `${day}*`, "target.version": version, "target.locale": locale };
+  const [, folder, section, part = "", rest = ""] = /\/pub\/(\w+)\/(releases|candidates|nightly)\/([^/*]+)\/(.*)$/.exec(url) ?? [];
+  const [, rc = "", inside] = /^(?:build(\d+)\/)?(.*)$/.exec(rest);
+  const name = /[^/*]*$/.exec(url)[0];
+  const inName = / RC | Beta | Alpha /i.test(name) ? undefined : /[ -](\d+(?:\.\d+)+(?:[ab]\d+)?(?:esr|pre)?)(?=\.)/.exec(name)?.[1];
+  const day = section !== "releases" && /\/(\d{4})-(\d\d)-(\d\d)-[\d-]+-/.exec(url)?.slice(1).join("");
+  const found = {
+    "source.product": { mobile: "fennec", focus: "focus|klar" }[folder] ?? folder,
+    "target.version": { releases: part, candidates: part.replace(/-candidates$/, rc && `rc${rc}`) }[section] ?? inName,
+    "target.locale": /^[^/]+\/([a-zA-Z]{2,3}(?:-[a-zA-Z-]+)?|multi)\//.exec(inside)?.[1] ?? /\d\.([a-zA-Z-]{2,10})\.[a-z]/.exec(name)?.[1],
+    "build.id": day && `${day}*`,
+  };
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value));
 }
 
-/** `win64/fr/…` */
-function localeIn(path) {
-  const locale = /^[^/]+\/([a-zA-Z]{2,3}(?:-[a-zA-Z-]+)?|multi)\//.exec(path)?.[1];
-  return locale ? { "target.locale": locale } : {};
-}
-
 /** The locales that were asked for, or those that stand for a build. */
-export function localesOf(criteria) {
-  const locale = { ...impliedBy(criteria["download.url"]), ...criteria }["target.locale"] ?? MAIN_LOCALES;
-  return locale.split("|");
-}
+export const localesOf = (criteria) => ({ "target.locale": MAIN_LOCALES, ...impliedBy(criteria["download.url"]), ...criteria })["target.locale"].split("|");
 
 // Searches
 
@@ -142,7 +131,8 @@ export async function* pages(server, criteria, signal) {
   if (!known) return;
   const one = { "target.locale": localesOf(known).join("|") };
   const given = "target.locale" in criteria || "id" in criteria;
-  const again = filters(known).some(([name]) => name.startsWith("like_")) ? [] : [known]; // would read every record
+  const any = { ...known, candidates: known.candidates ?? "no" }; // equality: a list would read every record, as like_ does
+  const again = filters(any).some(([name]) => name.startsWith("like_")) ? [] : [any];
   const attempts = given ? [known] : [{ ...known, ...one }, ...again];
   for (const attempt of attempts) {
     let found = false;
@@ -227,12 +217,9 @@ export async function counts(server, several, signal) {
   return responses.map(({ headers }) => Number(headers["Total-Records"] ?? headers["Total-Objects"]) || 0);
 }
 
-export async function getRecord(server, id) {
-  const answer = await ask(server, `${recordsPath()}/${encodeURIComponent(id.toWellFormed())}`, {});
-  return (await jsonOf(server, answer)).data;
-}
-
-export const recordUrl = (server, id) => `${server}${recordsPath()}/${encodeURIComponent(id.toWellFormed())}`;
+const recordPath = (id) => `${recordsPath()}/${encodeURIComponent(id.toWellFormed())}`;
+export const recordUrl = (server, id) => server + recordPath(id);
+export const getRecord = async (server, id) => (await jsonOf(server, await ask(server, recordPath(id), {}))).data;
 
 // The newest of each product and channel
 
@@ -317,7 +304,10 @@ export function isCandidate(record) {
   return url ? url.includes("-candidates/") : /rc\d+(?:-|$)/.test(String(record.target?.version ?? ""));
 }
 
-export const curl = (server, criteria) => `curl -s ${shell(`${server}${recordsPath()}?${exportQuery(criteria)}`)}`;
+export function curl(server, criteria) {
+  const rest = criteria.candidates ? ` | jq -c ${shell(`.data[] | {data: .} | select(${testFor("candidates", criteria.candidates)})`)}` : "";
+  return `curl -s ${shell(`${server}${recordsPath()}?${exportQuery(criteria)}`)}${rest}`;
+}
 
 const OPTIONS = {
   "source.product": "product", "target.channel": "channel", "target.os": "os", "target.platform": "platform",
@@ -328,9 +318,9 @@ const OPTIONS = {
 export function command(server, criteria) {
   const all = { ...impliedBy(criteria["download.url"]), ...criteria };
   const options = Object.entries(all).flatMap(([name, value]) => optionsFor(name, value, criteria.candidates));
-  const tests = Object.entries(criteria).map(([name, value]) => testFor(name, value)).filter(Boolean);
-  const select = tests.length ? [` | jq -c ${shell(`select(${tests.join(" and ")})`)}`] : [];
-  return [`kinto-to-records --server ${shell(server)}`, ...options.map(([name, value]) => `--${name} ${shell(value)}`)].join(" ") + select.join("");
+  const tests = Object.entries(criteria).map(([name, value]) => testFor(name, value)).filter(Boolean).join(" and ");
+  const select = tests && ` | jq -c ${shell(`select(${tests})`)}`;
+  return [`kinto-to-records --server ${shell(server)}`, ...options.map(([name, value]) => `--${name} ${shell(value)}`)].join(" ") + select;
 }
 
 function optionsFor(name, value, candidates) {
@@ -341,19 +331,16 @@ function optionsFor(name, value, candidates) {
   if (name === "build.id" && prefixOf(value)) {
     return between(prefixOf(value)).map(([limit, date]) => [limit.startsWith("min") ? "built-since" : "built-until", JSON.parse(date)]);
   }
-  const plain = value.split("|").map((one) => (name === "source.revision" ? one.replace("*", "") : one));
+  const plain = (name === "source.revision" ? value.replace(/\*$/, "") : value).split("|");
   return OPTIONS[name] && !plain.join("").includes("*") ? plain.map((one) => [OPTIONS[name], one]) : [];
 }
 
 function testFor(name, value) {
-  const field = `.data.${name}`;
-  if (name === "build.number") return `${field} == ${value}`;
+  if (name === "build.number") return `.data.build.number == ${value}`;
   if (name === "candidates") return `(.data.download.url | contains("-candidates/")${value === "no" ? " | not" : ""})`;
-  if (name === "download.url" || (value.includes("*") && !["target.version", "source.revision"].includes(name) && !optionsFor(name, value).length)) {
-    const pattern = value.split("*").map((part) => part.replace(/[.\\+?^$()[\]{}|]/g, "[$&]").replace("[\\]", "\\\\").replace("[^]", "\\^")).join(".*");
-    return `(${field} | test(${quoted(`^${pattern}$`)}))`;
-  }
-  return "";
+  if (name === "target.version" || optionsFor(name, value).length || value === "*") return "";
+  const literal = (part) => part.replace(/[^\w /-]/g, (sign) => ("\\^".includes(sign) ? "." : `[${sign}]`));
+  return `(.data.${name} | test(${quoted(`^${value.split("*").map(literal).join(".*")}$`)}))`;
 }
 
 const shell = (text) => /^[\w.:/@%=+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
@@ -364,17 +351,11 @@ const shell = (text) => /^[\w.:/@%=+-]+$/.test(text) ? text : `'${text.replaceAl
 async function batch(server, requests, signal) {
   const parts = [];
   for (let start = 0; start < requests.length; start += BATCH_SIZE) parts.push(requests.slice(start, start + BATCH_SIZE));
-  const answers = await Promise.all(parts.map((part) => post(server, part, signal)));
+  const post = (part) => ask(server, "/batch", { method: "POST", body: JSON.stringify({ requests: part }), signal });
+  const answers = await Promise.all(parts.map(async (part) => (await jsonOf(server, await post(part))).responses));
+  const failed = answers.flat().find(({ status }) => status !== 200);
+  if (failed) throw refusal(server, failed.status, failed.body);
   return answers.flat();
-}
-
-async function post(server, requests, signal) {
-  const answer = await ask(server, "/batch", { method: "POST", body: JSON.stringify({ requests }), signal });
-  const { responses } = await jsonOf(server, answer);
-  for (const { status, body } of responses) {
-    if (status !== 200) throw refusal(server, status, body);
-  }
-  return responses;
 }
 
 async function ask(server, path, { method = "GET", body, signal }) {

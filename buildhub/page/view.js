@@ -8,8 +8,6 @@ import { describe, understand, valueInWords } from "./language.js";
 import { Failure, command, curl, exported, recordUrl, setting } from "./requests.js";
 import { facts, hostOf } from "./rows.js";
 
-// The search
-
 export function showSearch(state) {
   const input = byId("words");
   const typed = understand(input.value);
@@ -22,7 +20,7 @@ export function showUnderstood(state) {
   if (isHome(state)) return byId("understood").replaceChildren(examples(exemplary, state));
   const chips = chipsFor(state, (criteria, unclear) => addressOf({ ...state, criteria, unclear, notes: [] }));
   const clear = element("a", { class: "clear", href: searchFor(state, {}) }, "Clear all");
-  const lead = Object.keys(state.criteria).length ? "Understood as" : "Nothing understood";
+  const lead = Object.keys(state.criteria).length ? "Understood as" : "";
   return byId("understood").replaceChildren(lead, ...chips, clear, ...state.notes.map(note));
 }
 
@@ -95,11 +93,7 @@ function showSelect(id, all, choices, value = "") {
   select.classList.toggle("set", Boolean(value));
 }
 
-export function showLocales() {
-  byId("locales").replaceChildren(...LOCALES.map((locale) => element("option", { value: locale, label: languageName(locale) || undefined })));
-}
-
-// Sentences
+export const showLocales = () => byId("locales").replaceChildren(...LOCALES.map((value) => element("option", { value, label: languageName(value) || undefined })));
 
 /** Where the data is from, if not from the page's own server: before all results. */
 export function showServer(state) {
@@ -146,20 +140,15 @@ function widerSearches(state) {
 export function showFailure(failure, state, retry) {
   const known = failure instanceof Failure;
   const [sentence, advice] = known ? [failure.message, failure.advice] : ["Something went wrong in this page.", String(failure)];
-  showNotice(sentence, advice, "failure", button("Try again", retry), serverForm(state));
-}
-
-function serverForm(state) {
   const input = element("input", { id: "server", inputmode: "url", value: state.server || setting("kinto-server"), spellcheck: "false" });
-  return element("form", { id: "server-form" }, element("label", { for: "server" }, "Kinto server"), input, element("button", { class: "button" }, "Use this server"));
+  const form = element("form", { id: "server-form" }, element("label", { for: "server" }, "Kinto server"), input, element("button", { class: "button" }, "Use this server"));
+  showNotice(sentence, advice, "failure", button("Try again", retry), form);
 }
 
 export function showTitle(state) {
   const title = state.record || [describe(state.criteria), ...state.unclear].filter(Boolean).join(" ");
   document.title = [title, "buildhub"].filter(Boolean).join(" – ");
 }
-
-// Results to take along
 
 /** As JSON and CSV, and as the commands that print them. */
 export function showExport(server, state) {
@@ -189,8 +178,6 @@ async function save(server, criteria, kind, pressed) {
   }
   pressed.disabled = false;
 }
-
-// One record
 
 export function fillRecord(server, record, state) {
   const of = (name) => valueOf(record, name);

@@ -17,9 +17,8 @@ from typing import Any
 
 from .. import streams
 from ..errors import BadInput, Interrupted
-from ..inventory.gcs import last_key
 from ..inventory.reader import InventoryReader
-from ..inventory.row_formats import InventoryRow
+from ..inventory.row_formats import InventoryRow, last_key
 from ..records import Record
 from ..signals import CancellationToken
 from .record_maker import NotMade, Pending, RecordMaker

@@ -39,7 +39,9 @@ NIGHTLIES = {
         f"klar_nightly_{DATE}_154-0a1_android-x86_multi"
     ),
 }
+BETA = f"pub/fenix/releases/97.0.0-beta.2/android/{apk('fenix', '97.0.0-beta.2', 'x86')}"
 OTHERS = {
+    BETA: "fenix_beta_97-0-0-beta-2_android-x86_multi",
     f"pub/fenix/candidates/143.0.4-candidates/build2/android/{apk('fenix', '143.0.4', 'x86_64')}": (
         "fenix_143-0-4rc2_android-x86_64_multi"
     ),
@@ -91,9 +93,10 @@ def test_the_pipe_makes_their_records_where_products_names_them(system: EventSys
         assert record["source"]["revision"]
         assert record["target"]["channel"] == "nightly"
         assert record["download"]["url"] == system.archive.url + key
-    candidate, beta, klar = (records[record_id] for record_id in OTHERS.values())
+    old_beta, candidate, beta, klar = (records[record_id] for record_id in OTHERS.values())
     assert candidate["build"] == {"number": 2}
-    assert "build" not in beta
+    assert "build" not in beta | old_beta
+    assert old_beta["target"]["version"] == "97.0.0-beta.2"
     assert beta["target"]["channel"] == "beta"
     assert klar["source"] == {"product": "klar"}
     assert len(records) == len(NIGHTLIES) + len(OTHERS) + 4

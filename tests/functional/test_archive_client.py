@@ -11,8 +11,10 @@ import re
 import socket
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator
 from email.utils import formatdate
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -220,6 +222,14 @@ def test_a_redirect_to_another_server_is_refused(archive: ArchiveServer) -> None
     assert archive.total == 0
 
 
+def test_one_redirect_to_another_server_is_tried_again(archive: ArchiveServer) -> None:
+    """A proxy on the way may answer so once."""
+    moved = iter([archive.url])
+    with serving(redirects(lambda path: next(moved, None))) as server:
+        assert document(server, retries=1) == b"found"
+    assert archive.total == 0
+
+
 def test_redirects_in_a_loop_end() -> None:
     with serving(redirects(lambda path: path + "x")) as server:
         with pytest.raises(Unreachable, match=f"more than {MAX_REDIRECTS} redirects"):
@@ -245,6 +255,37 @@ def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv("NO_PROXY", raising=False)
         found = ask("http://archive.test/", lambda archive: archive.document("a"))
         assert found == b"http://archive.test/a"
+
+
+@pytest.mark.parametrize("userinfo", ["", "me:p%40ss@"])
+def test_no_password_of_netrc_leaves_with_a_request(
+    userinfo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy gets the credentials of its own address, and nobody those of ~/.netrc."""
+
+    def proxy(connection: socket.socket, request: bytes) -> bool:
+        connection.sendall(response(b"found"))
+        return True
+
+    (tmp_path / "netrc").write_text(
+        "machine archive.test login me password secret\ndefault login me password secret\n"
+    )
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with serving(proxy) as server:
+        monkeypatch.setenv("http_proxy", server.url.replace("//", f"//{userinfo}"))
+        assert ask("http://archive.test/", lambda one: one.document("a")) == b"found"
+        headers = server.requests[0].decode().lower()
+    expected = f"authorization: basic {b64encode(b'me:p@ss').decode()}".lower()
+    assert re.findall(r"\r\n(?:proxy-)?(authorization: .*)", headers) == [expected] * bool(userinfo)
+
+
+def test_an_archive_that_cannot_be_reached_is_asked_for_one_thing_only() -> None:
+    with serving(redirects(lambda path: None)) as server:
+        pass
+    with pytest.raises(Fatal, match=r"does not answer; check ARCHIVE_URL.*\(1 attempt\)"):
+        document(server)
 
 
 # Sizes

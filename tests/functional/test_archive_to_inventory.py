@@ -166,6 +166,15 @@ def test_versions_are_globs_for_releases_and_candidates(server: GcsServer) -> No
     )
 
 
+def test_versions_may_be_a_list_and_one_that_fits_nothing_is_said(server: GcsServer) -> None:
+    done = run(server, "--version", "50.0,52.0 999.*", "--section", "releases")
+    assert done.stdout.splitlines() == wanted(
+        lambda key: bool(re.search(r"releases/5[02]\.0/", key))
+    )
+    assert "--version 999.* fits no version that is listed" in done.stderr
+    assert "--version 5" not in done.stderr
+
+
 def test_since_and_until_choose_the_days_of_nightlies(server: GcsServer) -> None:
     got = listed(server, "--section", "nightly", "--since", "2016-12-24", "--until", "2017-02-01")
     days = [re.search(r"/(\d{4}-\d\d-\d\d)-\d\d-\d\d", line)[1] for line in got]  # type: ignore[index]
@@ -291,20 +300,35 @@ def test_a_page_that_stays_unreadable_is_named_and_the_rest_is_listed(server: Gc
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "arguments"),
-    [
-        ("md5Hash", "x", ()),
-        ("timeCreated", "2017", ("--since", "2017-01-01")),
-        ("timeCreated", "2017-01-01", ("--since", "2017-01-01")),
-    ],
+    ("field", "value"), [("md5Hash", "x"), ("timeCreated", "soon"), ("size", "")]
 )
-def test_an_impossible_value_of_an_object_is_named(
+@pytest.mark.parametrize("arguments", [(), ("--since", "2017-01-01")])
+def test_an_impossible_object_costs_only_itself(
     field: str, value: str, arguments: tuple[str, ...]
 ) -> None:
-    odd = made("pub/firefox/releases/55.0/mac/de/Firefox 55.0.dmg")
-    with GcsServer([odd]) as server:
+    names = [f"pub/firefox/releases/55.0/mac/{locale}/Firefox 55.0.dmg" for locale in "abc"]
+    odd, *others = [made(name) for name in names]
+    with GcsServer([odd, *others]) as server:
         server.odd[odd.name] = {field: value}
-        assert f"invalid {field}" in run(server, *arguments, status=1).stderr
+        done = run(server, *arguments, status=1)
+    assert done.stdout.splitlines() == rows(others)
+    assert f"Not listed: {odd.name}: its size, date or checksum is not valid." in done.stderr
+    assert "1 bad objects" in done.stderr
+
+
+def test_an_impossible_date_of_the_first_object_hides_no_version() -> None:
+    odd, other = [made(f"pub/firefox/releases/55.0/mac/{one}/Firefox.dmg") for one in "ab"]
+    with GcsServer([odd, other]) as server:
+        server.odd[odd.name] = {"timeCreated": "2017"}
+        assert rows([other])[0] in listed(server, "--since", "2017-01-01")
+
+
+def test_a_bucket_that_cannot_be_reached_is_one_sentence() -> None:
+    with GcsServer([]) as server:
+        pass
+    stderr = run(server, status=1, NB_RETRY_REQUEST="1").stderr
+    assert stderr.count("cannot be listed; check STORAGE_EMULATOR_HOST and the network") == 1
+    assert "Not listed" not in stderr
 
 
 def test_a_bucket_that_is_not_there_ends_the_run(server: GcsServer) -> None:

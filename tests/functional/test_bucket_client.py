@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from buildhub import MAX_BODY
-from buildhub.errors import Unreachable
-from buildhub.inventory.gcs import Bucket, Page
+from buildhub.errors import Fatal, Unreachable
+from buildhub.inventory.gcs import MAX_PAGE, Bucket, Next, Page
 from buildhub.inventory.selection import Section, Selection
 from tests.support.raw_server import Answer, path_of, response, serving
 
@@ -47,7 +46,7 @@ def asked(answer: Answer, ask: Callable[[Bucket], Awaitable[Any]]) -> Any:
         return asyncio.run(run(server.url.rstrip("/")))
 
 
-async def objects(bucket: Bucket, token: str | None = None) -> Page:
+async def objects(bucket: Bucket, token: Next | None = None) -> Page:
     return await bucket.objects(PREFIX, f"{PREFIX}5", f"{PREFIX}6", token)
 
 
@@ -59,13 +58,7 @@ ODD: dict[str, tuple[object, str]] = {
     "an object without name": ({"items": [{"size": "5"}]}, "not a listing"),
     "a name that is null": (items(name=None), "not a listing"),
     "a name with a line feed": (items(name=f"{PREFIX}54.0/a\nb"), "not a listing"),
-    "a date that is null": (items(timeCreated=None), "not a listing"),
-    "a date that ends the row": (items(timeCreated='2017"\n'), "not a listing"),
-    "a date that is a word": (items(timeCreated="yesterday"), "not a listing"),
-    "a size that ends the column": (items(size='5","'), "not a listing"),
     "an empty name": (items(name=""), "not a listing"),
-    "a size that is a number": (items(size=5), "not a listing"),
-    "a checksum that is a number": (items(md5Hash=7), "not a listing"),
     "objects that are none": ({"items": [[1]]}, "not a listing"),
     "objects by name": ({"items": {"a": 1}}, "not a listing"),
     "null for the objects": ({"items": None}, "not a listing"),
@@ -91,6 +84,25 @@ def test_an_odd_page_is_unreadable_and_no_crash(body: object, sentence: str) -> 
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"timeCreated": None},
+        {"timeCreated": '2017"\n'},
+        {"timeCreated": "yesterday"},
+        {"size": '5","'},
+        {"size": 5},
+        {"size": ""},
+        {"md5Hash": 7},
+    ],
+    ids=repr,
+)
+def test_an_impossible_value_costs_its_object_only(changes: dict[str, object]) -> None:
+    good = {**ITEM, "name": f"{ITEM['name']}.asc"}
+    page = asked(answering(json.dumps({"items": [{**ITEM, **changes}, good]}).encode()), objects)
+    assert (page.items, page.bad) == ([good], [ITEM["name"]])
+
+
+@pytest.mark.parametrize(
     "body", [b"", b"<html>", b'{"items": [', b'{"items": "\\ud800"}', b"[" * 9999]
 )
 def test_what_is_not_json_is_unreadable(body: bytes) -> None:
@@ -101,17 +113,80 @@ def test_what_is_not_json_is_unreadable(body: bytes) -> None:
 def test_a_page_that_leads_to_itself_is_not_followed() -> None:
     """It would be asked for again for ever."""
     with pytest.raises(Unreachable, match="that to another request"):
-        asked(answering(b'{"nextPageToken": "t"}'), lambda bucket: objects(bucket, "t"))
+        asked(answering(b'{"nextPageToken": "t"}'), lambda bucket: objects(bucket, Next("t", "")))
+
+
+async def all_pages(bucket: Bucket) -> list[Page]:
+    pages = [await objects(bucket)]
+    while token := pages[-1].token:
+        pages.append(await objects(bucket, token))
+    return pages
+
+
+def test_empty_pages_without_end_are_an_error_with_a_name() -> None:
+    numbers = iter(range(10**9))
+
+    def empty(connection: socket.socket, request: bytes) -> bool:
+        token = f'{{"nextPageToken": "t{next(numbers)}"}}'
+        connection.sendall(response(token.encode(), JSON))
+        return True
+
+    with pytest.raises(Fatal, match=rf"bucket b cannot be listed: 1000 pages .* below {PREFIX}"):
+        asked(empty, all_pages)
+    assert next(numbers) == 1000
+
+
+def test_two_pages_that_lead_to_each_other_end() -> None:
+    sent: list[str] = []
+
+    def one_of_two(connection: socket.socket, request: bytes) -> bool:
+        token = "b" if "pageToken=a" in path_of(request) else "a"
+        sent.append(token)
+        page = items(name=f"{PREFIX}54.0/{token}") | {"nextPageToken": token}
+        connection.sendall(response(json.dumps(page).encode(), JSON))
+        return True
+
+    with pytest.raises(Unreachable, match="that to another request"):
+        asked(one_of_two, all_pages)
+    assert len(sent) <= 4
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"prefixes": [f"{PREFIX}55.0/", f"{PREFIX}54.0/"]},
+        {"prefixes": [f"{PREFIX}51.0/"]},
+        {"prefixes": [f"{PREFIX}53.0/"]},
+    ],
+    ids=["in a page", "from page to page", "the same again"],
+)
+def test_folders_out_of_order_are_not_lost_in_silence(page: object) -> None:
+    token = Next("t", f"{PREFIX}53.0/")
+    with pytest.raises(Unreachable, match="that to another request"):
+        asked(
+            answering(json.dumps(page).encode()),
+            lambda bucket: bucket.folders(PREFIX, token=token),
+        )
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [("rateLimitExceeded", Unreachable), ("userRateLimitExceeded", Unreachable), ("no", Fatal)],
+)
+def test_a_403_that_asks_for_patience_is_tried_again(reason: str, error: type[Exception]) -> None:
+    body = {"error": {"code": 403, "message": "Slow", "errors": [{"reason": reason}]}}
+    with pytest.raises(error, match="HTTP 403: Slow"):
+        asked(answering(json.dumps(body).encode(), status="403 Forbidden"), objects)
 
 
 def test_a_good_page_is_read() -> None:
     page = asked(answering(json.dumps(items() | {"nextPageToken": "t"}).encode()), objects)
-    assert (page.items, page.folders, page.token) == ([ITEM], [], "t")
+    assert (page.items, page.folders, page.token) == ([ITEM], [], Next("t", ITEM["name"]))
 
 
 def test_a_page_beyond_the_limit_is_refused_before_it_is_in_memory() -> None:
-    bomb = gzip.compress(bytes(MAX_BODY + 1), compresslevel=1)
-    with pytest.raises(Unreachable, match="larger than 64 MiB"):
+    bomb = gzip.compress(bytes(MAX_PAGE + 1), compresslevel=1)
+    with pytest.raises(Unreachable, match="larger than 8 MiB"):
         asked(answering(bomb, "Content-Encoding: gzip"), objects)
 
 

@@ -22,6 +22,13 @@ from buildhub.settings import PRODUCT_FOLDERS
 from tests.support.archive_files import File
 from tests.support.archive_tree import candidate_tree, nightly_tree, release_tree
 from tests.support.event_system import EventSystem
+from tests.support.google_events import (
+    cloud_event,
+    cloud_event_of_message,
+    printed,
+    pulled,
+    pushed,
+)
 from tests.support.locales import LOCALES as LOCALES_OF_A_RELEASE
 from tests.support.pipeline_records import pipeline_records
 from tests.support.s3_events import bridged, created, in_sns, in_sqs, removed
@@ -134,6 +141,14 @@ KINDS: dict[str, tuple[Callable[[], dict[str, File]], int]] = {
         lambda: nightly_tree("mobile", platforms=("android-api-15",), locales=MOBILE_LOCALES),
         3,
     ),
+    "nightly of mobile, mozilla-esr68": (
+        lambda: moved(
+            nightly_tree("mobile", "68.1a1", platforms=("android-api-16",), locales=MOBILE_LOCALES),
+            "mozilla-central",
+            "mozilla-esr68",
+        ),
+        3,
+    ),
     "nightly of mobile, old id": (
         lambda: nightly_tree(
             "mobile", platforms=("android-api-15",), locales=("multi",), suffix="-old-id"
@@ -180,6 +195,10 @@ WRAPPINGS: dict[str, Callable[[str, str], Any]] = {
         in_sns(created(one), bare=True), in_sns(created(two), bare=True)
     ),
     "EventBridge": lambda one, two: [bridged(one), bridged(two)],
+    "Pub/Sub, pushed": lambda one, two: [pushed(one), pushed(two, payload=False)],
+    "Pub/Sub, pulled": lambda one, two: [pulled(one), pulled(two, payload=False)],
+    "Pub/Sub, as gcloud prints it": lambda one, two: printed(pulled(one), pulled(two)),
+    "CloudEvents": lambda one, two: [cloud_event(one), cloud_event_of_message(two)],
     "mixed": lambda one, two: {"Records": [*created(one)["Records"], bridged(two)]},
 }
 

@@ -101,6 +101,29 @@ def test_a_response_stays_in_memory_no_longer_than_its_user_holds_it() -> None:
     assert page() is None
 
 
+def test_https_on_a_port_that_speaks_http_names_the_cure() -> None:
+    """Such a server waits for the end of what it takes for a request."""
+    with serving(lambda connection, request: True) as server:
+        url = server.url.replace("http:", "https:")
+        with pytest.raises(Unreachable, match=r"TLS failed: .* plain HTTP.* http://"):
+            client(url, retries=0, timeout=0.5).request("GET", "/")
+
+
+def test_http_in_answer_to_tls_names_the_cure() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/v1"
+        with pytest.raises(Unreachable, match=r"TLS failed: .* plain HTTP.* http://"):
+            client(url, retries=0).request("GET", "/")
+
+
 def test_a_page_beyond_the_limit_is_refused_before_it_is_in_memory() -> None:
     bomb = gzip.compress(bytes(MAX_PAGE + 1), compresslevel=1)
 
@@ -109,7 +132,7 @@ def test_a_page_beyond_the_limit_is_refused_before_it_is_in_memory() -> None:
         return True
 
     with serving(packed) as server:
-        with pytest.raises(Unreachable, match="its response is larger than 256 MiB"):
+        with pytest.raises(Unreachable, match="its response is larger than 64 MiB"):
             client(server.url, retries=0, timeout=60).request("GET", "/")
 
 

@@ -272,7 +272,7 @@ def test_options_go_before_variables(system: EventSystem, event_file: Path) -> N
     ("content", "status", "sentence"),
     [
         ('{"Records": ', 1, "it is not JSON"),
-        ("{}", 1, "is not an S3 event in any known wrapping"),
+        ("{}", 1, "is not an event in any known wrapping"),
         (json.dumps(created(ABSENT)), 1, ABSENT),
         (json.dumps(created("favicon.ico")), 0, "favicon.ico: ignored"),
         (json.dumps(TEST_MESSAGE), 0, "a test message"),

@@ -95,7 +95,7 @@ def test_a_line_without_end_is_exit_1_in_little_memory(
 
         def kinto(connection: object, request: bytes) -> bool:
             headers = ["Content-Type: application/json", "Total-Records: 0", 'ETag: "1"']
-            body = b'{"settings": {}, "data": []}'
+            body = b'{"settings": {}, "user": {}, "data": []}'
             connection.sendall(  # type: ignore[attr-defined]
                 response(b"" if request.startswith(b"HEAD") else body, *headers)
             )

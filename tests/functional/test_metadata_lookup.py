@@ -35,6 +35,7 @@ def server(style: Literal["2018", "today"]) -> Iterator[ArchiveServer]:
 
 
 NIGHTLY = "pub/firefox/nightly/2017/08/2017-08-08-10-00-25-mozilla-central"
+ESR68 = "pub/mobile/nightly/2019/07/2019-07-13-09-37-05-mozilla-esr68-android-api-16"
 MOBILE = "pub/mobile/nightly/2017/08/2017-08-08-10-00-25-mozilla-central-android-api-15"
 OLD = "pub/firefox/nightly/2010/07/2010-07-05-04-mozilla-central"
 
@@ -50,6 +51,7 @@ OLD = "pub/firefox/nightly/2010/07/2010-07-05-04-mozilla-central"
             "firefox-57.0a1.en-US.linux-x86_64",
         ),
         (f"{MOBILE}/fennec-57.0a1.multi.android-arm.apk", "fennec-57.0a1.multi.android-arm"),
+        (f"{ESR68}-l10n/fennec-68.1a1.de.android-arm.apk", "fennec-68.1a1.multi.android-arm"),
         (f"{MOBILE}-l10n/fennec-57.0a1.de.android-arm.apk", "fennec-57.0a1.multi.android-arm"),
         (
             f"{MOBILE}/en-US/fennec-57.0a1.en-US.android-arm.apk",
@@ -341,6 +343,8 @@ INFO = b"buildID=20100115144158\n"
         ("linux-i686", "firefox-3.6.tar.bz2", ["linux", "linux32", "linux64"], "linux32"),
         ("linux-x86_64", "firefox-3.6.tar.bz2", ["linux64", "linux"], "linux64"),
         ("linux-aarch64", "firefox-3.6.tar.xz", ["linux64_aarch64", "linux64"], "linux64_aarch64"),
+        ("linux-aarch64", "firefox-3.6.tar.xz", ["linux64-aarch64", "linux64"], "linux64-aarch64"),
+        ("linux-aarch64", "firefox-3.6.tar.xz", ["linux64"], None),
         ("mac", "Firefox 3.6.dmg", ["macosx"], "macosx"),
         ("mac", "Firefox 3.6.dmg", ["macosx", "macosx64"], "macosx64"),
         ("win32", "Firefox Setup 3.6.exe", ["win32", "win64"], "win32"),
@@ -359,9 +363,10 @@ def test_the_info_of_the_platform_is_the_last_resort(
     infos: list[str],
     build_id: str | None,
 ) -> None:
-    names = ("linux", "linux32", "linux64", "linux64_aarch64", "macosx", "macosx64", "win32")
+    names = ("linux", "linux32", "linux64", "linux64_aarch64", "linux64-aarch64")
+    names += ("macosx", "macosx64", "win32")
     ids = {name: f"2010011514415{number}" for number, name in enumerate(names)}
-    ids |= {"win64": "20100115144157", "win64_aarch64": "20100115144158"}
+    ids |= {"win64": "20100115144159", "win64_aarch64": "20100115144158"}
     for info in infos:
         server.files[f"{CANDIDATES}/3.6-candidates/build2/{info}_info.txt"] = File(
             body=f"buildID={ids[info]}".encode()

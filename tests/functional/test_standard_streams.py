@@ -45,6 +45,7 @@ COMMANDS = {
     "kinto-to-records --build-id unknown": (1, None),
     "archive-to-inventory": (0, 1),
     "archive-to-inventory -V": (0, 1),
+    "missing-builds releases": (1, 2),
     "s3-event-to-kinto event": (0, None),
     "latest-inventory-to-kinto --source bucket": (0, None),
 }
@@ -87,6 +88,8 @@ def environ(
     (tmp_path / "bad-rows").write_text(ROW * 3 + '"b","x"\n')
     (tmp_path / "records").write_bytes(ndjson([make_record(1), make_record(2)]))
     (tmp_path / "bad-records").write_bytes(b"{\n" + ndjson([make_record(1)]))
+    release = {"product": "firefox", "version": "55.0", "date": "2017-08-08"}
+    (tmp_path / "releases").write_text(json.dumps({"releases": {"firefox-55.0": release}}))
     (tmp_path / "event").write_text(json.dumps({"s3": {"object": {"key": "favicon.ico"}}}))
     return {
         "PATH": f"{BIN}:{os.environ['PATH']}",
@@ -149,7 +152,7 @@ def test_a_stop_is_heeded_while_nobody_reads_the_messages(
     """The pipe of stderr is full; what can't be written in the time of a stop is lost."""
     (tmp_path / "bad-rows").write_text('"b","x"\n' * 10_000)
     process = subprocess.Popen(
-        ["inventory-to-records", "bad-rows"],
+        ["inventory-to-records", "-v", "bad-rows"],
         cwd=tmp_path, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stderr

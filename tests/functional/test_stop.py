@@ -60,8 +60,11 @@ def after_the_root(then: Answer) -> Answer:
 
     def answer(connection: socket.socket, request: bytes) -> bool:
         if path_of(request).rstrip("/") == "/v1":
-            body = b'{"settings": {"batch_max_requests": 25}}'
+            body = b'{"settings": {"batch_max_requests": 25}, "user": {}}'
             connection.sendall(response(body, "Content-Type: application/json"))
+            return True
+        if "/records?" in path_of(request):
+            connection.sendall(response(b'{"data": []}', "Content-Type: application/json"))
             return True
         return then(connection, request)
 

@@ -293,6 +293,54 @@ def test_bad_lines_are_named_each_and_the_others_are_stored(to_kinto, bad_lines,
     assert len(messages) == len(bad_lines)
 
 
+PRETTY = json.dumps(make_record(1), indent=2).encode()
+INVENTORY = (
+    b'"net-mozaws-prod-delivery-firefox","pub/firefox/a.exe","1","2017-06-14T00:41:56.000Z"\n'
+)
+OTHER_KINDS = {
+    "inventory": (INVENTORY, "| inventory-to-records | to-kinto"),
+    "gcloud": (
+        b"  65  2017-06-13T12:00:00Z  gs://x/pub/a.exe\n",
+        "| inventory-to-records | to-kinto",
+    ),
+    "aws": (b"2017-06-13 12:00:00  65 pub/firefox/a.exe\n", "| inventory-to-records | to-kinto"),
+    "Google's report": (b"bucket,name,size\n", "| inventory-to-records | to-kinto"),
+    "jq .": (PRETTY, "jq -c ."),
+    "jq -s .": (json.dumps([make_record(1)], indent=2).encode(), "jq -c '.[]'"),
+    "jq -c -s .": (ndjson([[make_record(1)]]), "jq -c '.[]'"),
+    "a page of Kinto": (
+        ndjson([{"data": [make_record(1)["data"]]}]),
+        "jq -c '.data[] | {data: .}'",
+    ),
+    "no data": (ndjson([make_record(1)["data"]]), "jq -c '{data: .}'"),
+    "UTF-16": (ndjson([make_record(1)]).decode().encode("utf-16"), "iconv -f UTF-16 -t UTF-8"),
+    "UTF-16 without a mark": (ndjson([make_record(1)]).decode().encode("utf-16-be"), "iconv"),
+    "gzip in gzip": (gzip.compress(gzip.compress(ndjson([make_record(1)]))), "zcat"),
+    "HTML": (b"<!DOCTYPE html>\n<p>\n", "fetch the file again"),
+}
+
+
+@pytest.mark.parametrize(("content", "cure"), OTHER_KINDS.values(), ids=OTHER_KINDS)
+def test_input_of_another_kind_is_reported_once_with_the_cure(to_kinto, content, cure):
+    (to_kinto.folder / "wrong").write_bytes(b"\n" + content if content[0] != 31 else content)
+    (to_kinto.folder / "right").write_bytes(ndjson([make_record(2)]))
+    done = to_kinto(b"", "wrong", "right")
+    sentence, counts = done.stderr.decode().splitlines()
+    assert done.returncode == 1
+    assert "ERROR wrong: this is " in sentence
+    assert cure in sentence
+    assert f"{counts}\n".encode() == summary(created=1)
+
+
+def test_of_many_errors_the_first_ten_are_logged_and_the_others_counted(to_kinto):
+    lines = ndjson([make_record(1)]) + b"hello\n" * 30
+    *messages, last = to_kinto(lines).stderr.decode().splitlines()
+    assert len(messages) == 11
+    assert "Further errors of this kind are only counted; -v shows them." in messages[-1]
+    assert "30 bad lines" in last
+    assert to_kinto(lines, "-v").stderr.count(b"not valid JSON") == 30
+
+
 def test_a_record_that_is_nested_deeply_is_a_record_like_any_other(to_kinto):
     """300 levels are more than some libraries write: only whether it is equal is not known."""
     nested = make_record(1, note=json.loads("[" * 300 + "]" * 300))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.ports import free_port
 from tests.support.records import make_record, ndjson
-from tests.support.to_kinto_command import Command, one_sentence, summary, wait_for
+from tests.support.to_kinto_command import COLLECTION, Command, one_sentence, summary, wait_for
 
 pytestmark = pytest.mark.functional
 slow = pytest.mark.slow  # the same promise, once more
@@ -59,6 +59,17 @@ def test_the_password_is_wrong(accounts_kinto, tmp_path, options):
     assert b"pass-word" not in done.stderr
 
 
+@pytest.mark.parametrize("options", [("--skip",), pytest.param((), marks=slow)])
+def test_a_wrong_password_is_reported_before_anything_is_read(accounts_kinto, tmp_path, options):
+    """Also where everybody may read what is on the server."""
+    accounts_kinto.make_collection()
+    everyone = {"permissions": {"read": ["system.Everyone"]}}
+    accounts_kinto.call("PATCH", COLLECTION, json=everyone)
+    with Command(accounts_kinto, tmp_path).start(*options) as process:
+        assert process.wait(30) == 1  # its input is still open
+        assert b"does not accept these credentials (401): give others" in process.stderr.read()
+
+
 def test_the_right_password_is_right(accounts_kinto, tmp_path):
     accounts_kinto.make_collection()
     command = Command(accounts_kinto, tmp_path)
@@ -74,6 +85,26 @@ def test_credentials_in_an_unknown_form_are_usage_and_are_not_shown(to_kinto, au
     assert done.returncode == 2
     assert b"'--auth': it must be user:password, or Bearer and a token" in done.stderr
     assert auth.encode() not in done.stderr
+
+
+ELSEWHERE = "http://kinto.invalid/v1"
+
+
+@pytest.mark.parametrize(
+    ("server", "auth", "warned"),
+    [
+        (ELSEWHERE, "", True),
+        pytest.param(ELSEWHERE, "user:pass", False, marks=slow),
+        ("", "", False),
+    ],
+)
+def test_the_default_password_is_reported_where_the_server_is_not_on_this_machine(
+    to_kinto, server, auth, warned
+):
+    server = server or to_kinto.kinto.url
+    done = to_kinto(ndjson([make_record(1)]), "-s", server, AUTH=auth, NB_RETRY_REQUEST="0")
+    warning = b"WARNING AUTH is not set: kinto.invalid gets the default credentials. Set AUTH"
+    assert done.stderr.count(warning) == warned
 
 
 def test_the_cache_folder_can_not_be_made(to_kinto):

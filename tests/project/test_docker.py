@@ -87,14 +87,25 @@ def test_compose_builds_targets_that_exist_and_waits_for_services_that_exist():
         assert set(service.get("depends_on", {})) <= set(services)
 
 
-def test_compose_has_every_job_beside_an_initialised_server():
+def test_compose_has_every_job_and_starts_none_but_the_scheduler_s():
     """As entry points: what `docker compose run JOB …` gets behind the job are its options."""
     assert f"COPY .docker/{ENTRYPOINT} /usr/local/bin/{ENTRYPOINT}" in STAGES["runtime"]
     services = COMPOSE["services"]
     for job in ("inventory-to-records", "to-kinto", "latest-inventory-to-kinto"):
         assert services[job]["entrypoint"] == [ENTRYPOINT, job]
-        assert "initialize" in services[job]["depends_on"]
-    assert "kinto-wizard" in services["initialize"]["command"]
+        assert services[job]["depends_on"]["kinto"]["condition"] == "service_healthy"
+        assert services[job]["profiles"] == ["jobs"]
+    every, _, job, *_ = services["scheduler"]["command"]
+    assert (every, job) == ("every", "latest-inventory-to-kinto")
+    assert "profiles" not in services["scheduler"]
+
+
+def test_compose_reads_today_s_archive_and_initialises_once():
+    """kinto-wizard would download all records of the server before each job."""
+    jobs = [s for s in COMPOSE["services"].values() if s.get("image") == "buildhub:latest"]
+    assert len(jobs) == 4
+    assert {job["environment"]["SOURCE"] for job in jobs} == {"bucket"}
+    assert "kinto-wizard" not in str(COMPOSE["services"])
 
 
 def test_what_the_dockerfile_copies_is_in_the_context():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -57,7 +58,7 @@ def test_without_a_command_all_of_them_are_listed_with_a_line_each(path, argumen
     result = enter(path, *arguments)
     assert result.returncode == 0
     listed = re.findall(r"^  (\S+)  +\S.+$", result.stdout, re.MULTILINE)
-    assert sorted(listed) == sorted([*COMMANDS, *OF_DEV, "version"])
+    assert sorted(listed) == sorted([*COMMANDS, *OF_DEV, "every", "version"])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -68,6 +69,30 @@ def test_a_command_gets_its_options_as_they_were_given(path, command):
 def test_a_pipe_goes_through(path):
     result = enter(path, "to-kinto", "-", input="one\ntwo\n")
     assert result.stdout == "to-kinto -\none\ntwo\n"
+
+
+def test_every_runs_a_command_again_also_where_it_fails_and_ends_with_it_at_sigterm(path, tmp_path):
+    """The stand-in fails at first, then waits for the signal, and tells when it came."""
+    command = tmp_path / "to-kinto"
+    command.write_text(
+        f"#!/bin/sh\ncd {tmp_path}\nmkdir once 2> /dev/null && exit 7\n"
+        'trap "echo stopped; exit 143" TERM\necho again\nsleep 60 & wait\n'
+    )
+    with subprocess.Popen(
+        [str(ENTRYPOINT), "every", "0", "to-kinto"],
+        env={"PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout.readline() == "again\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "stopped\n"
+        assert process.wait() == 143
+        with contextlib.suppress(ProcessLookupError):  # the stand-in's sleep
+            os.killpg(process.pid, signal.SIGKILL)
+        assert "`to-kinto` has failed (7)" in process.stderr.read()
 
 
 def test_version(path):

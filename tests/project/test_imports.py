@@ -26,14 +26,17 @@ MAY_IMPORT = {
     "inventory": BASE | {"http"},
     "archive": BASE | {"http", "builds"},
     "records": {"errors", "builds", "archive"},
+    "aws_secret": {"errors"},
+    "product_details": BASE | {"builds", "http"},
     "pipeline": BASE | {"inventory", "builds", "archive", "records"},
     "kinto": BASE | {"records"},
-    "wiring": BASE | {"settings", "inventory", "builds", "archive", "records", "pipeline", "kinto"},
+    "wiring": BASE
+    | {"http", "settings", "inventory", "builds", "archive", "records", "pipeline", "kinto"},
 }
 MAY_IMPORT["load"] = MAY_IMPORT["wiring"] | {"wiring"}
 MAY_IMPORT["events"] = MAY_IMPORT["load"]
-MAY_IMPORT["lambda_s3_event"] = BASE | {"settings", "events"}
-MAY_IMPORT["lambda_s3_inventory"] = BASE | {"settings", "load"}
+MAY_IMPORT["lambda_s3_event"] = BASE | {"aws_secret", "settings", "events"}
+MAY_IMPORT["lambda_s3_inventory"] = BASE | {"aws_secret", "settings", "load"}
 MAY_IMPORT["commands"] = set(MAY_IMPORT) - {"lambda_s3_event", "lambda_s3_inventory"}
 
 #: Modules without input or output, and all that they may import beside each other.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -49,11 +50,20 @@ def test_it_holds_what_the_handlers_read_and_nothing_else(lambda_zip):
     names = zipfile.ZipFile(lambda_zip).namelist()
     assert "buildhub/initialization.yml" in names
     services = {n.split("/")[2] for n in names if n.startswith("botocore/data/") if "/20" in n}
-    assert services == {"s3"}
-    for useless in ("/tests/", "__pycache__", ".pyc", "direct_url.json", "bin/"):
+    assert services == {"s3", "secretsmanager"}
+    for useless in ("/tests/", "direct_url.json", "bin/"):
         assert not [name for name in names if useless in f"/{name}"]
     for needless in ("kinto/", "moto/", "pytest/", "pip/", "boto3/"):
         assert not [name for name in names if name.startswith(needless)]
+
+
+def test_every_module_is_compiled_whatever_the_times_of_the_files_are(lambda_folder):
+    """Lambda unpacks to a folder that cannot be written: otherwise each cold start compiles."""
+    for source in lambda_folder.rglob("*.py"):
+        compiled = Path(importlib.util.cache_from_source(str(source))).read_bytes()
+        assert compiled[:4] == importlib.util.MAGIC_NUMBER
+        assert int.from_bytes(compiled[4:8], "little") == 0b01, "a hash that is not checked"
+        assert str(lambda_folder).encode() not in compiled
 
 
 @pytest.mark.parametrize("handler", ["lambda_s3_inventory", "lambda_s3_event"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import shutil
@@ -28,7 +29,7 @@ from tests.support.ports import free_port
 pytestmark = [pytest.mark.functional, pytest.mark.slow, pytest.mark.xdist_group("packaging")]
 
 ROOT = Path(__file__).parents[2]
-FILES = ("setup.py", "MANIFEST.in", "Makefile", "README.rst", "LICENSE", "CHANGELOG.rst")
+FILES = ("setup.py", "MANIFEST.in", "README.rst", "LICENSE", "CHANGELOG.rst")
 FOLDERS = ("buildhub", "jobs")
 
 
@@ -62,6 +63,7 @@ def test_the_sdist_holds_what_the_wheel_is_made_of(dist):
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "README.rst", "CHANGELOG.rst", "setup.py"} <= names
     assert {"jobs/initialization.yml", "jobs/indexes.sql", "buildhub/py.typed"} <= names
+    assert "Makefile" not in names  # what it does needs the rest of the repository
 
 
 def test_the_wheel_holds_the_package_and_its_data_and_no_tests(dist):
@@ -116,6 +118,14 @@ def test_the_wheel_alone_does_the_whole_sample(commands, kinto: Kinto, tmp_path)
             "SERVER_URL": kinto.url,
             "CACHE_FOLDER": str(tmp_path),
         }
+        message = subprocess.run(
+            [commands / "to-kinto"],
+            input=b'{"data": {"id": "a"}}',
+            env=environ,
+            capture_output=True,
+        ).stderr.decode()
+        (named,) = re.findall(r"--auth … (\S+),", message)
+        assert Path(named).read_bytes() == (ROOT / "jobs" / "initialization.yml").read_bytes()
         kinto.make_collection()
         pipe = f"zcat {tree.INVENTORY} | inventory-to-records | tee records | to-kinto"
         done = subprocess.run(
@@ -128,6 +138,16 @@ def test_the_wheel_alone_does_the_whole_sample(commands, kinto: Kinto, tmp_path)
     assert done.returncode == 0, done.stderr
     sent = (tmp_path / "records").read_text().splitlines()
     assert len(kinto.records()) == len(sent) > 500
+
+
+def test_the_links_and_pictures_of_the_readme_are_absolute_and_lead_to_files_that_exist():
+    """The index shows it without the repository around it."""
+    text = (ROOT / "README.rst").read_text()
+    targets = re.findall(r"<([^>]+)>`_|image:: (\S+)", text)
+    for target in filter(None, itertools.chain.from_iterable(targets)):
+        assert target.startswith("https://"), target
+        if "mozilla-services/buildhub/" in target:
+            assert (ROOT / target.partition("/main/")[2]).exists(), target
 
 
 def test_the_readme_can_be_shown_by_the_index():

@@ -38,6 +38,7 @@ WANTED: tuple[tuple[str, int], ...] = (
     (r"firefox/nightly/.*mozilla-central-l10n/.*(bz2|xz|dmg|installer\.exe)$", 12),
     (r"firefox/nightly/201[5-8]/.*mozilla-central/.*(bz2|dmg|installer\.exe)$", 20),
     (r"firefox/nightly/20(2[0-6]|19)/.*mozilla-central/.*(bz2|xz|installer\.exe)$", 40),
+    (r"firefox/nightly/2026/07/2026-07-19-09-17-21-mozilla-central/", 4),
     # The other products.
     (r"devedition/releases/(58\.0b1|146\.0b1|153\.0b13)/", 20),
     (r"devedition/candidates/(58\.0b1|55\.0b1)-candidates/build[15]/", 45),

@@ -217,6 +217,19 @@ BUILDS = [
     ("mobile/nightly/2011/02/2011-02-08-03-mozilla-central-macosx/fennec-4.0b5pre.en-US.mac.dmg",
      "fennec_nightly_2011-02-08-03-mozilla-central_4-0b5pre_macosx_en-us",
      "4.0b5pre", "nightly", "macosx", "mac", "en-US"),
+    # Fennec's nightlies from June 2019 on are those of its last branch.
+    ("mobile/nightly/2019/07/2019-07-13-09-37-05-mozilla-esr68-android-api-16/"
+     "fennec-68.1a1.multi.android-arm.apk",
+     "fennec_nightly_2019-07-13-09-37-05_68-1a1_android-api-16_multi",
+     "68.1a1", "nightly", "android-api-16", "android", "multi"),
+    ("mobile/nightly/2019/07/2019-07-13-09-37-05-mozilla-esr68-android-api-16-l10n/"
+     "fennec-68.1a1.de.android-arm.apk",
+     "fennec_nightly_2019-07-13-09-37-05_68-1a1_android-api-16_de",
+     "68.1a1", "nightly", "android-api-16", "android", "de"),
+    ("mobile/nightly/2020/06/2020-06-29-09-32-30-mozilla-esr68-android-aarch64/"
+     "fennec-68.10a1.multi.android-aarch64.apk",
+     "fennec_nightly_2020-06-29-09-32-30_68-10a1_android-aarch64_multi",
+     "68.10a1", "nightly", "android-aarch64", "android", "multi"),
     # Platforms of a few years only.
     ("mobile/releases/21.0/android-armv6/multi/fennec-21.0.multi.android-arm-armv6.apk",
      "fennec_21-0_android-armv6_multi", "21.0", "release", "android-armv6", "android", "multi"),
@@ -288,6 +301,27 @@ BUILDS = [
      "klar-154.0a1.multi.android-universal.apk",
      "klar_nightly_2026-07-01-09-27-14_154-0a1_android-universal_multi",
      "154.0a1", "nightly", "android-universal", "android", "multi"),
+    # Fenix's betas and candidates from December 2021 to July 2022.
+    ("fenix/releases/97.0.0-beta.2/android/fenix-97.0.0-beta.2-android-arm64-v8a/"
+     "fenix-97.0.0-beta.2.multi.android-arm64-v8a.apk",
+     "fenix_beta_97-0-0-beta-2_android-arm64-v8a_multi",
+     "97.0.0-beta.2", "beta", "android-arm64-v8a", "android", "multi"),
+    ("fenix/releases/96.1.0-rc.1/android/fenix-96.1.0-rc.1-android-x86_64/"
+     "fenix-96.1.0-rc.1.multi.android-x86_64.apk",
+     "fenix_beta_96-1-0-rc-1_android-x86_64_multi",
+     "96.1.0-rc.1", "beta", "android-x86_64", "android", "multi"),
+    ("fenix/releases/97.0.0-beta.2/android/fenix-97.0.0-beta.2-android/"
+     "fenix-97.0.0-beta.2.multi.android-universal.apk",
+     "fenix_beta_97-0-0-beta-2_android-universal_multi",
+     "97.0.0-beta.2", "beta", "android-universal", "android", "multi"),
+    ("fenix/candidates/101.0.0-beta.10-candidates/build1/android/"
+     "fenix-101.0.0-beta.10-android-x86/fenix-101.0.0-beta.10.multi.android-x86.apk",
+     "fenix_beta_101-0-0-beta-10rc1_android-x86_multi",
+     "101.0.0-beta.10rc1", "beta", "android-x86", "android", "multi"),
+    ("fenix/candidates/96.1.0-rc.1-candidates/build2/android/"
+     "fenix-96.1.0-rc.1-android-x86/fenix-96.1.0-rc.1.multi.android-x86.apk",
+     "fenix_beta_96-1-0-rc-1rc2_android-x86_multi",
+     "96.1.0-rc.1rc2", "beta", "android-x86", "android", "multi"),
 ]  # fmt: skip
 
 #: Keys that are not builds, and words of the reason that is given.
@@ -375,6 +409,12 @@ NO_BUILDS = [
     ("firefox/nightly/2017/08/2017-08-01-15-03-43-date/firefox-56.0a1.en-US.mac.dmg", "tree date"),
     ("mobile/nightly/2011/08/2011-08-14-05-53-37-mozilla-aurora-android/"
      "fennec-7.0a2.multi.eabi-arm.apk", "mozilla-aurora-android"),
+    ("firefox/nightly/2019/07/2019-07-13-09-37-05-mozilla-esr68/firefox-68.0.en-US.mac.dmg",
+     "tree mozilla-esr68 is not catalogued"),
+    ("mobile/nightly/2020/10/2020-10-13-09-37-05-mozilla-esr78-android-api-16/"
+     "fennec-78.1a1.multi.android-arm.apk", "tree mozilla-esr78-android-api-16 is not catalogued"),
+    ("mobile/nightly/2019/07/2019-07-13-09-37-05-mozilla-esr68-android-api-16/"
+     "fennec-68.1a1.multi.os2.apk", "builds below pub/mobile/nightly/"),
     ("firefox/nightly/2012/07/2012-07-13-03-05-48-mozilla-central-debug/"
      "firefox-16.0a1.en-US.debug-linux-x86_64.tar.bz2", "debugging"),
     ("firefox/nightly/2012/07/2012-07-13-03-05-48-mozilla-central-debug/"
@@ -437,6 +477,11 @@ NO_BUILDS = [
      "builds below pub/fenix/releases/"),
     ("fenix/releases/143.0.4/android/focus-143.0.4-android-x86/focus-143.0.4.multi.android-x86.apk",
      "builds below pub/fenix/releases/"),
+    ("fenix/releases/97.0.0-alpha.2/android/fenix-97.0.0-alpha.2-android-x86/"
+     "fenix-97.0.0-alpha.2.multi.android-x86.apk", "builds below pub/fenix/releases/"),
+    ("fenix/releases/97.0.0-beta/android/fenix-97.0.0-beta.-android-x86/"
+     "fenix-97.0.0-beta..multi.android-x86.apk", "builds below pub/fenix/releases/"),
+    ("firefox/releases/97.0-beta.2/win32/de/Firefox Setup 97.0.exe", "a build there is called"),
     ("android/focus/latest/Focus-arm.apk", "only pub/firefox/"),
     ("fennec/releases/55.0/android-x86/multi/fennec-55.0.multi.android-i386.apk",
      "only pub/firefox/"),

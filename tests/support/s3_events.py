@@ -1,4 +1,4 @@
-"""Events as AWS sends them (ARCHIVE.md, section 5), for tests and benchmarks."""
+"""Events as AWS sends them, for tests and benchmarks."""
 
 from __future__ import annotations
 

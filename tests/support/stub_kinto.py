@@ -31,17 +31,27 @@ class StubKinto:
         self.batches: list[list[dict[str, Any]]] = []
         self.answers: list[Callable[[list[dict[str, Any]]], Answer] | Answer] = []
         self.limit: Any = 3
+        #: What is answered where records are looked up by their ids before they are written.
+        self.stored: Answer = (200, {}, '{"data": []}')
         mock.add_callback("GET", f"{URL}/", self._root)
         mock.add_callback("POST", f"{URL}/batch", self._batch)
         mock.add_callback("GET", re.compile(rf"{RECORDS}\?in_id=[^&]*&_since=1$"), self._found)
+        mock.add_callback("GET", re.compile(rf"{RECORDS}\?_sort=id.*&in_id="), self._look_up)
 
     def _root(self, request: Any) -> Answer:
-        return 200, {}, json.dumps({"settings": {"batch_max_requests": self.limit}})
+        return (
+            200,
+            {},
+            json.dumps({"settings": {"batch_max_requests": self.limit}, "user": {"id": "x"}}),
+        )
 
     def _found(self, request: Any) -> Answer:
         """Every record that is asked for by its id is there."""
         found = {"id": json.loads(request.params["in_id"]), "last_modified": 1}
         return 200, {}, json.dumps({"data": [found]})
+
+    def _look_up(self, request: Any) -> Answer:
+        return self.stored
 
     def _batch(self, request: Any) -> Answer:
         asked = json.loads(request.body)["requests"]

@@ -13,10 +13,11 @@ from urllib.parse import quote_plus, unquote_plus
 import orjson
 import pytest
 
-from buildhub.inventory.gcs import Bucket, Page, rows
+from buildhub.inventory.gcs import Bucket, Next, Page, rows
 from buildhub.inventory.listing import BucketListing
 from buildhub.inventory.selection import Section, Selection
 from tests.support import bucket_tree
+from tests.support.archive_keys import BUILDS
 from tests.support.bucket_tree import made
 from tests.support.gcs_server import BUCKET, GcsServer, Object
 
@@ -31,6 +32,7 @@ def keys_of_builds() -> Iterator[str]:
             key, record = line.rstrip("\n").split("\t")[:2]
             if record != "-" and not key.startswith("#"):
                 yield key
+    yield from (f"pub/{key}" for key, *_ in BUILDS)
 
 
 def test_every_build_of_the_table_is_in_a_folder_that_is_listed() -> None:
@@ -52,12 +54,14 @@ def test_every_build_of_the_table_is_in_a_folder_that_is_listed() -> None:
         "pub/firefox/candidates/55.0-candidates/build1/partner-repacks/a/win32/de/Firefox.exe",
         "pub/firefox/candidates/55.0-candidates/build1/update/a.mar",
         "pub/firefox/nightly/2017/08/2017-08-05-10-03-34-mozilla-aurora/firefox-57.0a1.en-US.mac.dmg",
+        "pub/firefox/nightly/2019/07/2019-07-13-09-37-05-mozilla-esr68/firefox-68.0.en-US.mac.dmg",
+        "pub/mobile/nightly/2020/10/2020-10-13-09-37-05-mozilla-esr78-android-api-16/fennec.apk",
         "pub/firefox/nightly/2010/07/2010-07-05-04-mozilla-1.9.2/firefox-3.6.8pre.en-US.mac.dmg",
         "pub/firefox/nightly/2017/08/latest-mozilla-central/firefox-57.0a1.en-US.mac.dmg",
     ],
 )
 def test_folders_without_builds_are_left_out(key: str) -> None:
-    section = Section("firefox", key.split("/")[2])
+    section = Section(*key.split("/")[1:3])
     assert section.left_out(key, section.folder_of(key))
 
 
@@ -129,13 +133,16 @@ class Clocked(Bucket):
         self._server = server
         self.asked = 0
 
-    async def _page(self, query: Mapping[str, str], token: str | None) -> Page:
+    async def _page(self, query: Mapping[str, str], token: Next | None) -> Page:
         self.asked += 1
         await asyncio.sleep(0.1)
-        request = {**query, **({"pageToken": token} if token else {})}
+        request = {**query, **({"pageToken": token.token} if token else {})}
         content = orjson.loads(self._server.page(request, self._server.start(request)))
+        following = content.get("nextPageToken")
         return Page(
-            content.get("items", []), content.get("prefixes", []), content.get("nextPageToken")
+            content.get("items", []),
+            content.get("prefixes", []),
+            Next(following, "") if following else None,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from buildhub.kinto import (
     put_if_unchanged,
 )
 from tests.support.records import make_record
-from tests.support.stub_kinto import RECORDS, client, each
+from tests.support.stub_kinto import Answer, client, each
 
 
 def store(client: Client, records: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -24,13 +25,13 @@ def store(client: Client, records: list[dict[str, Any]]) -> list[tuple[str, str]
     return [(result.outcome.value, result.reason) for result in results.values()]
 
 
-def look(*found: dict[str, Any]) -> dict[str, Any]:
-    return {"data": [{"last_modified": 5, **one} for one in found]}
+def look(*found: dict[str, Any]) -> Answer:
+    return 200, {}, json.dumps({"data": [{"last_modified": 5, **one} for one in found]})
 
 
 def test_a_write_has_the_condition_that_nothing_has_changed(server):
     records = [make_record(n, id=f"r{n}") for n in (1, 2)]
-    server.mock.add("GET", RECORDS, json=look({**records[1]["data"], "build": {}}))
+    server.stored = look({**records[1]["data"], "build": {}})
     server.answers = [each(412, 412)]
     assert store(client(), records) == [("conflict", "")] * 2
     assert [request["headers"] for request in server.batches[0]] == [
@@ -42,7 +43,7 @@ def test_a_write_has_the_condition_that_nothing_has_changed(server):
 def test_each_record_has_its_outcome(server):
     records = [make_record(n, id=f"r{n}") for n in range(6)]
     changed = {**records[1]["data"], "build": {}}
-    server.mock.add("GET", RECORDS, json=look(records[0]["data"], changed))
+    server.stored = look(records[0]["data"], changed)
     server.limit = 25
     server.answers = [each(200, 201, 400, 201, 201)]
     assert [status for status, _ in store(client(), records)] == [
@@ -51,7 +52,7 @@ def test_each_record_has_its_outcome(server):
 
 
 def test_records_that_are_not_settled_when_the_server_goes_down_fail(server):
-    server.mock.add("GET", RECORDS, json=look())
+    server.stored = look()
     server.answers = [each(), (503, {}, {})]
     records = [make_record(n, id=f"r{n}") for n in range(5)]
     results = store(client(retries=0), records)
@@ -60,7 +61,7 @@ def test_records_that_are_not_settled_when_the_server_goes_down_fail(server):
 
 
 def test_wrong_credentials_are_fatal(server):
-    server.mock.add("GET", RECORDS, json={"message": "no"}, status=401)
+    server.stored = (401, {}, '{"message": "no"}')
     with pytest.raises(Fatal, match="--auth or AUTH"):
         store(client(), [make_record(1)])
 

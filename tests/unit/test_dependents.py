@@ -143,6 +143,14 @@ MOBILE = "pub/mobile/nightly/2017/08/2017-08-01-15-03-46-mozilla-central-android
             ],
         ),
         (
+            f"{CANDIDATES}/linux64-aarch64_info.txt",
+            [
+                f"{CANDIDATES}/linux-aarch64/fr/firefox-54.0.tar.bz2",
+                "pub/firefox/releases/54.0/linux-aarch64/fr/firefox-54.0.tar.bz2",
+            ],
+            [f"{CANDIDATES}/linux-x86_64/fr/firefox-54.0.tar.bz2"],
+        ),
+        (
             f"{TODAY}/firefox-154.0a1.en-US.win64.buildhub.json",
             [f"{TODAY}/firefox-154.0a1.en-US.win64.installer.exe", *APPS],
             [

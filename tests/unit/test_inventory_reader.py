@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import re
 from collections.abc import Iterable
@@ -377,3 +378,72 @@ def test_blank_lines_before_the_first_row_are_not_rows(pieces: list[bytes]) -> N
     entries, reader, errors = read(pieces)
     assert (entries, reader.rows) == ([ENTRY], 2)
     assert [line.partition(":")[0] for line in errors] == ["a.csv, line 4"]
+
+
+@pytest.mark.parametrize("place", [i for i, byte in enumerate(ROW) if byte in b'",'])
+def test_text_beside_a_quote_is_read_the_same_wherever_a_block_ends(place: int) -> None:
+    row = ROW[:place] + b"x" + ROW[place:]
+    irregular = ROW.replace(b".exe", b",.exe")
+    alone, together = (InventoryReader(PATTERN, None, lambda sentence: None) for _ in range(2))
+    separate = [e for batch in alone.entries([ROW + row, irregular], "a") for e in batch]
+    joined = [e for batch in together.entries([ROW + row + irregular], "a") for e in batch]
+    assert (separate, alone.bad_rows) == (joined, together.bad_rows)
+
+
+RECORD = b'{"data":{"id":"firefox_55-0_win32_fr","source":{"product":"firefox"}}}\n'
+MANIFEST = b'{\n  "sourceBucket": "b",\n  "fileSchema": "Bucket, Key", "files": []\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (RECORD * 3, "these are records.*to-kinto"),
+        (b'{\n  "data": {\n    "id": "a"\n  }\n}\n', "printed by jq.*jq -c"),
+        (b'[\n  {\n    "data": {\n      "id": "a"\n    }\n  }\n]\n', "printed by jq.*jq -c"),
+        (b'[{"data":{"id":"a"}}]', "printed by jq"),
+        (gzip.compress(ROW), "gzip in gzip.*zcat"),
+        (ROW.decode().encode("utf-16"), "iconv -f UTF-16"),
+        (ROW.decode().encode("utf-16-le"), "iconv -f UTF-16"),
+        (MANIFEST, "manifest of an inventory.*latest-inventory-to-kinto"),
+        (b'{"files": [], "sourceBucket": "b"}', "manifest of an inventory"),
+        (b"<!DOCTYPE html>\n<html>\n", "HTML"),
+        (b"[]\n", "JSON"),
+    ],
+)
+@pytest.mark.parametrize("schema", [None, "Bucket, Key, Size, LastModifiedDate, ETag"])
+def test_a_file_of_another_kind_is_one_sentence_with_the_cure(
+    content: bytes, advice: str, schema: str | None
+) -> None:
+    with pytest.raises(BadInput, match=f"(?s)^a.csv: .*{advice}"):
+        read([content], schema)
+
+
+LISTED = b"  37219504  2017-07-13T23:37:23Z  gs://b/pub/firefox/releases/55.0/win32/fr/"
+LISTED += b"Firefox Setup 55.0.exe"
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        b"",
+        b"#1500000000000000  metageneration=1",
+        b"  etag=CJDh8vXQ1ocDEAE=",
+        b"#1500000000000000  metageneration=1  etag=CJDh8vXQ1ocDEAE=",
+    ],
+)
+def test_a_listing_of_gcloud_may_have_versions_and_etags(details: bytes) -> None:
+    assert read([LISTED + details + b"\nTOTAL: 1 objects, 37219504 bytes (35.5MiB)\n"])[0] == [
+        ENTRY
+    ]
+
+
+def test_old_versions_in_a_google_report_are_no_rows() -> None:
+    header = b"name,size,timeCreated,timeDeleted\n"
+    row = ENTRY.key.encode() + b",37219504,2017-07-13T23:37:23Z,"
+    entries, reader, errors = read([header + row + b"2018-01-01T00:00:00Z\n" + row + b"\n"])
+    assert (entries, reader.rows, errors) == ([ENTRY], 2, [])
+
+
+def test_a_listing_of_aws_without_folders_is_a_sentence() -> None:
+    with pytest.raises(BadInput, match="--recursive"):
+        read([b"2017-07-13 23:37:23   37219504 Firefox Setup 55.0.exe\n"])

@@ -10,6 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildhub.events.messages import FilePublished, Ignored, Malformed, is_queue_event, unwrap
+from tests.support.google_events import (
+    cloud_event,
+    cloud_event_of_message,
+    printed,
+    pulled,
+    pushed,
+)
 from tests.support.s3_events import bridged, created, in_sns, in_sqs, removed
 
 EXE = "pub/firefox/releases/55.0/win64/fr/Firefox Setup 55.0.exe"
@@ -82,6 +89,32 @@ TABLE: dict[str, tuple[Any, list[Any]]] = {
         {"detail-type": "Scheduled Event", "detail": {}},
         [Ignored("EventBridge", "the event is Scheduled Event")],
     ),
+    "Pub/Sub, pushed": (pushed(EXE), [FilePublished(EXE)]),
+    "Pub/Sub, pushed without payload": (pushed(EXE, payload=False), [FilePublished(EXE)]),
+    "Pub/Sub, pulled": (pulled(EXE), [FilePublished(EXE)]),
+    "Pub/Sub, as gcloud prints it": (
+        printed(pulled(EXE), pulled(JSON, payload=False)),
+        [FilePublished(EXE), FilePublished(JSON)],
+    ),
+    "Pub/Sub, as gcloud prints nothing": ([], []),
+    "CloudEvent": (cloud_event(EXE), [FilePublished(EXE)]),
+    "CloudEvent without data": (
+        {name: value for name, value in cloud_event(EXE).items() if name != "data"},
+        [FilePublished(EXE)],
+    ),
+    "CloudEvents, a batch": (
+        [cloud_event(EXE), cloud_event(JSON)],
+        [FilePublished(EXE), FilePublished(JSON)],
+    ),
+    "CloudEvent around Pub/Sub": (cloud_event_of_message(EXE), [FilePublished(EXE)]),
+    "removal in a CloudEvent": (
+        cloud_event(EXE, "deleted"),
+        [Ignored(EXE, "the event is google.cloud.storage.object.v1.deleted")],
+    ),
+    "CloudEvent of something else": (
+        {"specversion": "1.0", "type": "google.cloud.audit.log.v1.written"},
+        [Ignored("Google", "the event is google.cloud.audit.log.v1.written")],
+    ),
 }
 
 
@@ -99,10 +132,19 @@ def test_every_wrapping_is_opened(event: Any, says: list[Any]) -> None:
         ("café%.dmg", "caf%C3%A9%25.dmg"),
     ],
 )
-def test_a_key_is_decoded_once_and_that_of_eventbridge_not_at_all(raw: str, encoded: str) -> None:
+def test_a_key_is_decoded_once_and_that_of_eventbridge_or_google_not_at_all(
+    raw: str, encoded: str
+) -> None:
     record = {"eventName": "ObjectCreated:Put", "s3": {"object": {"key": encoded}}}
     assert unwrap({"Records": [record]}) == [FilePublished(raw)]
-    assert unwrap(bridged(encoded)) == [FilePublished(encoded)]
+    for event in (bridged(encoded), pushed(encoded), pulled(encoded), cloud_event(encoded)):
+        assert unwrap(event) == [FilePublished(encoded)]
+
+
+@pytest.mark.parametrize("kind", ["OBJECT_DELETE", "OBJECT_METADATA_UPDATE", "OBJECT_ARCHIVE"])
+def test_other_notifications_of_google_s_bucket_are_ignored(kind: str) -> None:
+    for event in (pushed(EXE, kind), pulled(EXE, kind), cloud_event_of_message(EXE, kind)):
+        assert unwrap(event) == [Ignored(EXE, f"the event is {kind}")]
 
 
 WRONG = [
@@ -120,6 +162,15 @@ WRONG = [
     {"eventSource": "aws:sqs", "body": '{"Records": 3}'},
     {"detail-type": "Object Created", "detail": {"object": {}}},
     {"detail-type": "Object Created"},
+    {"message": {"attributes": {}, "messageId": "1"}, "subscription": "s"},
+    {"message": {"data": "SGVsbG8="}, "subscription": "s"},
+    {"message": "text", "subscription": "s"},
+    {"attributes": {"eventType": "OBJECT_FINALIZE"}},
+    {"attributes": {"eventType": "OBJECT_FINALIZE", "objectId": ""}},
+    {"attributes": {"eventType": ["OBJECT_FINALIZE"], "objectId": EXE}},
+    {"specversion": "1.0", "type": "google.cloud.storage.object.v1.finalized"},
+    {"specversion": "1.0", "type": "google.cloud.storage.object.v1.finalized", "subject": 3},
+    {"specversion": "1.0", "subject": f"objects/{EXE}"},
     {},
     None,
     "text",
@@ -157,6 +208,7 @@ def test_only_events_of_a_queue_want_a_partial_answer() -> None:
 
 
 FIELDS = "Records s3 object key Sns Message body messageId detail detail-type eventName Event"
+FIELDS += " message attributes eventType objectId data specversion type subject name"
 
 JSONS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -44,6 +44,24 @@ def test_a_batch_with_a_failure_inside_is_sent_again_whole(server, status, posit
     assert server.ids() == [["r0", "r1", "r2"]] * 3
 
 
+def test_a_conflict_with_other_writers_is_retried_until_the_time_is_over(server):
+    """Of many writers at once, some lose more often than a failing server is asked again."""
+    server.answers = [*[each(201, 409)] * 20, each()]
+    assert publish(3, retries=1) == (PublishCounts(created=3), [])
+    server.answers = [*[(409, {}, {})] * 20, each()]
+    assert publish(3, retries=1) == (PublishCounts(created=3), [])
+
+
+def test_a_conflict_that_never_ends_is_a_failure_of_its_record(server):
+    server.answers = [
+        lambda asked: each(*(409 if one["path"].endswith("r1") else 201 for one in asked))(asked)
+    ]
+    assert publish(3, retries=1, timeout=0.3) == (
+        PublishCounts(created=2, failed=1),
+        ["line 2: r1 may not have been stored: Kinto answered 409."],
+    )
+
+
 def test_what_an_earlier_try_created_is_new_though_the_last_one_finds_it(server):
     server.answers = [each(200, 409, 201), each(200, 200, 200)]
     assert publish(3) == (PublishCounts(created=1, updated=2), [])

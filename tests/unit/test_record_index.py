@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from buildhub.kinto import Changes, PublishCounts, Publisher, RecordIndex
-from tests.support.records import make_record
+import contextlib
+import sqlite3
+
+import pytest
+
+from buildhub.kinto import Changes, Position, PublishCounts, Publisher, RecordIndex, digest
+from tests.support.records import make_record, ndjson_compact
 from tests.support.stub_kinto import client, each
 
 
@@ -44,3 +49,53 @@ def test_a_record_that_nobody_can_have_made_equals_nothing(tmp_path):
     with RecordIndex(tmp_path, "http://kinto.test") as index:
         index.learn(Changes(True, [{"id": "a", "note": "half of a pair: \ud800"}], [], None))
         assert index.digest("a") == b""
+
+
+def test_an_id_with_half_a_surrogate_pair_is_kept_without_it(tmp_path):
+    with RecordIndex(tmp_path, "http://kinto.test") as index:
+        index.learn(Changes(True, [{"id": "a\ud800", "x": 1}, {"id": "b"}], [], None))
+        assert len(index) == 2
+        index.learn(Changes(False, [], ["a\ud800"], None))
+        assert len(index) == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "UPDATE known SET digest = 'abc'",
+        "UPDATE known SET digest = 1e400",
+        "UPDATE known SET digest = 7",
+        "UPDATE known SET digest = x'ff'",
+        "UPDATE known SET digest = ''",
+        "UPDATE state SET position = 'abc'",
+        "UPDATE state SET position = 1e400",
+        "UPDATE state SET position = x'ff'",
+        "UPDATE state SET position = replace(position, ': 5', ': 1e400')",
+        "UPDATE state SET position = replace(position, ': 5', ': 9999999999999999999999')",
+        "UPDATE state SET position = replace(position, ': 5', ': -5')",
+        "DELETE FROM state",
+        "DROP TABLE state",
+        "DROP TABLE known",
+    ],
+)
+def test_an_index_with_odd_values_is_used_as_far_as_it_goes(server, tmp_path, odd):
+    """Records are sent again, or everything is read again; nothing fails."""
+    record = make_record(1)
+    row = (record["data"]["id"], digest(record["data"]))
+    with RecordIndex(tmp_path, "http://kinto.test") as index:
+        index.learn(Changes(True, [], [], Position("a", 5, 5, 5, 5)))
+        index.mark_stored([row])
+    with contextlib.closing(sqlite3.connect(index.path)) as database, database:
+        database.execute(odd)
+    server.answers = [each(200)]
+    line = ndjson_compact([record]).rstrip()
+    with RecordIndex(tmp_path, "http://kinto.test") as index:
+        assert (index.position == Position()) is ("known SET" not in odd)
+        with Publisher(client(), index=index, on_error=lambda sentence: None) as publisher:
+            publisher.skip_known([line])
+            publisher.look_up([record])
+            publisher.add(record, "", line)
+        assert publisher.counts.ok
+        index.learn(Changes(True, [], [], Position("b", 6, 6, 6, 6)))
+    with RecordIndex(tmp_path, "http://kinto.test") as index:
+        assert index.position == Position("b", 6, 6, 6, 6)

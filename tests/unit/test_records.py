@@ -11,6 +11,7 @@ import pytest
 from buildhub.archive.metadata_formats import TOOLCHAIN
 from buildhub.kinto import differs, digest
 from buildhub.kinto.initialization import definition
+from buildhub.kinto.record_index import lacks
 from buildhub.records import RecordData, invalid_field
 from tests.support.records import make_record
 
@@ -58,7 +59,8 @@ def test_a_record_is_declared_as_the_schema_describes_it() -> None:
         ("platform", "win32 win64-EME-free mac linux-i686 android-api-15 maemo4 eabi-arm"),
         (
             "version",
-            "54.0 3.6.4plugin1 57.0.2-funnelcake137 1.0rc1 55.0b3 57.0a1 4.0b2pre 3.0esr",
+            "54.0 3.6.4plugin1 57.0.2-funnelcake137 1.0rc1 55.0b3 57.0a1 4.0b2pre 3.0esr"
+            " 97.0.0-beta.2 96.1.0-rc.1",
         ),
     ],
 )
@@ -141,10 +143,26 @@ def test_which_differences_make_a_record_be_stored_again(change: Change, expecte
     assert differs(digest(stored), digest(new)) is expected
 
 
-def test_a_tool_that_was_not_stored_is_a_change() -> None:
-    stored, new = make_record(1)["data"], make_record(1)["data"]
-    del stored["build"]["ld"]
-    assert differs(digest(stored), digest(new))
+@pytest.mark.parametrize(("part", "field"), [("build", "ld"), ("download", "sha256")])
+def test_of_a_tool_and_a_sum_only_what_is_gained_or_another_is_a_change(
+    part: str, field: str
+) -> None:
+    def with_value(value: str) -> bytes:
+        data = make_record(1)["data"]
+        data[part][field] = value
+        return digest(data)
+
+    lacking = make_record(1)["data"]
+    lacking[part].pop(field, None)
+    assert differs(digest(lacking), with_value("a"))
+    assert differs(with_value("a"), with_value("b"))
+    assert not differs(with_value("a"), digest(lacking))
+    assert not differs(with_value("a"), with_value("a"))
+    assert [lacks(with_value("a"), one) for one in (digest(lacking), with_value("b"))] == [
+        True,
+        False,
+    ]
+    assert (lacks(None, digest(lacking)), lacks(b"", digest(lacking))) == (False, True)
 
 
 @pytest.mark.parametrize("stored", [None, b""])

@@ -67,10 +67,12 @@ VALID: list[tuple[str, str, Any]] = [
     ("source", " Bucket", "bucket"),
     ("inventories", "firefox,archive", ("firefox", "archive")),
     ("csv_download_directory", "/var/tmp", Path("/var/tmp")),
+    ("product_details_url", "http://mirror/1.0", "http://mirror/1.0/"),
 ]
 
 INVALID: list[tuple[str, str, str]] = [
     ("server_url", "ftp://kinto/", "'ftp://kinto/' is not a valid URL"),
+    ("product_details_url", "mirror/1.0", "'mirror/1.0' is not a valid URL"),
     ("server_url", "http://[::1", r"'http://\[::1' is not a valid URL"),
     ("server_url", "http://", "'http://' is not a valid URL"),
     ("server_url", "http://kinto:99999/", "is not a valid URL"),

@@ -135,7 +135,9 @@ def evil_record() -> Record:
     }
 
 
-@pytest.mark.parametrize("query", ["target.channel=*", "record=evil", "q=%3Cimg+src%3Dx%3E", ""])
+@pytest.mark.parametrize(
+    "query", ["target.channel=*&target.locale=*", "record=evil", "q=%3Cimg+src%3Dx%3E", ""]
+)
 def test_what_a_record_contains_stays_text_and_is_no_link(
     opener: Opener, kinto: Kinto, query: str
 ) -> None:

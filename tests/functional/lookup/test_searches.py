@@ -182,7 +182,7 @@ def test_where_nothing_is_understood_there_is_no_table_but_examples_that_work(
 ) -> None:
     lookup.open()
     lookup.search(typed)
-    assert lookup.understood() == f"Nothing understood not understood {typed}, Clear all"
+    assert lookup.understood() == f"not understood {typed}, Clear all"
     assert "Nothing of this was understood." in lookup.tab.locator("#notice").inner_text()
     assert lookup.tab.locator("#results").is_hidden()
     examples = lookup.tab.locator("#notice .examples a")

@@ -17,6 +17,7 @@ _WRONG = json.dumps(
         "data": [],
         "responses": [],
         "settings": {"batch_max_requests": 1},
+        "user": {"id": "x"},
         "prefixes": [],
         "files": [],
     }

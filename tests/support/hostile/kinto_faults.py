@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
 from .faults import RESTART, SMALL_WAIT, http_faults
-from .proxy import Behaviour, Exchange, Fault, Response
+from .proxy import Behaviour, Exchange, Fault, HostileProxy, Response
 
 #: Requests in a batch that a server takes whose limit has shrunk.
 SHRUNK = 4
+
+_BUCKET = "/buckets/build-hub"
+_COLLECTION = f"{_BUCKET}/collections/releases"
+_RECORDS = f"{_COLLECTION}/records"
 
 _FLUSHER = "Basic " + base64.b64encode(b"chaos:chaos").decode()
 
@@ -130,6 +136,66 @@ def flush(exchange: Exchange) -> bool:
     return True
 
 
+def backup_restored(exchange: Exchange) -> bool:
+    """The first time a backup is made, the second time the server is restored from it."""
+    server = _Direct(exchange.proxy)
+    if backup := _BACKUPS.pop(exchange.proxy.seed, None):
+        server.restore(backup)
+    else:
+        _BACKUPS[exchange.proxy.seed] = server.backup()
+    exchange.send(exchange.forward())
+    return True
+
+
+#: By the seed of their proxy: the collection and its records.
+_BACKUPS: dict[object, tuple[Any, list[Any]]] = {}
+
+
+class _Direct:
+    """Requests to the server behind a proxy."""
+
+    def __init__(self, proxy: HostileProxy) -> None:
+        self._server = proxy.server
+        self._path = urlsplit(proxy.url).path
+
+    def backup(self) -> tuple[Any, list[Any]]:
+        """The collection and its records; nothing if there is none."""
+        collection, records = self._call("GET", _COLLECTION), self._call("GET", _RECORDS)
+        return collection.get("data"), sorted(records.get("data", []), key=_last_modified)
+
+    def restore(self, backup: tuple[Any, list[Any]]) -> None:
+        """Have what the backup has, with the dates that it had, and nothing else."""
+        collection, records = backup
+        self._call("POST", "/__flush__")
+        if collection:
+            collection.pop("last_modified", None)
+            self._call("PUT", _BUCKET)
+            self._call("PUT", _COLLECTION, {"data": collection})
+        for record in records:
+            self._call("PUT", f"{_RECORDS}/{record['id']}", {"data": record})
+
+    def _call(self, method: str, path: str, body: object = None) -> Any:
+        connection = http.client.HTTPConnection(self._server, timeout=60)
+        headers = {"Authorization": _FLUSHER, "Content-Type": "application/json"}
+        with contextlib.closing(connection):
+            connection.request(method, self._path + path, json.dumps(body or {}), headers)
+            return json.loads(connection.getresponse().read())
+
+
+def _last_modified(record: Any) -> int:
+    return int(record["last_modified"])
+
+
+def late_transaction(exchange: Exchange) -> bool:
+    """What is written is dated minutes before, as by a transaction that began then and ends now."""
+    requests = _requests(exchange)
+    dated = int(time.time() * 1000) - exchange.random.randrange(5 * 60_000)
+    for number, request in enumerate(requests):
+        request["body"]["data"]["last_modified"] = dated + number
+    exchange.send(_forward_batch(exchange, requests))
+    return True
+
+
 def half_a_page(exchange: Exchange) -> bool:
     """A page of a list in which records are missing."""
     response = exchange.forward()
@@ -163,5 +229,7 @@ def kinto_faults(elsewhere: str) -> list[Fault]:
         Fault("limit of batches shrinks", shrunk_limit, _is_large_batch, special=True),
         Fault("half a page of records", half_a_page, _is_list, special=True),
         Fault("restart", restart, limit=3),
+        Fault("late transaction", late_transaction, _is_batch, special=True),
+        Fault("restored backup", backup_restored, _is_write, limit=2, special=True, credible=True),
         Fault("flush", flush, limit=1, credible=True),
     ]

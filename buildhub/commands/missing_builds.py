@@ -1,0 +1,160 @@
+"""``missing-builds``: official lists of releases → what a catalogue lacks, as JSON lines."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+import orjson
+
+from .. import streams
+from ..errors import BadInput
+from ..settings import Parsed, Settings, options, since
+from ..signals import CancellationToken
+from . import runner
+
+if TYPE_CHECKING:
+    from ..product_details import Catalogue, Missing, Release
+
+logger = logging.getLogger(__name__)
+
+#: Each build has a file in one of these locales; the other files need not be read.
+LOCALES = ("en-US", "multi")
+
+#: 140.0, 140.1esr, 56.0b3; a date has a dash or four digits more.
+_VERSION = re.compile(r"\d{1,3}(?:\.\d+)*(?:(?:a|b|rc)\d+|esr)?")
+
+
+def _since(value: str) -> str | datetime:
+    return value if _VERSION.fullmatch(value) else since(value)
+
+
+@runner.command()
+@click.argument("files", nargs=-1)
+@options("server_url", "bucket", "collection")
+@options("auth", show_default="anonymous")
+@options("products", "product_details_url")
+@click.option(
+    "--since",
+    "first",
+    metavar="VERSION OR DATE",
+    type=Parsed("version or date", _since),
+    help="Only versions from this one on (140.0), or shipped since this date (2026-11-01) or age"
+    " (90d).",
+)
+@options("nb_retry_request", "timeout_seconds", "sentry_dsn")
+@runner.common_options()
+def main(
+    settings: Settings, files: Sequence[str], first: str | datetime | None, verbosity: int
+) -> None:
+    """Print what a catalogue lacks of the official lists of releases, one JSON object per line.
+
+    \b
+        missing-builds --since 90d
+
+    Each version that was shipped and is not there, and each platform that the version before it on
+    its channel has and it lacks. FILES are lists of releases of product-details, such as
+    firefox.json, or - for standard input; without any, the lists of the products are fetched. -v
+    names what is missing for a known reason, such as versions without a build id.
+
+    Exit status: 0 if nothing is missing, 1 if something is, 2 if the answer is not known.
+    """
+    from ..product_details import missing
+
+    def work(cancellation: CancellationToken) -> bool:
+        releases = _releases(settings, files, cancellation)
+        wanted = _wanted(first)
+        found = list(
+            missing(releases, _catalogue(settings, cancellation), settings.products, wanted)
+        )
+        expected = [one for one in found if not one.reason]
+        for one in found:
+            if one.reason:
+                logger.info("%s: not expected, as %s.", _title(one), one.reason)
+        lines = [orjson.dumps(one.as_dict(), option=orjson.OPT_APPEND_NEWLINE) for one in expected]
+        streams.write(b"".join(lines), cancellation)
+        versions = sum(not one.platform for one in expected)
+        runner.echo_summary(
+            f"missing-builds: {sum(map(wanted, releases))} official versions, {versions} missing,"
+            f" {len(expected) - versions} platforms missing,"
+            f" {len(found) - len(expected)} not expected.",
+            verbosity,
+        )
+        return not expected
+
+    runner.run(work, settings, verbosity, on_error=runner.UNKNOWN)
+
+
+def _title(one: Missing) -> str:
+    return " ".join(filter(None, (one.release.product, one.release.version, one.platform)))
+
+
+def _wanted(first: str | datetime | None) -> Callable[[Release], bool]:
+    """Returns the condition that ``--since`` makes."""
+    from ..product_details import version_order
+
+    if first is None:
+        return lambda release: True
+    if isinstance(first, str):
+        order = version_order(first)
+        return lambda release: release.order >= order
+    day = first.astimezone(UTC).date().isoformat()
+    return lambda release: release.date >= day
+
+
+def _releases(
+    settings: Settings, files: Sequence[str], cancellation: CancellationToken
+) -> list[Release]:
+    """Reads the lists that were given, or fetches those of the products."""
+    from ..product_details import lists_of, read_releases
+
+    if files:
+        contents = [b"".join(streams.chunks(path, cancellation)) for path in files]
+        names = [streams.name_of(path) for path in files]
+    else:
+        names = lists_of(settings.products)
+        contents = _fetched(settings, names, cancellation)
+        names = [settings.product_details_url + name for name in names]
+    lists = [read_releases(*pair) for pair in zip(contents, names, strict=True)]
+    if not any(lists):
+        raise BadInput(f"No release of a known product is in {', '.join(names)}.")
+    return [release for one in lists for release in one]
+
+
+def _fetched(
+    settings: Settings, names: Sequence[str], cancellation: CancellationToken
+) -> list[bytes]:
+    import asyncio
+
+    from ..product_details import fetch_lists
+    from ..wiring import product_details_client
+
+    client = product_details_client(settings)
+    return asyncio.run(fetch_lists(client, names, cancellation))
+
+
+def _catalogue(settings: Settings, cancellation: CancellationToken) -> Catalogue:
+    """Reads which releases the server has, and on which platforms."""
+    from ..kinto.filters import OneOf
+    from ..kinto.reader import read_records
+    from ..product_details import add_releases
+    from ..wiring import kinto_client
+
+    found: dict[tuple[str, str], set[str]] = {}
+    for page in read_records(
+        kinto_client(settings, cancellation),
+        [OneOf("target.locale", LOCALES)],
+        # The default credentials are for one's own server.
+        anonymous="auth" not in settings.explicit,
+        raise_if_cancelled=cancellation.raise_if_cancelled,
+    ):
+        add_releases(page, found)
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""The official lists of releases (product-details), and what a catalogue lacks of them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from .builds.products import PRODUCTS
+from .builds.recognise import channel_of
+from .errors import BadInput, Unreachable
+from .http import HttpClient, Response
+from .signals import CancellationToken
+
+#: The list of each product, below PRODUCT_DETAILS_URL.
+LISTS = {
+    "firefox": "firefox.json",
+    "devedition": "devedition.json",
+    "thunderbird": "thunderbird.json",
+    "fennec": "mobile_android.json",
+    "fenix": "mobile_android.json",
+}
+
+
+class Release(NamedTuple):
+    """A version that was shipped."""
+
+    product: str
+    version: str
+    date: str  #: ``2017-08-25``
+
+    @property
+    def channel(self) -> str:
+        """The channel that the version suggests."""
+        return channel_of(self.product, "releases", self.version)
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """What releases are sorted by: 4.0b12 < 4.0rc1 < 4.0 < 4.0.1."""
+        return version_order(self.version)
+
+
+#: Product and version → platforms of the release.
+Catalogue = Mapping[tuple[str, str], set[str]]
+
+
+class _Unexpected(NamedTuple):
+    """What a catalogue need not have."""
+
+    reason: str
+    applies: Callable[[Release, str], bool]  #: the platform is ``""`` for a whole version
+
+
+_UNEXPECTED = (
+    _Unexpected(
+        "the archive has no build id of versions before 2010",
+        lambda release, platform: release.date < "2010",
+    ),
+    _Unexpected(
+        "repacks are made of some versions only",
+        lambda release, platform: bool(
+            re.search(r"-(?:eme-free|sha1|euballot.*|funnelcake\d+)\Z", platform)
+        ),
+    ),
+    _Unexpected(
+        "Linux on 32-bit processors is not supported from 145.0 on",
+        lambda release, platform: (
+            platform == "linux-i686" and release.order >= version_order("145.0")
+        ),
+    ),
+    _Unexpected(
+        "the platforms of Fennec were renamed with the API levels of Android",
+        lambda release, platform: release.product == "fennec" and platform.startswith("android"),
+    ),
+)
+
+
+class Missing(NamedTuple):
+    """A version, or one platform of it, that the catalogue lacks."""
+
+    release: Release
+    platform: str = ""
+    previous: str = ""  #: the version that has the platform
+    reason: str = ""  #: why it is not expected; empty if it is
+
+    def as_dict(self) -> dict[str, str]:
+        """Returns what is printed of it."""
+        release = self.release
+        facts = {
+            "missing": "platform" if self.platform else "version",
+            "product": release.product,
+            "version": release.version,
+            "channel": release.channel,
+            "date": release.date,
+            "platform": self.platform,
+            "previous": self.previous,
+        }
+        return {name: value for name, value in facts.items() if value}
+
+
+def version_order(version: str) -> tuple[object, ...]:
+    """Returns the key by which versions are sorted; ``esr`` and the like do not count."""
+    numbers, kind, number = re.match(r"([\d.]*)(a|b|rc|)(\d*)", version).groups()  # type: ignore[union-attr]
+    parts = [int(part) for part in numbers.split(".") if part]
+    while parts and parts[-1] == 0:
+        parts.pop()
+    return parts, kind or "~", int(number or 0)
+
+
+def lists_of(folders: Container[str]) -> list[str]:
+    """Returns the names of the lists of the products in these folders of the archive."""
+    names = (name for product, name in LISTS.items() if PRODUCTS[product].folder in folders)
+    return list(dict.fromkeys(names))
+
+
+async def fetch_lists(
+    client: HttpClient, names: Iterable[str], cancellation: CancellationToken
+) -> list[bytes]:
+    """Returns the content of the lists of these names. Raises :class:`Unreachable`."""
+    import asyncio
+
+    task = asyncio.current_task()
+    assert task is not None
+    try:
+        with cancellation.calling(task.cancel):
+            async with client:
+                return [await client.request("GET", name, _content) for name in names]
+    except asyncio.CancelledError:
+        cancellation.raise_if_cancelled()
+        raise
+
+
+def _content(response: Response) -> bytes:
+    if response.status != 200:
+        raise Unreachable(f"HTTP {response.status}")
+    return response.body
+
+
+def read_releases(content: bytes, name: str) -> list[Release]:
+    """Returns the releases of a list, of all products that buildhub knows.
+
+    ``name`` is for messages. Raises :class:`BadInput` if it is not such a list.
+    """
+    try:
+        entries = orjson.loads(content)["releases"].values()
+        releases = [Release(one["product"], one["version"], one["date"]) for one in entries]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadInput(
+            f"{name} is not a list of releases of product-details, such as firefox.json."
+        ) from None
+    if not all(isinstance(value, str) for release in releases for value in release):
+        raise BadInput(f"{name}: a release has a product, version or date that is not a text.")
+    return [release for release in releases if release.product in PRODUCTS]
+
+
+def add_releases(records: Iterable[Mapping[str, Any]], to: dict[tuple[str, str], set[str]]) -> None:
+    """Adds the releases among records to a :data:`Catalogue`; candidates and nightlies are none."""
+    for record in records:
+        if "/releases/" in record["download"]["url"]:
+            target = record["target"]
+            key = (record["source"]["product"], target["version"])
+            to.setdefault(key, set()).add(target["platform"])
+
+
+def missing(
+    releases: Iterable[Release],
+    catalogue: Catalogue,
+    folders: Container[str],
+    wanted: Callable[[Release], bool] = lambda release: True,
+) -> Iterator[Missing]:
+    """Yields what the catalogue lacks of the wanted releases, by product, channel and version.
+
+    ``folders`` are those of the archive whose products are catalogued.
+
+    A version, if nothing of it is there; otherwise each platform that the version before it on
+    its channel has in the catalogue. What is not expected is yielded with its reason.
+    """
+    ordered = sorted({*releases}, key=lambda r: (r.product, r.channel, r.order))
+    for _, group in itertools.groupby(ordered, key=lambda r: (r.product, r.channel)):
+        previous, before = "", set[str]()
+        for release in group:
+            there = catalogue.get((release.product, release.version), set())
+            if wanted(release):
+                lacking: Sequence[str] = sorted(before - there) if there else [""]
+                for platform in lacking:
+                    reason = _reason(release, platform, folders)
+                    yield Missing(release, platform, previous if platform else "", reason)
+            if there:
+                previous, before = release.version, there
+
+
+def _reason(release: Release, platform: str, folders: Container[str]) -> str:
+    """Returns why something is not expected, or an empty text."""
+    if PRODUCTS[release.product].folder not in folders:
+        return "PRODUCTS does not name the product"
+    return next((one.reason for one in _UNEXPECTED if one.applies(release, platform)), "")

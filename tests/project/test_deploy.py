@@ -1,0 +1,222 @@
+"""The files in deploy/ as they are: systemd reads the units, nginx and Kinto their settings."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import requests
+
+from tests.support import postgres
+from tests.support.ports import free_port
+from tests.support.records import make_record
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+UNITS = sorted((DEPLOY / "systemd").iterdir())
+BIN = Path(sys.executable).parent
+
+# ---- systemd ----
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
+    for unit in UNITS:
+        text = re.sub(r"/opt/(?:buildhub|kinto)/bin/[\w-]+", "/bin/true", unit.read_text())
+        (tmp_path / unit.name).write_text(text)
+    verify = ["systemd-analyze", "verify", "--man=no", *tmp_path.iterdir()]
+    done = subprocess.run(verify, capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unit", [u for u in UNITS if u.suffix == ".timer"], ids=lambda u: u.name)
+def test_every_timer_has_its_service_and_every_job_a_timer(unit: Path) -> None:
+    service = unit.with_suffix(".service").read_text()
+    assert "Type=oneshot" in service
+    assert "OnFailure=buildhub-alarm@%n.service" in service
+    assert "TimeoutStartSec=" in service
+
+
+def commands() -> list[list[str]]:
+    """The command lines of the units that start a command of ours."""
+    texts = [unit.read_text().replace("\\\n", " ") for unit in UNITS if unit.suffix == ".service"]
+    lines = [line for text in texts for line in re.findall(r"/opt/buildhub/bin/(.+)", text)]
+    return [shlex.split(line) for line in lines]
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_every_command_line_is_understood(command: list[str]) -> None:
+    if not (BIN / command[0]).exists():
+        pytest.skip(f"{command[0]} is not installed")
+    done = subprocess.run(
+        [BIN / command[0], *command[1:], "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# ---- Kinto and nginx ----
+
+INITIALIZATION = ROOT / "jobs" / "initialization.yml"
+
+
+def initialise(kinto: str, auth: str) -> subprocess.CompletedProcess[str]:
+    command = [BIN / "kinto-wizard", "load", "--server", kinto, "--auth", auth, INITIALIZATION]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+class Site(NamedTuple):
+    """nginx with all that is behind it."""
+
+    url: str
+    kinto: str
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    kinto, nginx, search = free_port(), free_port(), free_port()
+    with (
+        postgres.running_postgres() as database,
+        _kinto(database, kinto),
+        _nginx(folder, nginx, kinto, search),
+    ):
+        site = Site(f"http://127.0.0.1:{nginx}", f"http://127.0.0.1:{kinto}/v1")
+        done = initialise(site.kinto, "buildhub:pass")
+        assert done.returncode == 0, done.stderr
+        yield site
+
+
+@contextlib.contextmanager
+def _running(command: list[object], url: str, **environ: str) -> Iterator[None]:
+    """A server that is ready when it answers."""
+    with subprocess.Popen([*map(str, command)], env=os.environ | environ) as process:
+        try:
+            while True:
+                with contextlib.suppress(requests.ConnectionError):
+                    requests.get(url, timeout=10)
+                    break
+                assert process.poll() is None, "the server has ended"
+                time.sleep(0.1)
+            yield
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def _kinto(database: str, port: int) -> Iterator[None]:
+    """Kinto with deploy/kinto.ini, another database apart."""
+    ini = ["--ini", DEPLOY / "kinto.ini"]
+    environ = {
+        "KINTO_STORAGE_URL": database,
+        "KINTO_PERMISSION_URL": database,
+        "KINTO_USERID_HMAC_SECRET": "of no use outside this machine",
+    }
+    for arguments in (
+        ["migrate", *ini],
+        ["create-user", *ini, "--username", "buildhub", "--password", "pass"],
+        ["create-user", *ini, "--username", "other", "--password", "pass"],
+    ):
+        subprocess.run([BIN / "kinto", *arguments], env=os.environ | environ, check=True)
+    command = [BIN / "kinto", "start", *ini, "--port", port]
+    with _running(command, f"http://127.0.0.1:{port}/v1/", **environ):
+        yield
+
+
+@contextlib.contextmanager
+def _nginx(folder: Path, port: int, kinto: int, search: int) -> Iterator[None]:
+    site = (DEPLOY / "nginx.conf").read_text()
+    for old, new in {
+        "listen 80;": f"listen 127.0.0.1:{port};",
+        "listen [::]:80;": "",
+        "127.0.0.1:8888": f"127.0.0.1:{kinto}",
+        "127.0.0.1:8890": f"127.0.0.1:{search}",
+        "/srv/buildhub": f"{folder}/page",
+    }.items():
+        assert old in site, old
+        site = site.replace(old, new)
+    (folder / "site.conf").write_text(site)
+    shutil.copytree(_page(), folder / "page")
+    paths = " ".join(
+        f"{kind}_temp_path {folder}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log stderr; user root;\n"
+        "events {}\n"
+        f"http {{ include /etc/nginx/mime.types; access_log off; {paths}\n"
+        f"include {folder}/site.conf; }}\n"
+    )
+    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+    with _running([nginx, "-c", folder / "nginx.conf"], f"http://127.0.0.1:{port}/"):
+        yield
+
+
+def _page() -> Path:
+    return ROOT / "buildhub" / "page"
+
+
+needs_servers = pytest.mark.skipif(
+    not (postgres.programs() and (shutil.which("nginx") or Path("/usr/sbin/nginx").exists())),
+    reason="PostgreSQL or nginx is not installed",
+)
+
+
+@needs_servers
+@pytest.mark.functional
+@pytest.mark.xdist_group("postgres")
+class TestSite:
+    @pytest.mark.parametrize("auth", ["other:pass", "buildhub:wrong"])
+    def test_nobody_but_buildhub_may_change_the_catalogue_or_make_another(
+        self, site: Site, auth: str
+    ) -> None:
+        assert initialise(site.kinto, auth).returncode != 0
+        credentials = tuple(auth.split(":"))
+        answer = requests.put(f"{site.url}/v1/buckets/mine", auth=credentials, timeout=10)
+        assert answer.status_code in (401, 403)
+
+    def test_nobody_makes_an_account_from_outside(self, site: Site) -> None:
+        body = {"data": {"password": "pass"}}
+        response = requests.put(f"{site.url}/v1/accounts/third", json=body, timeout=10)
+        assert response.status_code in (401, 403)
+
+    def test_everyone_reads_and_further_pages_are_at_the_address_that_was_asked(
+        self, site: Site
+    ) -> None:
+        records = f"{site.url}/v1/buckets/build-hub/collections/releases/records"
+        auth = ("buildhub", "pass")
+        body = {"data": {"source": {"product": "x"}}}
+        answer = requests.post(records, json=body, auth=auth, timeout=10)
+        assert answer.status_code == 400  # the schema is checked
+        for number in range(2):
+            requests.put(
+                f"{records}/{number}", json=_record(), auth=auth, timeout=10
+            ).raise_for_status()
+        answer = requests.get(f"{records}?_limit=1", timeout=10)
+        assert answer.headers["Next-Page"].startswith(records)
+
+    def test_the_page_asks_the_kinto_that_it_came_with(self, site: Site) -> None:
+        page = requests.get(f"{site.url}/", timeout=10).text
+        assert '<meta name="kinto-server" content="/v1">' in page
+
+    @pytest.mark.parametrize(
+        "path", ["/api/search", "/v1/buckets/build-hub/collections/releases/search"]
+    )
+    def test_a_search_goes_to_the_search_server(self, site: Site, path: str) -> None:
+        """Which is not running here: nginx, not Kinto, says so."""
+        assert requests.post(site.url + path, json={}, timeout=10).status_code == 502
+
+
+def _record() -> dict[str, object]:
+    record = make_record(1)
+    del record["data"]["id"]
+    return record
