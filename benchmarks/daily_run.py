@@ -24,8 +24,7 @@ import click
 import orjson
 
 from benchmarks import fake_kinto, inventories
-from buildhub.kinto import Client, RecordIndex
-from buildhub.kinto.digests import digest
+from buildhub.kinto import Client, RecordIndex, digest
 from tests.support import s3_bucket
 from tests.support.archive_server import ArchiveServer
 

@@ -5,6 +5,7 @@ Pure: no I/O, no clock, no environment.
 
 from __future__ import annotations
 
+import enum
 import functools
 import re
 from collections.abc import Sequence
@@ -50,6 +51,21 @@ class Record(TypedDict):
     """A record as Kinto exchanges it, and one line of the commands' output."""
 
     data: RecordData
+
+
+class Outcome(enum.Enum):
+    """The outcome for a record that was to be stored, or for a file that was published."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"  #: the server has an equal one
+    CONFLICT = "conflict"  #: another writer changed it since it was fetched
+    REFUSED = "refused"  #: by the server, or not a record
+    FAILED = "failed"  #: may not have been stored
+    NO_METADATA = "no metadata yet"
+    NO_BUILDS = "no builds yet"  #: of a metadata file
+    INVALID = "not stored"  #: a field of the record can't be right
+    IGNORED = "ignored"
 
 
 def make_record(build: Build, metadata: Metadata, *, url: str, size: int, date: str) -> Record:

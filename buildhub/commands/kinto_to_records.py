@@ -21,8 +21,8 @@ from .options import option
 from .standard_streams import Command
 
 if TYPE_CHECKING:
+    from ..kinto.client import StoredData
     from ..kinto.filters import Condition
-    from ..kinto.reader import Record
 
 #: Options for one field each: the record has one of the values.
 FIELDS = {
@@ -171,7 +171,7 @@ def conditions_of(options: dict[str, Any]) -> Iterator[Condition]:
             yield condition(since, until)
 
 
-def _print(records: Iterable[Record], with_metadata: bool) -> int:
+def _print(records: Iterable[StoredData], with_metadata: bool) -> int:
     """Write the records, and return their number."""
     lines = map(_line if with_metadata else _line_without_metadata, records)
     count = 0
@@ -181,13 +181,13 @@ def _print(records: Iterable[Record], with_metadata: bool) -> int:
     return count
 
 
-def _line_without_metadata(record: Record) -> bytes:
+def _line_without_metadata(record: StoredData) -> bytes:
     for name in METADATA:
         record.pop(name, None)
     return _line(record)
 
 
-def _line(record: Record) -> bytes:
+def _line(record: StoredData) -> bytes:
     try:
         return orjson.dumps({"data": record}, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # a number of more than 64 bits, or half of a surrogate pair

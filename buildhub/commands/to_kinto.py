@@ -75,8 +75,8 @@ def main(
     record without is added. Blank lines are skipped. A line that is not a valid record, or a
     record that the server refuses, is reported, all others are stored, and the exit status is 1.
     """
-    from ..kinto import Publisher, RecordIndex, refresh
-    from ..kinto.schema import exists
+    from ..kinto import Publisher, RecordIndex
+    from ..kinto.initialization import exists
     from ..wiring import kinto_client
 
     files = runner.files_or_stdin(context, files)
@@ -91,7 +91,7 @@ def main(
             if exists(client) if sends_nothing else skip:
                 index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
                 with runner.stop_reported("to-kinto: stopped before the first record.", verbosity):
-                    refresh(index, client, cancellation.raise_if_cancelled)
+                    index.refresh(client, cancellation.raise_if_cancelled)
             publisher = Publisher(
                 client,
                 index=index,

@@ -21,14 +21,22 @@ from ..archive.client import Archive, File
 from ..builds.explain import explain
 from ..builds.recognise import Build, recognise
 from ..errors import BuildhubError, Fatal, Unreachable
-from ..kinto import Client, PutResult, PutStatus, StoredRecord, fetch_stored, put_if_unchanged
-from ..kinto.digests import differs, digest
+from ..kinto import (
+    Client,
+    Outcome,
+    PutResult,
+    StoredRecord,
+    differs,
+    digest,
+    fetch_stored,
+    put_if_unchanged,
+)
 from ..records import Record, invalid_field
 from ..retries import Retry
 from .batcher import Batcher
 from .dependents import Dependents, dependents_of
 from .discovery import find_builds
-from .result import Outcome, Result
+from .result import Result
 from .snapshot import ArchiveSnapshot
 
 #: Seconds before what lags is asked for again; then twice as many, and so on.
@@ -37,14 +45,8 @@ FIRST_PAUSE = 0.5
 #: How often a record is made and put anew because another writer was faster.
 MAX_PUTS = 5
 
-
-_OUTCOMES = {
-    PutStatus.CREATED: Outcome.CREATED,
-    PutStatus.UPDATED: Outcome.UPDATED,
-    PutStatus.UNCHANGED: Outcome.UNCHANGED,
-}
 #: Of a record that is not settled yet; the reason counts after :data:`MAX_PUTS`.
-_CONFLICT = PutResult(PutStatus.CONFLICT, "other writers keep changing it")
+_CONFLICT = PutResult(Outcome.CONFLICT, "other writers keep changing it")
 
 
 class EventHandler:
@@ -170,11 +172,11 @@ class EventHandler:
                 return Result(build.key, Outcome.NO_METADATA)
             if invalid := invalid_field(record):
                 return Result(build.key, Outcome.INVALID, f"invalid {invalid}")
-            status, reason = await self._batcher.submit((build, record))
+            outcome, reason = await self._batcher.submit((build, record))
         except BuildhubError as error:
             return self._failed(build.key, error)
-        if status in _OUTCOMES:
-            return Result(build.key, _OUTCOMES[status])
+        if outcome in (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED):
+            return Result(build.key, outcome)
         return Result(build.key, Outcome.FAILED, f"{build.key} is not stored: {reason}")
 
     async def _published(self, key: str) -> File:
@@ -215,7 +217,7 @@ class _Writer:
         records: dict[str, Record | None] = {build.id: record for build, record in batch}
         results = dict.fromkeys(builds, _CONFLICT)
         for _ in range(MAX_PUTS):
-            open_ids = [one for one in builds if results[one].status is PutStatus.CONFLICT]
+            open_ids = [one for one in builds if results[one].outcome is Outcome.CONFLICT]
             if not open_ids:
                 break
             try:
@@ -223,12 +225,12 @@ class _Writer:
                 outdated = [builds[one] for one in open_ids if _differs(records[one], stored)]
                 records |= await self._make_anew(outdated)
             except Unreachable as error:
-                results |= dict.fromkeys(open_ids, PutResult(PutStatus.FAILED, str(error)))
+                results |= dict.fromkeys(open_ids, PutResult(Outcome.FAILED, str(error)))
                 break
             writable = [record for one in open_ids if (record := records[one])]
-            results |= dict.fromkeys(open_ids, PutResult(PutStatus.UNCHANGED))
+            results |= dict.fromkeys(open_ids, PutResult(Outcome.UNCHANGED))
             put = await asyncio.to_thread(put_if_unchanged, self._client, writable, stored)
-            conflicts = {one for one in put if put[one].status is PutStatus.CONFLICT}
+            conflicts = {one for one in put if put[one].outcome is Outcome.CONFLICT}
             results |= put | dict.fromkeys(conflicts, _CONFLICT)
         return [results[build.id] for build, _ in batch]
 

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..errors import BuildhubError
+from ..records import Outcome
 from .messages import FilePublished
-
-
-class Outcome(enum.Enum):
-    """What became of a file that was published, or of a build that depends on it."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
-    NO_METADATA = "no metadata yet"
-    NO_BUILDS = "no builds yet"  #: of a metadata file
-    INVALID = "not stored"  #: a field of the record can't be right
-    IGNORED = "ignored"
-    FAILED = "failed"
 
 
 class Result(NamedTuple):

@@ -14,12 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from ..records import Outcome
 from ..settings import Settings
 from ..signals import CancellationToken
 from ..wiring import archive_client, kinto_client
 from .handler import FIRST_PAUSE, EventHandler
 from .messages import FilePublished, Ignored, unwrap
-from .result import EventResult, Outcome, Result, describe
+from .result import EventResult, Result, describe
 
 logger = logging.getLogger(__name__)
 

@@ -1,42 +1,42 @@
-"""Publish: records into a Kinto collection. Knows nothing of the archive.
+"""Records into a Kinto collection and back. Knows nothing of the archive.
 
-``client``        the HTTP client: credentials, timeouts, retries, error messages
-``errors``        what an unusable response or a rejection means
-``batch``         many requests in one, and the response to each
-``record_index``  ids and digests of the records on the server, kept between runs
-``refresh``       what changed on the server → the index
-``comparison``    records against that index
-``publisher``     a stream of records → the server → counts
-``flushed``       whether the collection was deleted meanwhile
-``settlement``    what becomes of each record, counted and reported
-``conditional``   a few records that others may be writing at the same moment
-``filters``       conditions on records, for the server and for us
-``reader``        the records that fulfil them
-``schema``        ``initialization.yml`` → bucket, collection, schema and permissions
+``client``              requests of one collection: retries, pages, error messages
+``session``             one HTTP request: deadline, credentials, bounds
+``batch``               many requests in one, and the response to each
+``record_index``        ids and digests of the records on the server, kept between runs
+``refresh``             what changed in a collection
+``publisher``           a stream of records → the server → counts
+``conditional_writes``  a few records that others may be writing at the same moment
+``filters``             conditions on records, for the server and for us
+``reader``              the records that fulfil them
+``initialization``      ``initialization.yml`` → bucket, collection, schema and permissions
 """
 
+from ..records import Outcome
 from .batch import BatchResponse, record_data
-from .client import Client
-from .conditional import PutResult, PutStatus, StoredRecord, fetch_stored, put_if_unchanged
-from .errors import CollectionFlushed, RequestRejected
-from .publisher import Publisher
-from .record_index import RecordIndex
-from .refresh import refresh
-from .settlement import PublishCounts
+from .client import Client, RequestRejected
+from .conditional_writes import PutResult, StoredRecord, fetch_stored, put_if_unchanged
+from .publisher import CollectionFlushed, PublishCounts, Publisher
+from .record_index import RecordIndex, differs, digest
+from .refresh import Changes, Position, read_changes
 
 __all__ = [
     "BatchResponse",
+    "Changes",
     "Client",
     "CollectionFlushed",
+    "Outcome",
+    "Position",
     "PublishCounts",
     "Publisher",
     "PutResult",
-    "PutStatus",
     "RecordIndex",
     "RequestRejected",
     "StoredRecord",
+    "differs",
+    "digest",
     "fetch_stored",
     "put_if_unchanged",
+    "read_changes",
     "record_data",
-    "refresh",
 ]

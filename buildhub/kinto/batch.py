@@ -8,17 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import BadInput, Unreachable
+from ..records import Outcome
 from ..retries import RetryableError, retry_after
-from .client import Client
-from .errors import RequestRejected, ServerError
+from .client import Client, RequestRejected, ServerError, reason_in
 
 #: Kinto's default for ids; ``fullmatch``, as ``$`` would allow a newline behind it.
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 
-_CREATED = 201
-
 #: The status of a request that got no response.
 NO_RESPONSE = 0
+
+_OUTCOMES = {200: Outcome.UPDATED, 201: Outcome.CREATED, 412: Outcome.CONFLICT}
+_OUTCOMES |= dict.fromkeys((NO_RESPONSE, 409, 429, *range(500, 600)), Outcome.FAILED)
 
 #: One request of a batch, as Kinto's API writes it.
 Request = dict[str, Any]
@@ -31,21 +32,33 @@ class BatchResponse(NamedTuple):
     body: Mapping[str, Any]
 
     @property
-    def stored(self) -> bool:
-        """Whether the record is on the server now."""
-        return self.status in (200, _CREATED)
+    def outcome(self) -> Outcome:
+        """What became of the record of the request."""
+        return _OUTCOMES.get(self.status, Outcome.REFUSED)
 
     @property
-    def reason(self) -> str:
-        """Why the record may not be stored, for messages."""
-        if self.status == NO_RESPONSE:
-            return str(self.body["message"])
-        return f"Kinto answered {self.status}"
+    def stored(self) -> bool:
+        """True if the record is on the server now."""
+        return self.outcome in (Outcome.CREATED, Outcome.UPDATED)
 
     @property
     def failed(self) -> bool:
-        """Whether the server failed, rather than accept or reject the request."""
-        return _is_failure(self.status)
+        """True if the server failed, rather than accept or reject the request."""
+        return self.outcome is Outcome.FAILED
+
+    @property
+    def concerns_all(self) -> bool:
+        """True if every other record would be rejected, too."""
+        return self.status in (401, 403, 404)
+
+    @property
+    def reason(self) -> str:
+        """Why the record is not stored, for messages; empty if it is, or after a conflict."""
+        if self.status == NO_RESPONSE:
+            return str(self.body["message"])
+        if self.failed:
+            return f"Kinto answered {self.status}"
+        return reason_in(self.body) if self.outcome is Outcome.REFUSED else ""
 
 
 class BatchIncomplete(RetryableError):
@@ -58,7 +71,7 @@ class BatchIncomplete(RetryableError):
 
 
 def record_data(record: Any) -> Mapping[str, Any]:
-    """The data of a record ``{"data": {...}}`` without the fields that Kinto sets itself.
+    """Returns the data of a record ``{"data": {...}}`` without the fields that Kinto sets itself.
 
     A ``last_modified`` in the input would date the record back, and hide the change from every
     client that asks for changes. Raises :class:`BadInput` if it is not a record.
@@ -78,21 +91,25 @@ def record_data(record: Any) -> Mapping[str, Any]:
     return data  # type: ignore[no-any-return]
 
 
-def store_request(client: Client, data: Mapping[str, Any]) -> Request:
-    """The request that stores a record: PUT if it has an id, else POST.
+def store_request(
+    client: Client, data: Mapping[str, Any], condition: Mapping[str, str] | None = None
+) -> Request:
+    """Returns the request that stores a record: PUT if it has an id, else POST.
 
     A record without an id gets one here: Kinto responds to a POST of an id that it has with 200
     and changes nothing, so a batch may be sent twice without storing the record twice.
+    ``condition`` are headers.
     """
-    if "id" in data:
-        return {"method": "PUT", "path": f"{client.records_path}/{data['id']}",
-                "body": {"data": data}}  # fmt: skip
-    data = {**data, "id": str(uuid.uuid4())}
-    return {"method": "POST", "path": client.records_path, "body": {"data": data}}
+    request = {"method": "PUT", "path": f"{client.records_path}/{data.get('id')}"}
+    if "id" not in data:
+        data = {**data, "id": str(uuid.uuid4())}
+        request = {"method": "POST", "path": client.records_path}
+    headers = {"headers": condition} if condition else {}
+    return {**request, **headers, "body": {"data": data}}
 
 
 def send(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
-    """Send requests as one batch; returns a response for each, in their order.
+    """Sends requests as one batch; returns a response for each, in their order.
 
     A batch in which a request got a 409 or a 5xx is sent again whole: a 409 aborts the database
     transaction, which also undoes the requests before it that got a 201. If that does not help,
@@ -126,26 +143,26 @@ def _send_whole(client: Client, requests: Sequence[Request]) -> list[BatchRespon
 
     def validate(body: Any) -> None:
         responses = _responses_in(body, len(requests))
-        created.update(n for n, response in enumerate(responses) if response.status == _CREATED)
+        created.update(n for n, one in enumerate(responses) if one.outcome is Outcome.CREATED)
         if any(response.failed for response in responses):
             raise BatchIncomplete(responses, _wait(body))
 
     body, _ = client.request("POST", "/batch", body={"requests": requests}, validate=validate)
     # What an earlier attempt created, the last one updates: it counts as created nevertheless.
     return [
-        response._replace(status=_CREATED) if n in created and response.stored else response
+        response._replace(status=201) if n in created and response.stored else response
         for n, response in enumerate(_responses_in(body, len(requests)))
     ]
 
 
 def _send_singly(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
-    """Each request once: their batch has had all its retries."""
+    """Sends each request once: their batch has had all its retries."""
     responses = []
     for request in requests:
         try:
             body, _ = client.request(
                 "POST", "/batch", body={"requests": [request]}, retry=False,
-                validate=_validate_single,
+                validate=lambda body: _responses_in(body, 1),
             )  # fmt: skip
         except Unreachable as error:
             status = error.status if isinstance(error, ServerError) else NO_RESPONSE
@@ -155,12 +172,8 @@ def _send_singly(client: Client, requests: Sequence[Request]) -> list[BatchRespo
     return responses
 
 
-def _validate_single(body: Any) -> None:
-    _responses_in(body, 1)
-
-
 def _responses_in(body: Any, expected: int) -> list[BatchResponse]:
-    """The responses in a batch's body; :class:`RetryableError` if one is missing."""
+    """Returns the responses in a batch's body; raises :class:`RetryableError` if one is missing."""
     try:
         responses = [_response_in(one) for one in body["responses"]]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
@@ -180,11 +193,7 @@ def _response_in(one: Any) -> BatchResponse:
 
 
 def _wait(body: Any) -> float:
-    """The longest ``Retry-After`` in the responses of a batch, in seconds."""
+    """Returns the longest ``Retry-After`` in the responses of a batch, in seconds."""
     headers = (one.get("headers") for one in body["responses"])
     texts = (str(h.get("Retry-After", "")) for h in headers if isinstance(h, Mapping))
     return max((retry_after({"Retry-After": text}) for text in texts), default=0)
-
-
-def _is_failure(status: int) -> bool:
-    return status >= 500 or status in (NO_RESPONSE, 409, 429)

@@ -1,4 +1,4 @@
-"""The client of one Kinto collection: retries, pages, and messages that say what to do."""
+"""The client of one Kinto collection: retries, pages of records, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -8,18 +8,44 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from ..errors import Fatal, Unreachable
-from ..retries import Retry, RetryableError
+from ..errors import BuildhubError, Fatal, Unreachable
+from ..retries import Retry, RetryableError, retry_after
 from ..signals import CancellationToken
-from .errors import RequestRejected, ServerError, fatal_error
+from .filters import quoted
 
 if TYPE_CHECKING:
+    import requests
+
     from .session import Response, Session
 
 logger = logging.getLogger(__name__)
 
 #: Kinto's own default, for a server that does not say what its limit is.
 DEFAULT_BATCH_SIZE = 25
+
+#: Records in one page: some 40 MB for a moment. Smaller pages are slower.
+PAGE_SIZE = 10_000
+
+#: A record as Kinto returns it: with ``last_modified``, and ``schema`` if it was validated.
+StoredData = dict[str, Any]
+
+
+class ServerError(Unreachable):
+    """The server responds with 5xx to this request; to another one it may not."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class RequestRejected(BuildhubError):
+    """Kinto responded with 4xx, and would do so again. ``request`` is ``GET /path``."""
+
+    def __init__(self, request: str, status: int, body: Any) -> None:
+        super().__init__(f"Kinto answered {status} to {request}: {reason_in(body)}.")
+        self.reads = request.startswith(("GET", "HEAD"))
+        self.status = status
+        self.body = body
 
 
 class Client:
@@ -54,13 +80,9 @@ class Client:
         self.records_path = f"{self.collection_path}/records"
         self._wanted_batch_size = batch_size
         cancellation = cancellation or CancellationToken()
-        self._session_options: dict[str, Any] = {
-            "server_url": server_url,
-            "shown_url": self.url,
-            "auth": _credentials(auth),
-            "timeout": timeout,
-            "cancellation": cancellation,
-        }
+        self._open_session = functools.partial(
+            _open_session, server_url, self.url, _credentials(auth), timeout, cancellation
+        )
         self._retry = Retry(
             retries + 1,
             first_pause=first_pause,
@@ -72,15 +94,11 @@ class Client:
 
     @functools.cached_property
     def _session(self) -> Session:
-        # kinto_http and requests take 0.1 s to import, which a client without requests does not
-        # need: most events of the archive's bucket are about files that are not builds.
-        from .session import Session
-
-        return Session(**self._session_options)
+        return self._open_session()
 
     @property
     def target(self) -> str:
-        """What tells this collection from every other, anywhere."""
+        """The address of the collection, which no other has."""
         return self.url + self.collection_path
 
     def request(
@@ -90,11 +108,11 @@ class Client:
         *,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        validate: Callable[[Any], None] | None = None,
+        validate: Callable[[Any], object] | None = None,
         anonymous: bool = False,
         retry: bool = True,
     ) -> Response:
-        """The decoded body of the response and its headers; the body is None for HEAD and 304.
+        """Returns the decoded body of the response and its headers; no body for HEAD and 304.
 
         ``validate`` may look at the body and raise :class:`RetryableError`. Raises
         :class:`RequestRejected` for a 4xx, and :class:`Unreachable` if no attempt succeeded (or
@@ -119,19 +137,39 @@ class Client:
                 raise
             raise self._unreachable(error) from None
 
-    def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
-        """The objects of a list, one page at a time, for as long as the server has more.
+    def pages(
+        self,
+        params: Mapping[str, str],
+        *,
+        after: str = "",
+        page_size: int = PAGE_SIZE,
+        anonymous: bool = False,
+    ) -> Iterator[list[StoredData]]:
+        """Yields the collection's records that ``params`` choose, a page at a time, by their ids.
 
-        To hold only one page in memory, drop it before asking for the next.
+        An id never changes, unlike ``last_modified``: a record that exists from the beginning to
+        the end of the reading comes exactly once, whatever is written meanwhile. ``after`` is the
+        id with which to begin, itself excluded. A page that fails is asked for again, the others
+        are not. To hold only one page in memory, drop it before asking for the next. Raises
+        :class:`Fatal` where the collection can't be read, and :class:`Unreachable`.
         """
-        query = urlencode(params)
-        while True:
-            body, headers = self.request("GET", f"{path}?{query}", validate=validate_list)
+        query = {"_sort": "id", "_limit": str(page_size), **params}
+        more = True
+        while more:
+            if after:
+                query["gt_id"] = quoted(after)
+            path = f"{self.records_path}?{urlencode(query)}"
+            try:
+                body, headers = self.request(
+                    "GET", path, validate=validate_page, anonymous=anonymous
+                )
+            except RequestRejected as error:
+                raise self.fatal(error, anonymous) from None
+            more = "Next-Page" in headers
+            previous, after = after, body["data"][-1]["id"] if body["data"] else after
+            if more and after <= previous:
+                raise self._same_page()
             yield body.pop("data")
-            if not (next_page := headers.get("Next-Page")):
-                return
-            # Behind a proxy the server may not know its own address: only the query is taken.
-            query = urlsplit(next_page).query
 
     @functools.cached_property
     def batch_size(self) -> int:
@@ -143,17 +181,49 @@ class Client:
         limit = int(info["settings"].get("batch_max_requests") or DEFAULT_BATCH_SIZE)
         return min(limit, self._wanted_batch_size or limit)
 
-    def fatal(self, rejection: RequestRejected) -> Fatal:
-        """The error for a rejection that concerns the whole collection, not one record."""
-        return fatal_error(rejection, self.url, f"{self.bucket}/{self.collection}")
+    def fatal(self, rejection: RequestRejected, anonymous: bool = False) -> Fatal:
+        """Returns the error for a rejection that concerns the whole collection."""
+        collection = f"{self.bucket}/{self.collection}"
+        who, other = ("anonymous users", "") if anonymous else ("these credentials", "other ")
+        match rejection.status:
+            case 401 if not anonymous:
+                problem = "does not accept these credentials (401): give others with --auth or AUTH"
+            case 401 | 403 if rejection.reads:
+                # Kinto answers the same whether a bucket is private or does not exist.
+                problem = (
+                    f"does not let {who} read {collection}, if that exists ({rejection.status}):"
+                    f" check --server, --bucket and --collection, or give {other}credentials with"
+                    " --auth or AUTH"
+                )
+            case 403:
+                problem = (
+                    f"does not let these credentials write to {collection} (403): give others with"
+                    " --auth or AUTH"
+                )
+            case 404:
+                problem = (
+                    f"has no collection {collection}: check --server, --bucket and --collection, or"
+                    " create it with latest-inventory-to-kinto or kinto-wizard load --server"
+                    f" {self.url} --auth … jobs/initialization.yml"
+                )
+            case _:
+                return Fatal(f"{str(rejection).rstrip('.')} (at {self.url}).")
+        return Fatal(f"Kinto at {self.url} {problem}.")
 
     def _root_rejected(self, rejection: RequestRejected) -> Fatal:
-        """Kinto shows its root to everybody: who rejects the request may be a proxy."""
+        """Kinto shows its root to everybody: a proxy may have rejected the request."""
         if rejection.status in (401, 403):
             return self.fatal(rejection)
         return Fatal(
             f"{self.url} is not a Kinto, or a proxy denies access to it (it answered"
             f" {rejection.status}): check --server or SERVER_URL."
+        )
+
+    def _same_page(self) -> Fatal:
+        return Fatal(
+            f"Kinto at {self.url} sends the same page of records again: a cache in front of it"
+            " seems to ignore the query of an address; make it keep each query apart, or give the"
+            " server's own address with --server or SERVER_URL."
         )
 
     def _unreachable(self, error: RetryableError) -> Unreachable:
@@ -172,8 +242,50 @@ class Client:
         logger.info("Kinto at %s: %s; trying again in %.1f s.", self.url, error, seconds)
 
 
+def reason_in(body: Any) -> str:
+    """Returns the server's own message in a rejection: one line of at most 300 characters."""
+    words = ""
+    if isinstance(body, Mapping):
+        words = str(body.get("message") or body.get("error") or "")
+    words = " ".join(words.split()) or "no reason given"
+    return words if len(words) <= 300 else words[:297] + "…"
+
+
+def _open_session(
+    server_url: str,
+    shown_url: str,
+    credentials: Any,
+    timeout: float,
+    cancellation: CancellationToken,
+) -> Session:
+    # kinto_http and requests take 0.1 s to import, which a client without requests does not
+    # need: most events of the archive's bucket are about files that are not builds.
+    from .session import Session
+
+    return Session(
+        server_url,
+        shown_url,
+        credentials,
+        timeout=timeout,
+        cancellation=cancellation,
+        failure=_failure,
+    )
+
+
+def _failure(request: str, response: requests.Response) -> RetryableError | RequestRejected:
+    """Returns the error for a response with 4xx or 5xx."""
+    status = response.status_code
+    if status >= 500 or status in (409, 429):
+        return RetryableError(f"it answered {status}", retry_after(response.headers), status)
+    try:
+        body = response.json()
+    except ValueError:
+        body = {"message": response.reason}
+    return RequestRejected(request, status, body)
+
+
 def _credentials(auth: str) -> Any:
-    """What kinto_http takes as ``auth``; bytes, so that any password can be sent."""
+    """Returns what kinto_http takes as ``auth``; bytes, so that any password can be sent."""
     if ":" in auth:
         user, password = auth.split(":", 1)
         return user.encode(), password.encode()
@@ -191,8 +303,8 @@ def _validate_root(body: Any) -> None:
         raise RetryableError("this server is not a Kinto")
 
 
-def validate_list(body: Any) -> None:
-    """Raise :class:`RetryableError` unless a response's body is a list of records."""
+def validate_page(body: Any) -> None:
+    """Raises :class:`RetryableError` unless a response's body is a list of records."""
     try:
         valid = all(
             isinstance(one["id"], str) and isinstance(one["last_modified"], int)

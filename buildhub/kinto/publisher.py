@@ -5,10 +5,10 @@ A record is in one of these states:
 - *open*: added to the batch that is being filled;
 - *in flight*: its batch was handed to the thread that sends; there are at most two such batches,
   one that is being sent and one behind it;
-- *settled*: counted, once and for good, as created, updated, unchanged, rejected or failed.
+- *counted*, once and for good, as created, updated, unchanged, refused or failed.
 
-``add`` moves records from open to in flight, and settles batches as their responses come;
-``flush`` settles everything; leaving the context does so too, and an error settles what is left
+``add`` moves records from open to in flight, and counts batches as their responses come;
+``flush`` counts everything; leaving the context does so too, and an error counts what is left
 as failed.
 """
 
@@ -16,19 +16,18 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlencode
 
-from ..errors import BadInput, BuildhubError, Interrupted, Unreachable
-from .batch import BatchResponse, record_data, send, store_request
-from .client import Client
-from .comparison import Comparison
-from .errors import RequestRejected
-from .flushed import raise_if_flushed
-from .record_index import RecordIndex
-from .settlement import Effect, Item, Settlement
+from ..errors import BadInput, BuildhubError, Fatal, Interrupted, Unreachable
+from ..records import Outcome
+from .batch import BatchResponse, Request, record_data, send, store_request
+from .client import Client, RequestRejected, validate_page
+from .filters import quoted
+from .record_index import RecordIndex, differs, digest
 
 #: Maximum number of batches in flight: while one is sent, the next is made.
 _MAX_IN_FLIGHT = 2
@@ -37,14 +36,72 @@ _MAX_IN_FLIGHT = 2
 _MAX_FAILED_BATCHES = 3
 
 
+class CollectionFlushed(Fatal):
+    """Records that were stored are gone, and were not deleted one by one."""
+
+
+@dataclass
+class PublishCounts:
+    """What became of the records of a run."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    refused: int = 0  #: rejected by the server (its schema), or not valid records
+    failed: int = 0  #: may not have been stored
+
+    def add(self, outcome: Outcome, count: int = 1) -> None:
+        """Counts records of one outcome."""
+        setattr(self, outcome.value, getattr(self, outcome.value) + count)
+
+    @property
+    def records(self) -> int:
+        """All records that are counted."""
+        return self.created + self.updated + self.unchanged + self.refused + self.failed
+
+    @property
+    def ok(self) -> bool:
+        """True if every record is on the server."""
+        return not (self.refused or self.failed)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.created} created, {self.updated} updated, {self.unchanged} unchanged,"
+            f" {self.refused} refused, {self.failed} failed"
+        )
+
+
+class _Item(NamedTuple):
+    """A record on its way."""
+
+    where: str
+    request: Request
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """As it is sent: always with an id."""
+        data: Mapping[str, Any] = self.request["body"]["data"]
+        return data
+
+    @property
+    def came_without_id(self) -> bool:
+        """True if its id was generated here."""
+        return bool(self.request["method"] == "POST")
+
+    @property
+    def name(self) -> str:
+        """For messages: a generated id would mean nothing to the reader."""
+        return "a record without id" if self.came_without_id else str(self.data["id"])
+
+
 @dataclass
 class _Batch:
     """Records that are sent together."""
 
-    items: list[Item] = field(default_factory=list)
+    items: list[_Item] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)  #: those that came with the records
 
-    def append(self, item: Item) -> None:
+    def append(self, item: _Item) -> None:
         self.items.append(item)
         if not item.came_without_id:
             self.ids.add(item.data["id"])
@@ -67,22 +124,24 @@ class Publisher:
         index: RecordIndex | None,
         rewrite: bool = False,
         dry_run: bool = False,
-        on_difference: Callable[[str, str], None] = lambda record_id, effect: None,
+        on_difference: Callable[[str, str], None] = lambda record_id, outcome: None,
         on_error: Callable[[str], None],
         on_not_stored: Callable[[Any], None] = lambda record: None,
     ) -> None:
+        self.counts = PublishCounts()
         self._client = client
         self._index = index
-        self._comparison = Comparison(index, rewrite)
+        self._rewrite = rewrite
         self._dry_run = dry_run
         self._on_difference = on_difference
-        self._settlement = Settlement(index, on_error, on_not_stored)
-        self.counts = self._settlement.counts
+        self._on_error = on_error
+        self._on_not_stored = on_not_stored
         self._size = client.batch_size
         self._open = _Batch()
         self._in_flight: deque[tuple[_Batch, Future[list[BatchResponse]]]] = deque()
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="kinto")
         self._failed_batches = 0  # in a row
+        self._first_id = ""  # of the records that are on the server
 
     def __enter__(self) -> Self:
         return self
@@ -91,66 +150,98 @@ class Publisher:
         try:
             if kind is None or issubclass(kind, Interrupted):
                 self.flush()
-            if kind is None and not self._dry_run and self._settlement.first_id:
-                raise_if_flushed(
-                    self._client, self._settlement.first_id, may_list=self._index is not None
-                )
+            if kind is None and not self._dry_run and self._first_id:
+                _raise_if_flushed(self._client, self._first_id, may_list=self._index is not None)
         finally:
             self._abandon()  # nothing is left if all went well
             self._sender.shutdown()
 
     def look_up(self, records: Iterable[Any]) -> None:
-        """Read what is known of these in one query: ``add``, which comes next, is then faster."""
-        self._comparison.look_up(records)
+        """Reads what is known of these in one query: ``add``, which comes next, is then faster."""
+        if self._index is not None:
+            self._index.preload([one for one in map(_id_of, records) if one])
 
     def skip_known(self, lines: Sequence[bytes]) -> bool:
-        """Settle lines as unchanged if each was found equal before and is so still.
+        """Counts lines as unchanged if each was found equal before and is so still.
 
-        Returns False if nothing was settled: decode the lines then, and ``add`` all of them.
+        Returns False if nothing was counted: decode the lines then, and ``add`` all of them.
         """
-        ids = self._comparison.ids_if_known(lines)
+        if self._index is None or self._rewrite:
+            return False
+        ids = self._index.ids_if_equal(lines)
         if not ids or self._are_on_their_way(ids):
             return False
-        self._settlement.known(ids)
+        self._count_unchanged(ids)
         return True
 
     def add(self, record: Any, where: str, line: bytes = b"") -> None:
-        """Store ``record``, soon. ``where`` (``"line 3"``) is for messages.
+        """Stores ``record``, soon. ``where`` (``"line 3"``) is for messages.
 
         ``line``, from which it was decoded, is what ``skip_known`` knows if it is unchanged.
         Blocks while two batches are in flight. What is not a record is reported and counted as
         refused. Raises :class:`Fatal` if no record can be stored, :class:`Unreachable` if the
         server is gone.
         """
-        record_id = self._comparison.id_if_equal(record)
-        if record_id and not self._are_on_their_way([record_id]):
-            self._settlement.unchanged(record_id, line)
+        if self._count_if_equal(record, line):
             return
         try:
             data = record_data(record)
         except BadInput as error:
-            self._settlement.invalid(where, record, error)
+            self._refuse(record, f"{where}: {error}.")
             return
-        effect = self._comparison.effect(data)
-        if effect is Effect.UNCHANGED and not self._are_on_their_way([data["id"]]):
-            self._settlement.unchanged(data["id"], line)
-            return
-        if self._dry_run:
-            self._settlement.not_sent(effect)
-            self._on_difference(data.get("id", ""), effect.name.lower())
-            return
-        self._open.append(Item(where, store_request(self._client, data)))
-        if len(self._open.items) >= self._size:
-            self._send()
+        outcome = self._outcome(data)
+        if outcome is Outcome.UNCHANGED and not self._are_on_their_way([data["id"]]):
+            self._count_unchanged([data["id"]], line)
+        elif self._dry_run:
+            self.counts.add(outcome)
+            self._on_difference(data.get("id", ""), outcome.value)
+        else:
+            self._open.append(_Item(where, store_request(self._client, data)))
+            if len(self._open.items) >= self._size:
+                self._send()
 
     def flush(self) -> None:
-        """Send what is open, and wait until every record is settled."""
+        """Sends what is open, and waits until every record is counted."""
         self._send()
         while self._in_flight:
-            self._settle_oldest()
+            self._count_oldest()
+
+    def _count_if_equal(self, record: Any, line: bytes) -> bool:
+        """Counts a record as unchanged if it equals one on the server in all that counts.
+
+        This is by far the most frequent case, and takes no more than it must: the record need not
+        be valid, as the one on the server is.
+        """
+        record_id = _id_of(record)
+        if self._index is None or self._rewrite or record_id is None:
+            return False
+        on_server = self._index.digest(record_id)
+        if not on_server or on_server != digest(record["data"]):
+            return False
+        if self._are_on_their_way([record_id]):
+            return False
+        self._count_unchanged([record_id], line)
+        return True
+
+    def _outcome(self, data: Mapping[str, Any]) -> Outcome:
+        """Returns what storing this record does, as far as is known."""
+        if self._index is None or "id" not in data:
+            return Outcome.CREATED
+        on_server = self._index.digest(data["id"])
+        if on_server is None:
+            return Outcome.CREATED
+        if self._rewrite or differs(on_server, digest(data)):
+            return Outcome.UPDATED
+        return Outcome.UNCHANGED
+
+    def _count_unchanged(self, ids: Sequence[str], line: bytes = b"") -> None:
+        self.counts.unchanged += len(ids)
+        self._first_id = self._first_id or ids[0]
+        if line and self._index is not None:
+            self._index.remember_line(ids[0], line)
 
     def _are_on_their_way(self, ids: Sequence[str]) -> bool:
-        """Whether other versions of any record are open or in flight: they may yet be stored."""
+        """Returns True if other versions of any are open or in flight: they may yet be stored."""
         if not (self._open.ids or self._in_flight):
             return False
         return not self._open.ids.isdisjoint(ids) or any(
@@ -162,40 +253,126 @@ class Publisher:
         if not self._open.items:
             return
         while len(self._in_flight) >= _MAX_IN_FLIGHT:
-            self._settle_oldest()
+            self._count_oldest()
         requests = [item.request for item in self._open.items]
         self._in_flight.append((self._open, self._sender.submit(send, self._client, requests)))
         self._open = _Batch()
 
-    def _settle_oldest(self) -> None:
-        """In flight → settled: wait for the response to the oldest batch."""
+    def _count_oldest(self) -> None:
+        """In flight → counted: waits for the response to the oldest batch."""
         batch, future = self._in_flight.popleft()
         try:
             responses = future.result()
         except CancelledError:
-            self._settlement.failed(batch.items, "")
+            self._fail(batch.items, "")
         except BuildhubError as error:
-            self._settle_failed(batch, error)
+            self._count_unanswered(batch, error)
         else:
             self._failed_batches = 0
-            if rejection := self._settlement.responses(batch.items, responses):
-                raise self._client.fatal(rejection)
+            self._count_responses(batch.items, responses)
 
-    def _settle_failed(self, batch: _Batch, error: BuildhubError) -> None:
-        """A batch without response; raises if the next would have none either."""
-        self._settlement.failed(batch.items, str(error))
+    def _count_unanswered(self, batch: _Batch, error: BuildhubError) -> None:
+        """Counts a batch without response; raises if the next would have none either."""
+        self._fail(batch.items, str(error))
         if isinstance(error, RequestRejected):
             raise self._client.fatal(error)
         self._failed_batches += 1
         if not isinstance(error, Unreachable) or self._failed_batches >= _MAX_FAILED_BATCHES:
             raise error
 
+    def _count_responses(self, items: Sequence[_Item], responses: Sequence[BatchResponse]) -> None:
+        """Counts each record; raises :class:`Fatal` for a rejection that concerns all records."""
+        rejection = None
+        stored = []
+        for item, response in zip(items, responses, strict=True):
+            if response.stored:
+                # A POST that is answered with 200 was stored by an earlier attempt.
+                self.counts.add(Outcome.CREATED if item.came_without_id else response.outcome)
+                stored.append((item, response))
+            elif response.failed:
+                self._fail([item], response.reason)
+            elif response.concerns_all:
+                rejection = RequestRejected(item.where, response.status, response.body)
+                self._fail([item], "")
+            else:
+                reason = f"Kinto refuses {item.name}: {response.reason}."
+                self._refuse({"data": item.data}, f"{item.where}: {reason}")
+        self._note_stored(stored)
+        if rejection:
+            raise self._client.fatal(rejection)
+
+    def _note_stored(self, stored: Sequence[tuple[_Item, BatchResponse]]) -> None:
+        if stored:
+            self._first_id = self._first_id or stored[0][0].data["id"]
+        if self._index is not None:
+            newest = max(map(_stored_as, stored), default=(0, ""))
+            digests = [(item.data["id"], digest(item.data)) for item, _ in stored]
+            self._index.mark_stored(digests, newest)
+
+    def _refuse(self, record: Any, sentence: str) -> None:
+        """Counts and reports what is not a record, or is not one for the server."""
+        self.counts.refused += 1
+        self._on_not_stored(record)
+        self._on_error(sentence)
+
+    def _fail(self, items: Sequence[_Item], reason: str) -> None:
+        """Counts records that may or may not be stored; reports them if there is a reason."""
+        self.counts.failed += len(items)
+        for item in items:
+            self._on_not_stored({"data": item.data})
+        if self._index is not None:
+            self._index.invalidate(item.data["id"] for item in items)
+        if items and reason:
+            first, last = items[0], items[-1]
+            what = f"this and the records up to {last.where}" if last is not first else first.name
+            self._on_error(f"{first.where}: {what} may not have been stored: {reason.rstrip('.')}.")
+
     def _abandon(self) -> None:
-        """Settle all that is left: the batch that is being sent completes, no other is sent."""
+        """Counts all that is left: the batch that is being sent completes, no other is sent."""
         for _, future in self._in_flight:
             future.cancel()
         while self._in_flight:
             with contextlib.suppress(BuildhubError):
-                self._settle_oldest()
-        self._settlement.failed(self._open.items, "")
+                self._count_oldest()
+        self._fail(self._open.items, "")
         self._open = _Batch()
+
+
+def _id_of(record: Any) -> str | None:
+    """Returns the id of what may be a record."""
+    try:
+        record_id = record["data"]["id"]
+    except (TypeError, KeyError):
+        return None
+    return record_id if isinstance(record_id, str) else None
+
+
+def _stored_as(stored: tuple[_Item, BatchResponse]) -> tuple[int, str]:
+    """Returns the ``last_modified`` and the id under which a record was stored."""
+    item, response = stored
+    data = response.body.get("data")
+    last_modified = data.get("last_modified") if isinstance(data, Mapping) else None
+    return (last_modified if isinstance(last_modified, int) else 0), item.data["id"]
+
+
+def _raise_if_flushed(client: Client, record_id: str, *, may_list: bool) -> None:
+    """Raises :class:`CollectionFlushed` unless the server has, or had, this record.
+
+    The first record that was stored, or was there already, is gone after a flush at any later
+    moment. If somebody has deleted it, Kinto keeps a tombstone, which a flush removes too.
+    ``may_list``: these credentials are known to be allowed to read the collection; otherwise a
+    refusal says nothing.
+    """
+    query = urlencode({"in_id": quoted(record_id), "_since": 1})
+    try:
+        body, _ = client.request("GET", f"{client.records_path}?{query}", validate=validate_page)
+    except RequestRejected as error:
+        if error.status == 403 and not may_list:
+            return
+        raise client.fatal(error) from None
+    if not body["data"]:
+        raise CollectionFlushed(
+            f"Kinto at {client.url}: the collection {client.bucket}/{client.collection} was flushed"
+            " or deleted while records were stored, so that some of them are missing: run the"
+            " same command again."
+        )

@@ -1,91 +1,203 @@
-"""What changed on the server → the index: the difference, and everything only if need be."""
+"""Follows a collection: yields what changed on the server since the last time, or everything.
+
+A copy of a collection is never trusted further than it can be checked. The newest record of the
+copy has to be in the next difference (itself, a newer version, or its tombstone): otherwise the
+server is another one, or was restored from a backup. A transaction may show a record later than
+others that are dated after it, so the last ten minutes are read again. The number of records is
+compared, as a flush and a collection that was deleted and recreated leave no tombstones.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import logging
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 from ..errors import Fatal
-from .client import Client
-from .errors import RequestRejected
-from .record_index import RecordIndex
+from .client import Client, RequestRejected, StoredData
 
 logger = logging.getLogger(__name__)
 
-#: Milliseconds that a refresh reads again: a database may show a record only after a younger
-#: one, as transactions do not end in the order in which their records were dated.
-_OVERLAP = 10_000
+#: Milliseconds after which a record is settled, by the server's clock: no transaction that is
+#: still open is older.
+_OVERLAP = 10 * 60 * 1000
 
-#: Records in one page of a refresh: some 40 MB for a moment. Smaller pages are slower.
-_PAGE = 10_000
+#: Milliseconds after which everything is read again: a difference can't show everything.
+_WEEK = 7 * 24 * 3600 * 1000
 
-#: How often the difference is read before all is read: others may write all the time.
-_ATTEMPTS = 3
+#: Passes over the collection, each of them a difference if possible: others may write all the time.
+_PASSES = 4
 
 
-class CollectionState(NamedTuple):
-    """What a collection says of itself."""
+@dataclass(frozen=True)
+class Position:
+    """A point up to which a collection was read. Times are milliseconds since 1970."""
+
+    newest_id: str = ""  #: of the newest record or tombstone that is known
+    newest: int = 0  #: its ``last_modified``
+    clock: int = 0  #: the server's clock when the last reading began
+    full: int = 0  #: the server's clock when everything was last read; 0 if it never was
+    etag: int = 0  #: that of the collection: all changes up to it are in, unless ``after`` is set
+    after: str = ""  #: the id up to which everything is read so far
+
+    def to_json(self) -> str:
+        """Returns the text for :meth:`from_json`."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | None) -> Position:
+        """Returns the position; that of a copy without records for a text that is unusable."""
+        try:
+            fields = json.loads(text or "")
+            valid = all(type(fields[f.name]).__name__ == f.type for f in dataclasses.fields(cls))
+            return cls(**fields) if valid else cls()
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return cls()
+
+    def with_newest(self, last_modified: int, record_id: str) -> Position:
+        """Returns the position with another newest record, if this is newer."""
+        if last_modified <= self.newest:
+            return self
+        return dataclasses.replace(self, newest_id=record_id, newest=last_modified)
+
+
+class Changes(NamedTuple):
+    """A page of changes, to be applied in one transaction.
+
+    ``restart``: the copy is dropped first. A ``position`` of None leaves the one that is saved.
+    """
+
+    restart: bool
+    changed: list[StoredData]
+    deleted: list[str]
+    position: Position | None
+
+
+class _State(NamedTuple):
+    """A collection's own account. Times are milliseconds since 1970."""
 
     records: int
-    changed: int  #: when it changed last, in milliseconds
+    etag: int
+    clock: int
 
 
-def refresh(
-    index: RecordIndex, client: Client, raise_if_cancelled: Callable[[], None] = lambda: None
-) -> None:
-    """Learn what changed on the server since the last time, deletions included.
+def read_changes(
+    client: Client,
+    position: Position,
+    *,
+    count: Callable[[], int],
+    raise_if_cancelled: Callable[[], None] = lambda: None,
+    anonymous: bool = False,
+) -> Iterator[Changes]:
+    """Yields what changed since ``position``, in pages to be applied before the next is asked for.
 
-    ``raise_if_cancelled`` is called after each page; what was learned until then is kept.
+    When it ends, the copy has all changes up to ``etag`` of the last position. ``count`` returns
+    the number of records of the copy. A record may come again although it did not change. Where
+    everything is read, each page has a position: a run that is stopped goes on there.
 
-    After it, every record of the server is known, so what is known is right if it is as many. A
-    record that was stored after the difference was read is in the next difference. A server that
-    was flushed, or a collection made anew, leaves no tombstones: the numbers differ, and all is
-    read afresh. So it is where the collection's last change lies before what was read of it
-    already (an older backup came back).
+    Raises :class:`Fatal` where the collection can't be read, :class:`Unreachable`, and what
+    ``raise_if_cancelled``, which is called after each page, raises.
     """
-    since = index.since
-    if since and state_of(client).changed < since:
-        logger.info("The collection is an older one than was known: all of it is read.")
-        index.forget_all()
-    for _ in range(_ATTEMPTS):
-        _read(index, client, raise_if_cancelled)
-        state = state_of(client)
-        if len(index) == state.records:
+    reader = _Reader(client, raise_if_cancelled, anonymous)
+    state = reader.state()
+    if state.clock - position.full > _WEEK:
+        position = Position()
+    for number in range(_PASSES):
+        if whole := bool(position.after or not position.full):
+            position = yield from reader.everything(position, state)
+        else:
+            position = yield from reader.difference(position, state)
+        etag, state = state.etag, reader.state()
+        changing = state.etag != etag
+        if position.full and count() == state.records and not (whole and changing):
             return
-        if state.changed <= index.since:
-            break
-    logger.info("What was known does not fit the server: all of it is read.")
-    index.forget_all()
-    _read(index, client, raise_if_cancelled)
+        if not whole and (number == _PASSES - 2 or not changing):
+            position = Position()
 
 
-def state_of(client: Client) -> CollectionState:
-    """How many records the server has, and when the collection last changed."""
+class _Reader:
+    """Reads a collection once: all of it, or what changed."""
+
+    def __init__(
+        self, client: Client, raise_if_cancelled: Callable[[], None], anonymous: bool
+    ) -> None:
+        self._client = client
+        self._raise_if_cancelled = raise_if_cancelled
+        self._anonymous = anonymous
+
+    def state(self) -> _State:
+        """Returns how many records there are, and when they changed last."""
+        client = self._client
+        try:
+            _, headers = client.request("HEAD", client.records_path, anonymous=self._anonymous)
+        except RequestRejected as error:
+            raise client.fatal(error, self._anonymous) from None
+        try:
+            etag = int(headers["ETag"].strip('"'))
+            return _State(int(headers["Total-Records"]), etag, _clock(headers, etag))
+        except (KeyError, ValueError):
+            raise Fatal(f"{client.url} does not count its records as Kinto does.") from None
+
+    def everything(self, position: Position, state: _State) -> Generator[Changes, None, Position]:
+        """Reads all records, or goes on where that was stopped. Returns the new position."""
+        if not position.after:
+            position = Position(clock=state.clock, full=state.clock, etag=state.etag)
+            logger.info("All records of the server are read.")
+        restart = not position.after
+        for page in self._pages({}, position.after):
+            after = page[-1]["id"] if page else position.after
+            position = dataclasses.replace(_advanced(position, page), after=after)
+            yield Changes(restart, page, [], position)
+            restart = False
+        position = dataclasses.replace(position, after="")
+        yield Changes(False, [], [], position)
+        return position
+
+    def difference(self, position: Position, state: _State) -> Generator[Changes, None, Position]:
+        """Reads what changed. Returns the new position; an empty one if it is another server."""
+        since = max(0, min(position.newest - 1, position.clock - _OVERLAP))
+        found = not position.newest_id
+        new = dataclasses.replace(position, clock=state.clock, etag=state.etag)
+        for page in self._pages({"_since": str(since)}):
+            found = found or any(_is_newest(one, position) for one in page)
+            new = _advanced(new, page)
+            deleted = [one["id"] for one in page if one.get("deleted") is True]
+            changed = [one for one in page if one.get("deleted") is not True]
+            yield Changes(False, changed, deleted, None)
+            changed.clear()
+        if not found:
+            logger.info("The server was restored, flushed or replaced since it was read.")
+            return Position()
+        yield Changes(False, [], [], new)
+        return new
+
+    def _pages(self, params: Mapping[str, str], after: str = "") -> Iterator[list[StoredData]]:
+        for page in self._client.pages(params, after=after, anonymous=self._anonymous):
+            yield page
+            page.clear()  # only one is in memory
+            self._raise_if_cancelled()
+
+
+def _advanced(position: Position, page: Sequence[StoredData]) -> Position:
+    """Returns the position after a page."""
+    for one in page:
+        position = position.with_newest(one["last_modified"], one["id"])
+    return position
+
+
+def _is_newest(one: StoredData, position: Position) -> bool:
+    return bool(one["id"] == position.newest_id and one["last_modified"] >= position.newest)
+
+
+def _clock(headers: Mapping[str, str], etag: int) -> int:
+    """Returns the server's clock; a time that certainly is not later if it does not send one."""
     try:
-        _, headers = client.request("HEAD", client.records_path)
-    except RequestRejected as error:
-        raise client.fatal(error) from None
-    try:
-        return CollectionState(int(headers["Total-Records"]), int(headers["ETag"].strip('"')))
-    except (KeyError, ValueError):
-        raise Fatal(f"{client.url} does not count its records as Kinto does.") from None
-
-
-def _read(index: RecordIndex, client: Client, raise_if_cancelled: Callable[[], None]) -> None:
-    """Read what is new, oldest first.
-
-    So what changes meanwhile comes last, and a run that was killed goes on where it was.
-    """
-    since = index.since
-    params: dict[str, Any] = {"_sort": "last_modified", "_limit": _PAGE}
-    if since:
-        params["_since"] = max(0, since - _OVERLAP)
-    try:
-        for page in client.pages(client.records_path, params):
-            since = max([since, *(one["last_modified"] for one in page)])
-            index.learn(page, since)
-            del page
-            raise_if_cancelled()
-    except RequestRejected as error:
-        raise client.fatal(error) from None
+        clock = int(parsedate_to_datetime(headers["Date"]).timestamp() * 1000)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        clock = min(etag, int(time.time() * 1000))
+    return max(clock, 1)

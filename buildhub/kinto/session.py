@@ -20,7 +20,6 @@ from .. import MAX_PAGE, USER_AGENT
 from ..errors import Fatal, Unreachable
 from ..retries import RetryableError
 from ..signals import AbandonableCalls, CancellationToken
-from .errors import failure
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +36,7 @@ class Session:
 
     A request takes at most ``timeout`` seconds, from the connection to the last byte. A stop of
     ``cancellation`` ends it, and a pause that the ``Backoff`` header asks for, within its grace.
+    ``failure`` makes the error of a response with 4xx or 5xx.
     """
 
     def __init__(
@@ -47,17 +47,24 @@ class Session:
         *,
         timeout: float,
         cancellation: CancellationToken,
+        failure: Callable[[str, requests.Response], Exception],
     ) -> None:
-        self._server_url = server_url
+        self._new_session = functools.partial(
+            kinto_http.session.create_session,
+            server_url,
+            auth,
+            timeout=(min(_CONNECT_SECONDS, timeout), timeout),
+            headers={"User-Agent": USER_AGENT},
+        )
         self._shown_url = shown_url
-        self._auth = auth
         self._timeout = timeout
         self._cancellation = cancellation
+        self._failure = failure
         self._calls = AbandonableCalls("kinto-request")
         self._workers = threading.local()
 
     def request(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
-        """The decoded body and the headers; the body is None for HEAD and 304.
+        """Returns the decoded body and the headers; the body is None for HEAD and 304.
 
         Raises :class:`RetryableError`, :class:`RequestRejected` for a 4xx, :class:`Fatal` for
         an impossible URL, and :class:`Interrupted`.
@@ -65,7 +72,7 @@ class Session:
         try:
             return self._when_allowed(method, path, arguments)
         except kinto_http.exceptions.KintoException as error:
-            raise failure(f"{method} {path}", error.response) from None
+            raise self._failure(f"{method} {path}", error.response) from None
         except TimeoutError:
             raise RetryableError("no response in time") from None
         except (requests.exceptions.JSONDecodeError, RecursionError):
@@ -82,7 +89,7 @@ class Session:
             raise RetryableError("its response is not JSON") from None
 
     def _when_allowed(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
-        """Send the request once the server's ``Backoff`` header allows it."""
+        """Sends the request once the server's ``Backoff`` header allows it."""
         while True:
             try:
                 return self._abandonable(method, path, arguments)
@@ -96,23 +103,17 @@ class Session:
                 self._cancellation.sleep(error.backoff + 1)
 
     def _abandonable(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
-        """One request in a thread of its own, as ``requests`` limits only single reads."""
+        """Sends one request in a thread of its own, as ``requests`` limits only single reads."""
         send = functools.partial(_send, self._session_of_thread, method, path, arguments)
         return self._calls.call(send, self._timeout, self._cancellation.raise_if_overdue)
 
     def _session_of_thread(self) -> kinto_http.session.Session:
-        """This thread's session: kinto_http's time of back-off is not safe to share."""
+        """Returns this thread's session: kinto_http's time of back-off is not safe to share."""
         session: kinto_http.session.Session | None = getattr(self._workers, "session", None)
         if session is None:
-            session = self._workers.session = kinto_http.session.create_session(
-                self._server_url,
-                self._auth,
-                timeout=(min(_CONNECT_SECONDS, self._timeout), self._timeout),
-                headers={"User-Agent": USER_AGENT},
-            )
-            adapter = _BoundedAdapter(self._timeout)
+            session = self._workers.session = self._new_session()
             for scheme in ("http://", "https://"):
-                session._session.mount(scheme, adapter)
+                session._session.mount(scheme, _BoundedAdapter())
         return session
 
 
@@ -130,7 +131,7 @@ class _Response(requests.Response):
     """Decodes JSON three times as fast as ``requests``."""
 
     def json(self, **kwargs: Any) -> Any:
-        """The decoded body. Numbers of more than 64 bits become floats, as they do in Kinto."""
+        """Returns the decoded body; numbers of more than 64 bits become floats, as in Kinto."""
         try:
             return orjson.loads(self.content)
         except orjson.JSONDecodeError:  # NaN, another encoding: requests may know what to do
@@ -142,21 +143,17 @@ class _Response(requests.Response):
 
 
 class _BoundedAdapter(requests.adapters.HTTPAdapter):
-    """Reads a response whole, but neither for ever nor without end, and stays on the server."""
-
-    def __init__(self, timeout: float) -> None:
-        super().__init__()
-        self._seconds = timeout
+    """Reads a response whole, within bounds of time and size, and follows no other server."""
 
     def build_response(self, *args: Any) -> requests.Response:
         response = _Response()
         vars(response).update(vars(super().build_response(*args)))
         return response
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **more: Any) -> Any:
-        deadline = time.monotonic() + self._seconds
-        more["stream"] = True
-        response = super().send(request, *args, **more)
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
+        _, seconds = options["timeout"]
+        deadline = time.monotonic() + seconds
+        response = super().send(request, *args, **options | {"stream": True})
         try:
             _check_redirect(request, response)
             response._content = _body(response, deadline)
@@ -167,7 +164,7 @@ class _BoundedAdapter(requests.adapters.HTTPAdapter):
 
 
 def _check_redirect(request: requests.PreparedRequest, response: requests.Response) -> None:
-    """Only the server itself is trusted with records, and with what it says about them."""
+    """Raises an error for a redirect to another server, which records must not be sent to."""
     if response.is_redirect:
         here = urlsplit(request.url or "")
         target = urlsplit(urljoin(here.geturl(), response.headers["Location"]))
@@ -192,7 +189,7 @@ def _body(response: requests.Response, deadline: float) -> bytes:
 
 
 def _why(error: BaseException) -> str:
-    """The innermost reason of a failed connection, such as ``Connection refused``."""
+    """Returns the innermost reason of a failed connection, such as ``Connection refused``."""
     if isinstance(error, requests.Timeout):
         return "no response in time"
     if isinstance(error, requests.exceptions.ContentDecodingError):

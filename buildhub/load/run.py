@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ..archive.lookup import MetadataLookup
 from ..errors import BuildhubError, Fatal, Interrupted
-from ..kinto import Client, CollectionFlushed, Publisher, RecordIndex, refresh
-from ..kinto.schema import exists, initialize
+from ..kinto import Client, CollectionFlushed, Publisher, RecordIndex
+from ..kinto.initialization import exists, initialize
 from ..settings import Settings
 from ..signals import CancellationToken
 from ..storage.locks import LockHeld, locked
@@ -82,7 +82,7 @@ class _Server:
             for change in initialize(self.client):
                 logger.info("%s", change)
         if self.index is not None:
-            refresh(self.index, self.client, raise_if_cancelled)
+            self.index.refresh(self.client, raise_if_cancelled)
 
     def publisher(self) -> Publisher:
         return Publisher(

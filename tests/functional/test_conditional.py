@@ -27,7 +27,7 @@ def store(client: Client, records: list[dict[str, Any]]) -> list[PutResult]:
 
 
 def what(results: list[PutResult]) -> list[str]:
-    return [result.status.value for result in results]
+    return [result.outcome.value for result in results]
 
 
 def test_what_is_new_is_created_what_differs_updated_what_is_equal_left(kinto, client):

@@ -11,7 +11,7 @@ import requests
 
 from buildhub.errors import Fatal
 from buildhub.kinto import Client
-from buildhub.kinto.schema import definition, initialize
+from buildhub.kinto.initialization import definition, initialize
 from tests.support.kinto_server import Kinto
 from tests.support.records import make_record
 

@@ -17,8 +17,8 @@ import pytest
 from buildhub.commands import kinto_to_records
 from buildhub.kinto import Client
 from buildhub.kinto.filters import MIN_REVISION
+from buildhub.kinto.initialization import initialize
 from buildhub.kinto.reader import read_records
-from buildhub.kinto.schema import initialize
 from tests.sample import tree
 from tests.support import postgres
 from tests.support.archive_server import ArchiveServer

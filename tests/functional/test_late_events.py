@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from buildhub.builds.recognise import recognise
-from buildhub.events.result import Outcome
+from buildhub.records import Outcome
 from tests.support.archive_files import File
 from tests.support.archive_tree import candidate_tree, nightly_tree, release_tree
 from tests.support.event_system import EventSystem

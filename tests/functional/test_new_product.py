@@ -15,7 +15,7 @@ import pytest
 
 from buildhub.builds.recognise import recognise
 from buildhub.kinto import Client
-from buildhub.kinto.schema import initialize
+from buildhub.kinto.initialization import initialize
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 from tests.support.kinto_server import Kinto

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from buildhub.kinto.digests import DIGEST_SIZE
+from buildhub.kinto.record_index import DIGEST_SIZE
 from tests.support.kinto_server import Kinto
 
 COMMAND = Path(sys.executable).with_name("to-kinto")

@@ -21,7 +21,7 @@ def store(client: Client, records: list[dict[str, Any]]) -> list[tuple[str, str]
     """Fetch, and write if that is still so: status and reason of each record."""
     stored = fetch_stored(client, [record["data"]["id"] for record in records])
     results = put_if_unchanged(client, records, stored)
-    return [(result.status.value, result.reason) for result in results.values()]
+    return [(result.outcome.value, result.reason) for result in results.values()]
 
 
 def look(*found: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from buildhub.errors import Fatal, Unreachable
 from buildhub.kinto import (
     Client,
 )
-from buildhub.kinto.errors import reason_in
-from tests.support.stub_kinto import RECORDS, URL, client, each, publish
+from buildhub.kinto.client import reason_in
+from tests.support.stub_kinto import RECORDS, URL, StubKinto, client, each, publish
 
 
 def test_a_backoff_header_holds_back_the_next_request(server, caplog):
@@ -57,7 +57,7 @@ def test_credentials_in_the_address_are_not_shown():
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_server_that_shows_nothing_without_credentials_names_the_cure(server, status):
     server.mock.replace("GET", f"{URL}/", status=status, json={"message": "Please authenticate"})
-    with pytest.raises(Fatal, match=r"these credentials.*give others with --auth or AUTH"):
+    with pytest.raises(Fatal, match=r"these credentials.*with --auth or AUTH"):
         assert client(retries=0).batch_size
 
 
@@ -86,12 +86,34 @@ def test_the_servers_reason_is_one_line(body, words):
     assert reason_in(body) == words
 
 
+def pages_of(server: StubKinto, *pages: tuple[list[str], bool]) -> None:
+    """Pages with records of these ids, each of which says whether there are more."""
+    for ids, more in pages:
+        data = [{"id": one, "last_modified": 5} for one in ids]
+        headers = {"Next-Page": "https://inner.example/v1/x?_token=abc"} if more else {}
+        server.mock.add("GET", RECORDS, json={"data": data}, headers=headers)
+
+
 def test_the_next_page_is_asked_of_the_server_that_was_given(server):
     """A proxy may hide that the server calls itself otherwise."""
-    following = "https://inner.example/v1/buckets/b/collections/c/records?_token=abc"
-    record = {"id": "1", "last_modified": 5}
-    pages = [({"data": [record]}, {"Next-Page": following}), ({"data": []}, {})]
-    for body, headers in pages:
-        server.mock.add("GET", RECORDS, json=body, headers=headers)
-    assert list(client().pages("/buckets/b/collections/c/records", {})) == [[record], []]
-    assert server.mock.calls[-1].request.url == f"{RECORDS}?_token=abc"
+    pages_of(server, (["1", "2"], True), ([], False))
+    pages = [[one["id"] for one in page] for page in client().pages({"x": "y"})]
+    assert pages == [["1", "2"], []]
+    url = server.mock.calls[-1].request.url
+    assert url == f"{RECORDS}?_sort=id&_limit=10000&x=y&gt_id=%222%22"
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [(["1", "2"], True), (["1", "2"], True)],
+        [(["1", "2"], True), (["3", "4"], True), (["1", "2"], True)],
+        [([], True)],
+    ],
+    ids=["one", "two in turn", "empty"],
+)
+def test_pages_that_do_not_get_on_are_an_error_that_names_the_cure(server, pages):
+    """Behind a cache that ignores the query, each is the first."""
+    pages_of(server, *pages)
+    with pytest.raises(Fatal, match=r"sends the same page of records again: a cache.*ignore"):
+        list(client().pages({}))

@@ -56,7 +56,7 @@ def test_a_failure_that_stays_takes_no_other_record_along(server):
     server.answers = [poisoned]
     summary, errors = publish(3, retries=1)
     assert summary == PublishCounts(created=2, failed=1)
-    assert errors == ["line 2: r1 may not be stored: Kinto answered 503."]
+    assert errors == ["line 2: r1 may not have been stored: Kinto answered 503."]
     assert server.ids() == [["r0", "r1", "r2"]] * 2 + [["r0"], ["r1"], ["r2"]]
 
 
@@ -98,7 +98,7 @@ def test_a_record_that_breaks_the_server_takes_no_other_along(server, status):
     server.answers = [poisoned]
     summary, errors = publish(6, retries=1)
     assert summary == PublishCounts(created=5, failed=1)
-    assert errors == [f"line 2: r1 may not be stored: Kinto answered {status}."]
+    assert errors == [f"line 2: r1 may not have been stored: Kinto answered {status}."]
 
 
 @pytest.mark.parametrize("answer", [(200, {}, {}), (200, {}, "nonsense"), requests.Timeout()])
@@ -113,7 +113,7 @@ def test_records_of_a_batch_that_can_not_be_delivered_are_counted_and_the_next_i
     summary, errors = publish(6, retries=1)
     assert summary == PublishCounts(created=3, failed=3)
     assert errors == [
-        "line 1: this and the records up to line 3 may not be stored: Kinto at"
+        "line 1: this and the records up to line 3 may not have been stored: Kinto at"
         f" {URL} gives no proper answer (it answered 502): check that it is running, and --server"
         " or SERVER_URL."
     ]

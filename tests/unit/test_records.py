@@ -9,8 +9,8 @@ from typing import Any, NotRequired, get_args, get_origin, get_type_hints, is_ty
 import pytest
 
 from buildhub.archive.formats import TOOLCHAIN
-from buildhub.kinto.digests import differs, digest
-from buildhub.kinto.schema import definition
+from buildhub.kinto import differs, digest
+from buildhub.kinto.initialization import definition
 from buildhub.records import RecordData, invalid_field
 from tests.support.records import make_record
 

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import Fatal
-from . import Client, RequestRejected
+from .client import Client, RequestRejected
 
 EVERYONE = "system.Everyone"
 
 
 def initialize(client: Client) -> list[str]:
-    """Make the client's bucket and collection what ``initialization.yml`` says.
+    """Makes the client's bucket and collection what ``initialization.yml`` says.
 
     Returns a sentence for each change, none if nothing differed. Fields that the file does not
     name stay as they are, and principals that were given more rights keep them. Raises
@@ -33,12 +33,12 @@ def initialize(client: Client) -> list[str]:
 
 
 def exists(client: Client) -> bool:
-    """Whether the client's collection exists, as far as Kinto shows it to these credentials."""
+    """Returns True if the client's collection exists and is shown to these credentials."""
     return _get(client, client.collection_path) is not None
 
 
 def definition(bucket: str, collection: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the packaged file says of a bucket and a collection: their data and permissions."""
+    """Returns what the packaged file says of a bucket and a collection: data and permissions."""
     import yaml  # takes 15 ms, which a run that does not initialize the server does not need
 
     text = importlib.resources.files("buildhub").joinpath("initialization.yml").read_text()
@@ -63,7 +63,7 @@ def _object(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bring_about(client: Client, path: str, wanted: Mapping[str, Any]) -> str | None:
-    """Create or change one object; returns what was done to it."""
+    """Creates or changes one object; returns what was done to it."""
     found = _get(client, path)
     if found is None:
         if _create(client, path, wanted):
@@ -87,7 +87,7 @@ def _bring_about(client: Client, path: str, wanted: Mapping[str, Any]) -> str | 
 
 
 def _get(client: Client, path: str) -> dict[str, Any] | None:
-    """The object; None if it is not there, or is not shown to us."""
+    """Returns the object; None if it is not there, or is not shown to us."""
     try:
         found: dict[str, Any] = client.request("GET", path)[0]
     except RequestRejected as error:
@@ -98,7 +98,7 @@ def _get(client: Client, path: str) -> dict[str, Any] | None:
 
 
 def _create(client: Client, path: str, wanted: Mapping[str, Any]) -> bool:
-    """Create the object; False if it was there already."""
+    """Creates the object; returns False if it was there already."""
     try:
         client.request("PUT", path, body=wanted, headers={"If-None-Match": "*"})
     except RequestRejected as error:
@@ -115,7 +115,7 @@ def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str,
 def _missing(
     client: Client, path: str, found: Mapping[str, list[str]] | None, wanted: Mapping[str, Any]
 ) -> dict[str, list[str]]:
-    """The permissions that lack a principal, with all that they should have.
+    """Returns the permissions that lack a principal, with all that they should have.
 
     Kinto shows permissions only to those who are named as writers, so to nobody on a server
     with ``explicit_permissions = false``. Whether everyone may read can then be tried.

@@ -1,0 +1,116 @@
+"""Writes a few records that others may be writing at the same moment: each only if unchanged.
+
+A record is written only if the server still has what :func:`fetch_stored` found there
+(``If-Match``), or still has nothing (``If-None-Match: *``). A record that somebody else changed
+meanwhile is a conflict: the caller fetches, makes the record again, and tries again
+(:mod:`buildhub.events.handler`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote_plus
+
+from ..errors import BadInput, Unreachable
+from ..records import Outcome
+from .batch import Request, record_data, send, store_request
+from .client import Client, RequestRejected
+from .filters import quoted
+from .record_index import differs, digest
+
+#: Characters of the ids in one URL: many servers and proxies accept 8 KB for its line.
+_URL_LENGTH = 6_000
+
+
+class PutResult(NamedTuple):
+    """What became of a record, and why if it is not stored."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+class StoredRecord(NamedTuple):
+    """A record on the server."""
+
+    digest: bytes
+    last_modified: int  #: milliseconds; its ``ETag``
+
+
+def fetch_stored(client: Client, ids: Sequence[str]) -> dict[str, StoredRecord]:
+    """Returns the records that the server has under ``ids``, by id.
+
+    Some 80 ids are one request. Raises :class:`Unreachable`, and :class:`Fatal` for wrong
+    credentials or a missing collection.
+    """
+    return {
+        data["id"]: StoredRecord(digest(data), data["last_modified"])
+        for some in _in_short_urls(ids)
+        for page in client.pages({"in_id": ",".join(map(quoted, some))})
+        for data in page
+    }
+
+
+def put_if_unchanged(
+    client: Client, records: Sequence[Mapping[str, Any]], stored: Mapping[str, StoredRecord]
+) -> dict[str, PutResult]:
+    """Writes those of ``records`` that differ from what is ``stored``, if that is still so.
+
+    ``records`` look like ``{"data": {"id", …}}``; of two with one id the last counts. The result
+    has each id, in the order of the records. Raises :class:`Fatal` for wrong credentials or a
+    missing collection, :class:`BadInput` for what is not a record with an id.
+    """
+    data = {_id_of(one): one for one in map(record_data, records)}
+    results = dict.fromkeys(data, PutResult(Outcome.UNCHANGED))
+    changed = [one for one in data if _is_change(stored.get(one), data[one])]
+    requests = [store_request(client, data[one], _unchanged(stored.get(one))) for one in changed]
+    try:
+        return results | dict(zip(changed, _send(client, requests), strict=True))
+    except RequestRejected as error:
+        raise client.fatal(error) from None
+
+
+def _is_change(stored: StoredRecord | None, data: Mapping[str, Any]) -> bool:
+    return differs(stored and stored.digest, digest(data))
+
+
+def _id_of(data: Mapping[str, Any]) -> str:
+    if "id" not in data:
+        raise BadInput("a record without an id can't be stored under a condition")
+    record_id: str = data["id"]
+    return record_id
+
+
+def _in_short_urls(ids: Sequence[str]) -> Iterator[list[str]]:
+    """Yields ``ids`` in parts, each of which fits in one URL."""
+    part: list[str] = []
+    length = 0
+    for record_id in ids:
+        length += len(quote_plus(f'"{record_id}",'))
+        if length > _URL_LENGTH and part:
+            yield part
+            part, length = [], 0
+        part.append(record_id)
+    if part:
+        yield part
+
+
+def _unchanged(stored: StoredRecord | None) -> Mapping[str, str]:
+    """Returns the condition that the server still has what was ``stored``."""
+    return {"If-Match": f'"{stored.last_modified}"'} if stored else {"If-None-Match": "*"}
+
+
+def _send(client: Client, requests: Sequence[Request]) -> list[PutResult]:
+    """Returns the result of each request; where the server is unreachable, the rest has failed."""
+    results: list[PutResult] = []
+    try:
+        size = client.batch_size if requests else 1
+        for start in range(0, len(requests), size):
+            batch = requests[start : start + size]
+            for request, response in zip(batch, send(client, batch), strict=True):
+                if response.concerns_all:
+                    raise RequestRejected(f"PUT {request['path']}", *response)
+                results.append(PutResult(response.outcome, response.reason))
+    except Unreachable as error:
+        results += [PutResult(Outcome.FAILED, str(error))] * (len(requests) - len(results))
+    return results
