@@ -1,8 +1,7 @@
-"""Lucene's regular expressions → RE2's, which need no more than linear time.
+"""Lucene's regular expressions → RE2's, which need linear time. Both match whole values here.
 
-Both match whole values here. In Lucene's syntax a part in double quotes is literal, ``@`` is any
-text, and ``^`` and ``$`` are characters as all others. What RE2 cannot do (``~`` ``&`` ``<1-9>``
-``#``), or what would be read otherwise by other versions of Lucene (``\\d``), is refused.
+In Lucene's syntax a part in double quotes is literal, ``@`` is any text, ``^`` and ``$`` are plain
+characters. What RE2 does not have (``~ & # <1-9>``), or versions of Lucene differ in (``\\d``), is refused.
 """
 
 from __future__ import annotations
@@ -10,23 +9,18 @@ from __future__ import annotations
 import math
 import re
 
-from .errors import BadRequest, shown
+from .fields import BadRequest, shown
 
-#: Characters of a pattern, its repetitions (in RE2: of those inside each other, multiplied), and
-#: characters of what it becomes where each repetition is written out.
-MAX_LENGTH = 1000
-MAX_REPETITIONS = 1000
-MAX_EXPANDED = 10_000
+#: Characters of a pattern; its repetitions, multiplied (RE2's own bound); and both multiplied.
+_MAX_LENGTH, _MAX_REPETITIONS, _MAX_EXPANDED = 1000, 1000, 10_000
 
 _TOKEN = re.compile(
     r"""
       "(?P<quoted>[^"]*)"
     | \\(?P<escaped>[^a-zA-Z0-9])
     | \[(?P<negated>\^?)(?P<members>(?:\\[^a-zA-Z0-9]|[^\]\\])+)\]
-    | (?P<repeat>[?*+]|\{(?P<low>[0-9]{1,4})(?:,(?P<high>[0-9]{0,4}))?\})
-    | (?P<open>\()
-    | (?P<same>[|).])
-    | (?P<anything>@)
+    | (?P<repeat>[?*+] | \{(?P<low>[0-9]{1,4})(?:,(?P<high>[0-9]{0,4}))?\})
+    | (?P<special>[(|).@])
     | (?P<literal>[^"\\\[\]{}~&<>\#])
     """,
     re.VERBOSE | re.DOTALL,
@@ -36,61 +30,37 @@ _MEMBER = re.compile(r"\\?(?P<first>.)(?:-\\?(?P<last>.))?", re.DOTALL)
 
 def translate(pattern: object) -> str:
     """Returns the pattern in RE2's syntax. Raises :class:`BadRequest`."""
-    if not isinstance(pattern, str) or len(pattern) > MAX_LENGTH:
-        raise _refused(pattern, f"it is no text of at most {MAX_LENGTH} characters")
-    position, parts, repeated, depth = 0, [], True, 0
-    counts = [1]
+    if not isinstance(pattern, str) or len(pattern) > _MAX_LENGTH:
+        raise BadRequest(f"a regular expression is a text of at most {_MAX_LENGTH} characters")
+    position, parts, counts, atom, depth = 0, [], [len(pattern)], False, 0
     while position < len(pattern):
         match = _TOKEN.match(pattern, position)
-        if not match:
-            raise _refused(pattern, f"{shown(pattern[position:])} is not supported")
-        if match["repeat"]:
-            if repeated:
-                raise _refused(pattern, f"{match['repeat']} repeats nothing, or a repetition")
-            low = int(match["low"] or 1)
-            counts.append(max(low, int(match["high"] or low)))
-            if int(match["high"] or low) < low:
-                raise _refused(pattern, f"{match['repeat']} is no range")
-        depth += (match["open"] is not None) - (match[0] == ")")
-        if depth < 0:
-            break
-        repeated = bool(match["repeat"] or match["open"] or match["same"] == "|")
+        if not match or (match["repeat"] and not atom):
+            raise BadRequest(f"regular expressions do not support {shown(pattern[position:])}")
         parts.append(_translated(match))
-        position = match.end()
-    if depth:
-        raise _refused(pattern, "its parentheses do not match")
-    repetitions = math.prod(filter(None, counts))
-    if repetitions > MAX_REPETITIONS or repetitions * len(pattern) > MAX_EXPANDED:
-        raise _refused(pattern, "it is too large with its repetitions written out")
+        counts.append(int(match["high"] or match["low"] or 1) or 1)
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        atom = not match["repeat"] and match[0] not in ("(", "|")
+        position = match.end() if depth >= 0 else len(pattern)
+    if depth or math.prod(counts) > _MAX_EXPANDED or math.prod(counts[1:]) > _MAX_REPETITIONS:
+        raise BadRequest(f"the regular expression {shown(pattern)} is too large or not complete")
     return f"(?s:{''.join(parts)})"
 
 
 def _translated(match: re.Match[str]) -> str:
     if match["members"]:
-        return f"[{match['negated']}{_members(match)}]"
-    if match["open"]:
-        return "(?:"
-    if match["anything"]:
-        return "(?:.*)"
-    if match["repeat"] or match["same"]:
-        return match[0]
-    return f"(?:{re.escape(match['quoted'])})" if match["quoted"] is not None else re.escape(
-        match["escaped"] or match["literal"]
-    )
+        return f"[{match['negated']}{''.join(map(_range, _MEMBER.finditer(match['members'])))}]"
+    if match["repeat"] and int(match["high"] or 1000) < int(match["low"] or 0):
+        raise BadRequest(f"{match[0]} is no range")
+    if match["repeat"] or match["special"]:
+        return {"(": "(?:", "@": "(?:.*)"}.get(match[0], match[0])
+    literal = match["quoted"] if match["quoted"] is not None else match["escaped"]
+    return f"(?:{re.escape(literal or match['literal'] or '')})"
 
 
-def _members(match: re.Match[str]) -> str:
-    """Returns the members of a character class, each as its number, so that none is special."""
-    members = []
-    for one in _MEMBER.finditer(match["members"]):
-        first, last = ord(one["first"]), ord(one["last"] or one["first"])
-        if first > last:
-            raise _refused(match.string, f"{one[0]} is no range")
-        members.append(f"\\x{{{first:x}}}-\\x{{{last:x}}}")
-    return "".join(members)
-
-
-def _refused(pattern: object, why: str) -> BadRequest:
-    return BadRequest(
-        f"cannot use the regular expression {shown(pattern)}: {why}", "illegal_argument_exception"
-    )
+def _range(member: re.Match[str]) -> str:
+    """Returns a member of a character class by its numbers, so that no character is special."""
+    first, last = ord(member["first"]), ord(member["last"] or member["first"])
+    if first > last:
+        raise BadRequest(f"{member[0]} is no range")
+    return f"\\x{{{first:x}}}-\\x{{{last:x}}}"
