@@ -41,7 +41,7 @@ setup(
         "aiohttp>=3.9",
         "backoff>=2.2",
         "botocore>=1.34",
-        "click>=8.2",
+        "click>=8.4",
         "filelock>=4.0",
         "isal>=1.6",
         "kinto-http>=11.0",

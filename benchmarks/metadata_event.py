@@ -132,7 +132,7 @@ def compare(latency: float, repeat: int) -> None:
     print(f"{len(LOCALES)} locales, {latency * 1000:.0f} ms a request:")
     with archive(latency) as far, kinto(latency) as server:
         environ = {"SERVER_URL": server.url, "ARCHIVE_URL": far.url}
-        settings = Settings.from_environment(environ, defaults=DEFAULTS)
+        settings = Settings.from_environment(environ, DEFAULTS)
         measure("naive", lambda: naive(far.url, server), far, server, 1)
         measure("cold", lambda: cold(settings), far, server, repeat)
         with EventService(settings) as service:

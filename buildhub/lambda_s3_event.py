@@ -1,7 +1,6 @@
-"""Events of the archive's bucket, as an AWS Lambda: the catalogue is up to date in seconds.
+"""AWS Lambda: handles events of the archive's bucket, like ``s3-event-to-kinto``.
 
-Entry point: ``buildhub.lambda_s3_event.lambda_handler``. ``s3-event-to-kinto`` is the same as a
-command.
+Entry point: ``buildhub.lambda_s3_event.lambda_handler``.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ def lambda_handler(event: Any, context: Any = None) -> dict[str, Any]:
     :class:`BuildhubError` with each key that failed, after all records were handled: Lambda sends
     the event again.
     """
-    settings = Settings.from_environment(os.environ, defaults=DEFAULTS)
-    logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=[settings.auth], in_lambda=True)
+    settings = Settings.from_environment(os.environ, DEFAULTS)
+    logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=settings.secrets, in_lambda=True)
     with logs.unhandled_errors_logged():
         result = _warm_service(settings).handle(event, seconds_left=_seconds_left(context))
         if result.problem is None:
@@ -45,13 +44,13 @@ def lambda_handler(event: Any, context: Any = None) -> dict[str, Any]:
 
 
 def _seconds_left(context: Any) -> float | None:
-    """What the invocation has left; None if ``context`` does not know (tests, other runtimes)."""
+    """Returns what the invocation has left; None if ``context`` does not know (other runtimes)."""
     remaining = getattr(context, "get_remaining_time_in_millis", None)
     return remaining() / 1000 if remaining else None
 
 
 def _warm_service(settings: Settings) -> EventService:
-    """The service of the previous invocation, if its settings are these; otherwise a new one."""
+    """Returns the service of the previous invocation if its settings are these, else a new one."""
     global _service
     if _service is None or _service.settings != settings:
         cool_down()

@@ -34,8 +34,8 @@ def lambda_handler(event: Any = None, context: Any = None) -> dict[str, Any]:
     sent as the event of the next invocation, which continues where this one stopped. Raises
     :class:`BuildhubError` if anything failed.
     """
-    settings = Settings.from_environment(os.environ, defaults=DEFAULTS)
-    logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=[settings.auth], in_lambda=True)
+    settings = Settings.from_environment(os.environ, DEFAULTS)
+    logs.configure(logs.VERBOSE, settings.sentry_dsn, secrets=settings.secrets, in_lambda=True)
     with logs.unhandled_errors_logged():
         remaining = event.get("remaining") if isinstance(event, Mapping) else None
         tasks = parse_tasks(remaining) if remaining else tasks_of(settings)
@@ -66,7 +66,7 @@ def _problem(result: LoadResult) -> str:
 
 @contextmanager
 def _cancelled_before_timeout(context: Any) -> Iterator[CancellationToken]:
-    """A token that is cancelled some time before the invocation times out."""
+    """Yields a token that is cancelled some time before the invocation times out."""
     cancellation = CancellationToken()
     timer = None
     # Tests and other runtimes may have a context that does not know the time: no limit then.

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote, unquote
 
 from .errors import BuildhubError
@@ -59,16 +59,6 @@ _SECRETS = (
         rf"\1{_MASK}",
     ),
 )
-
-
-class _Output(Protocol):
-    """What a log handler needs of a stream."""
-
-    def write(self, text: str) -> object:
-        """Write a line."""
-
-    def flush(self) -> object:
-        """Write what is buffered."""
 
 
 #: What a terminal or a log collector may act upon: C0 and C1 controls, line separators, and marks
@@ -120,7 +110,7 @@ def log_error(error: BaseException) -> None:
 
 @contextlib.contextmanager
 def unhandled_errors_logged() -> Iterator[None]:
-    """For a Lambda's handler: an error that leaves the block is logged and raised again.
+    """Logs an error that leaves the block, and raises it again: for a Lambda's handler.
 
     The runtime writes the error's text to its own log, so an error that contains a secret is
     replaced. Commands do not need this: :func:`configure` sets Python's exception hook.
@@ -135,8 +125,8 @@ def unhandled_errors_logged() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def output_to(stream: _Output) -> Iterator[None]:
-    """While the block runs, the messages for stderr are written to ``stream``."""
+def output_to(stream: Any) -> Iterator[None]:
+    """Writes the messages for stderr to ``stream`` while the block runs."""
     handlers = [handler for handler in _handlers if isinstance(handler, logging.StreamHandler)]
     previous = [handler.setStream(stream) for handler in handlers]
     try:
@@ -147,7 +137,7 @@ def output_to(stream: _Output) -> Iterator[None]:
 
 
 def mask(text: str) -> str:
-    """``text`` with secrets replaced: the known ones, and what looks like one from its context.
+    """Replaces secrets in ``text``: the known ones, and what looks like one from its context.
 
     >>> mask("POST http://user:pass@localhost/v1 Authorization: Basic dXNlcjpwYXNz")
     'POST http://***@localhost/v1 Authorization: ***'
@@ -160,7 +150,7 @@ def mask(text: str) -> str:
 
 
 def escape_controls(text: str, *, keep: str = "") -> str:
-    """``text`` with control characters as Python escapes them; those in ``keep`` stay.
+    """Escapes control characters in ``text`` as Python does; those in ``keep`` stay.
 
     >>> escape_controls("pub/a\\r\\n\\x1b[31mCRITICAL")
     'pub/a\\\\r\\\\n\\\\x1b[31mCRITICAL'
@@ -172,6 +162,11 @@ def escape_controls(text: str, *, keep: str = "") -> str:
     return _CONTROLS.sub(escaped, text)
 
 
+def printable(text: str, *, keep: str = "") -> str:
+    """Masks secrets in ``text`` and escapes its control characters but those in ``keep``."""
+    return escape_controls(mask(text), keep=keep)
+
+
 def known_secrets(secrets: Iterable[str]) -> None:
     """Mask these values, and the passwords in them, from now on."""
     global _known
@@ -181,7 +176,7 @@ def known_secrets(secrets: Iterable[str]) -> None:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """The secret as it may occur: plain, quoted for a URL, Python or JSON, as Basic auth."""
+    """Yields the secret as it may occur: plain, quoted for a URL, Python or JSON, as Basic auth."""
     if not (secret := secret.strip()):
         return
     _, scheme_end, userinfo = secret.partition("://")
@@ -196,7 +191,7 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 def _as_word(secret: str) -> str:
-    """A pattern for it; a short secret must be a word of its own, not part of a longer one."""
+    """Makes a pattern; a short secret must be a word of its own, not part of a longer one."""
     return re.escape(secret) if len(secret) > 8 else rf"(?<!\w){re.escape(secret)}(?!\w)"
 
 
@@ -206,7 +201,7 @@ def _add(handler: logging.Handler) -> None:
 
 
 class _SafeFormatter(logging.Formatter):
-    """Wraps a formatter: no secrets in its output, and no control characters.
+    """Removes secrets and control characters from the output of another formatter.
 
     Only a traceback may have several lines: a message with a line feed in it could imitate
     another log line.
@@ -218,12 +213,12 @@ class _SafeFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         safe = logging.makeLogRecord(record.__dict__)
-        safe.msg, safe.args = escape_controls(mask(record.getMessage())), None
-        return escape_controls(mask(self._formatter.format(safe)), keep="\n\t")
+        safe.msg, safe.args = printable(record.getMessage()), None
+        return printable(self._formatter.format(safe), keep="\n\t")
 
 
 class _TerminalFormatter(logging.Formatter):
-    """For a person at a terminal: ``Warning: ...``."""
+    """Formats for a person at a terminal: ``Warning: ...``."""
 
     def format(self, record: logging.LogRecord) -> str:
         level = f"{record.levelname.capitalize()}: " if record.levelno != logging.INFO else ""

@@ -1,4 +1,4 @@
-"""Every retry of the program: how often, after which pauses, and when it ends.
+"""Retries: how often, after which pauses, and when they end.
 
 ``backoff`` repeats the call; this module is its only user. Its own pauses can't be interrupted in
 a thread, so the pauses of a synchronous call are made by the ``sleep`` that the caller gives.
@@ -22,7 +22,7 @@ LONGEST_OWN_PAUSE = 30.0
 
 
 class RetryableError(Exception):
-    """An attempt that failed and may be retried.
+    """Reports an attempt that failed and may be retried.
 
     ``str()`` says why it failed, ``retry_after`` how many seconds the server asked to wait, and
     ``status`` is the HTTP status of its response, if there was one.
@@ -35,7 +35,7 @@ class RetryableError(Exception):
 
 
 class _Falsy(Exception):
-    """The answer of :meth:`Retry.until_true` that is not good enough."""
+    """Carries an answer that :meth:`Retry.until_true` does not accept."""
 
     def __init__(self, answer: Any) -> None:
         super().__init__(answer)
@@ -43,7 +43,7 @@ class _Falsy(Exception):
 
 
 class Retry:
-    """A rule by which calls are repeated; threads and tasks may share it.
+    """Repeats calls that fail; threads and tasks may share it.
 
     A call is attempted ``attempts`` times at most, again after ``errors``. The pause before the
     n-th retry is up to ``first_pause`` · 2ⁿ⁻¹ seconds (at least half of that, at random, so that
@@ -85,17 +85,17 @@ class Retry:
             self._until = backoff.on_exception(self._pauses, _Falsy, **rule)(_call_until_true)
 
     def call(self, function: Callable[[], T]) -> T:
-        """The result of ``function``; raises what the last attempt raised, or ``sleep``."""
+        """Returns the result of ``function``; raises what the last attempt raised, or ``sleep``."""
         result: T = self._sync(function)
         return result
 
     async def call_async(self, function: Callable[[], Awaitable[T]]) -> T:
-        """The result of ``function``; raises what the last attempt raised."""
+        """Returns the result of ``function``; raises what the last attempt raised."""
         result: T = await self._async(function)
         return result
 
     async def until_true(self, function: Callable[[], Awaitable[T]]) -> T:
-        """The first true result of ``function``, else the last one."""
+        """Returns the first true result of ``function``, else the last one."""
         try:
             result: T = await self._until(function)
         except _Falsy as error:
@@ -103,7 +103,7 @@ class Retry:
         return result
 
     def _pauses(self) -> Generator[float, Any, None]:
-        """backoff's protocol: it sends the error and gets the seconds to wait."""
+        """Speaks backoff's protocol: it sends the error and gets the seconds to wait."""
         started = time.monotonic()
         error = yield 0  # backoff primes its generators
         longest = self._first_pause
@@ -119,7 +119,7 @@ class Retry:
             longest *= 2 if longest < LONGEST_OWN_PAUSE else 1
 
     def _slept_pauses(self) -> Generator[float, Any, None]:
-        """The same, with the pauses made here: nothing is left to wait for backoff."""
+        """Makes the same pauses itself: nothing is left to wait for backoff."""
         pauses = self._pauses()
         error = yield next(pauses)
         while True:
@@ -142,7 +142,7 @@ async def _call_until_true(function: Callable[[], Awaitable[T]]) -> T:
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that a ``Retry-After`` header asks to wait, in either of its forms; else 0."""
+    """Returns the seconds that ``Retry-After`` asks for, in either of its forms; else 0."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)

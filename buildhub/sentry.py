@@ -1,4 +1,4 @@
-"""Errors to Sentry, through raven; ``logs`` imports this only if there is a DSN."""
+"""Sends errors to Sentry, through raven; ``logs`` imports this only if there is a DSN."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def handler(dsn: str, mask: Callable[[str], str]) -> logging.Handler:
-    """A logging handler that sends what is logged as an error, before the call returns.
+    """Makes a logging handler that sends each logged error before the call returns.
 
     ``mask`` replaces the secrets in a text; it is applied to every text of an event. Raises
     :class:`Fatal`, without the DSN in it, if ``dsn`` is malformed.
@@ -62,7 +62,7 @@ def _validate(dsn: str) -> None:
 
 
 class _Transport(RequestsHTTPTransport):  # type: ignore[misc]
-    """raven's own trusts only the certificates of its bundle, and takes a 4xx for success."""
+    """Sends events; raven's own trusts its own certificates only, and takes 4xx for success."""
 
     def send(self, url: str, data: bytes, headers: dict[str, str]) -> None:
         response = requests.post(

@@ -1,4 +1,4 @@
-"""Signals: a request to stop, and the five seconds within which everything that waits ends."""
+"""Signals ask to stop; everything that waits ends within five seconds of one."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class CancellationToken:
         signal.signal(signum, signal.SIG_DFL)
 
     def fileno(self) -> int:
-        """Readable once the program was asked to stop: for ``select``."""
+        """Returns a descriptor for ``select``, readable once the program was asked to stop."""
         return self._reader
 
     @property
     def cancelled(self) -> bool:
-        """Whether the program was asked to stop."""
+        """Says whether the program was asked to stop."""
         return self._cancelled_at is not None
 
     def raise_if_cancelled(self) -> None:
@@ -58,7 +58,7 @@ class CancellationToken:
             raise Interrupted(self.signum or 0)
 
     def remaining(self) -> float | None:
-        """Seconds that the work in progress has left, 0 or more; None if there is no stop."""
+        """Returns the seconds that work in progress has left; None if there is no stop."""
         if self._cancelled_at is None:
             return None
         return max(0.0, self._cancelled_at + self.grace - time.monotonic())
@@ -80,6 +80,23 @@ class CancellationToken:
             else:
                 time.sleep(left)
 
+    @contextlib.contextmanager
+    def calling(self, function: Callable[[], object]) -> Iterator[None]:
+        """Calls ``function`` in the running event loop, once, on a stop during the block."""
+        import asyncio
+
+        loop, descriptor = asyncio.get_running_loop(), self._reader
+
+        def stop() -> None:
+            loop.remove_reader(descriptor)  # it stays readable
+            function()
+
+        loop.add_reader(descriptor, stop)
+        try:
+            yield
+        finally:
+            loop.remove_reader(descriptor)
+
     def cancel(self) -> None:
         """Ask to stop."""
         if self._cancelled_at is None:
@@ -99,7 +116,7 @@ class CancellationToken:
 
 @contextlib.contextmanager
 def cancel_on_signals(*signals: int) -> Iterator[CancellationToken]:
-    """SIGINT, SIGTERM and SIGHUP (or ``signals``) cancel the token during the block.
+    """Yields a token that SIGINT, SIGTERM and SIGHUP (or ``signals``) cancel during the block.
 
     An ignored SIGHUP stays ignored: that is what ``nohup`` asks for.
     """
@@ -134,7 +151,7 @@ class AbandonableCalls:
         timeout: float | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> T:
-        """The result of ``function``, or what it raises.
+        """Returns the result of ``function``, or raises what it raises.
 
         Raises ``TimeoutError`` after ``timeout`` seconds, and what ``check`` raises, which is
         called several times a second. The call is then abandoned.
@@ -151,7 +168,7 @@ class AbandonableCalls:
 
 
 class _Worker:
-    """A thread that makes one call after the other, until no reference to this object is left."""
+    """Makes one call after the other in a thread, until no reference to this object is left."""
 
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()

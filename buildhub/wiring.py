@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def kinto_client(settings: Settings, cancellation: CancellationToken | None = None) -> Client:
-    """The client of the collection that the settings name. Raises :class:`Fatal`.
+    """Makes the client of the collection that the settings name. Raises :class:`Fatal`.
 
     A stop of ``cancellation`` ends its requests and pauses.
     """
@@ -51,7 +51,7 @@ def kinto_client(settings: Settings, cancellation: CancellationToken | None = No
 
 
 def archive_client(settings: Settings) -> Archive:
-    """The HTTP client of the archive, not connected yet."""
+    """Makes the HTTP client of the archive, not connected yet."""
     from .archive.client import Archive
 
     return Archive(
@@ -63,7 +63,7 @@ def archive_client(settings: Settings) -> Archive:
 
 
 def archive_bucket(settings: Settings) -> Bucket:
-    """The client of the archive's own bucket, not connected yet."""
+    """Makes the client of the archive's own bucket, not connected yet."""
     from .inventory.bucket import Bucket
 
     return Bucket(
@@ -82,7 +82,7 @@ def inventory_processor(
     *,
     schema: Schema | None = None,
 ) -> InventoryProcessor:
-    """What makes the records of a run. ``schema`` is that of :class:`InventoryReader`.
+    """Makes the processor of a run. ``schema`` is that of :class:`InventoryReader`.
 
     Errors and skipped builds are logged.
     """
@@ -100,14 +100,14 @@ def inventory_processor(
 
 @contextlib.contextmanager
 def open_cache(settings: Settings, *, keep_absent: bool = True) -> Iterator[CachedLookup]:
-    """The cached metadata of one run, with its file."""
+    """Opens the cached metadata of one run."""
     with contextlib.closing(LookupCache(settings.cache_folder, settings.archive_url)) as cache:
         yield CachedLookup(cache, keep_absent=keep_absent)
 
 
 @contextlib.asynccontextmanager
 async def open_lookup(settings: Settings, cache: CachedLookup) -> AsyncIterator[MetadataLookup]:
-    """The metadata lookup of one run, with its HTTP session."""
+    """Opens the metadata lookup of one run, with its HTTP session."""
     from .archive.lookup import MetadataLookup
 
     async with archive_client(settings) as archive:

@@ -16,7 +16,7 @@ import click
 import yaml
 
 from buildhub import lambda_s3_event, lambda_s3_inventory
-from buildhub.settings import VARIABLES, Variable
+from buildhub.settings import SETTINGS, Setting
 from docs import drawing
 
 DOCS = Path(__file__).parent
@@ -53,12 +53,12 @@ def help_text(name: str) -> str:
         return main.get_help(context) + "\n"
 
 
-def uses(name: str, variable: Variable) -> bool:
+def uses(name: str, variable: Setting) -> bool:
     """Whether a command uses a variable: has an option for it."""
     return variable.name in {param.name for param in command(name).params}
 
 
-def users(variable: Variable) -> list[str]:
+def users(variable: Setting) -> list[str]:
     """What uses a variable: commands, as references, and the Lambdas."""
     found = [f":doc:`/commands/{name}`" for name in COMMANDS if uses(name, variable)]
     if uses(INVENTORY_COMMAND, variable):
@@ -68,7 +68,7 @@ def users(variable: Variable) -> list[str]:
     return found
 
 
-def lambda_defaults(variable: Variable) -> str:
+def lambda_defaults(variable: Setting) -> str:
     """What the default is in the Lambdas, where it is another one there."""
     differs = {
         name: module.DEFAULTS[variable.name]
@@ -80,32 +80,28 @@ def lambda_defaults(variable: Variable) -> str:
     return "".join(f"; in the {name} ``{default}``" for name, default in differs.items())
 
 
-def options(variable: Variable) -> list[str]:
-    """The names of the variable's option, as the commands declare them."""
-    names: dict[str, None] = {}
-    for name in COMMANDS:
-        for param in command(name).params:
-            if param.name == variable.name:
-                names |= dict.fromkeys([*param.opts, *param.secondary_opts])
-    return sorted(names, key=lambda option: (option.startswith("--"), option))
-
-
 def variables() -> str:
-    """The page's part on each variable, in the table's order."""
-    return "\n".join(line for variable in VARIABLES.values() for line in _variable(variable))
+    """Returns the page's part on each variable, in the table's order."""
+    return "\n".join(line for variable in SETTINGS.values() for line in _variable(variable))
 
 
-def _variable(variable: Variable) -> Iterator[str]:
-    default = variable.default_text or f"``{variable.default}``"
-    yield f".. envvar:: {variable.env}"
+def _variable(variable: Setting) -> Iterator[str]:
+    context = click.Context(click.Command("variables"))
+    default = variable.get_help_extra(context)["default"]
+    if default == variable.opts[0].removeprefix("--"):  # of a pair of flags
+        default = "true"
+    shown = default.strip("()") if default.startswith("(") else f"``{default}``"
+    options = [f"``{name}``" for name in (*variable.opts, *variable.secondary_opts)]
+    yield f".. envvar:: {variable.envvar}"
     yield ""
     yield f"   {variable.help}"
     yield ""
-    yield f"   :Type: {variable.kind}{', a secret' if variable.secret else ''}"
-    yield f"   :Default: {default}{lambda_defaults(variable)}"
+    kind = variable.make_metavar(context).lower().strip("[]").replace("|", " or ")
+    yield f"   :Type: {kind}{', a secret' if variable.secret else ''}"
+    yield f"   :Default: {shown}{lambda_defaults(variable)}"
     if variable.secret:
-        yield f"   :From a file: ``{variable.env}_FILE``"
-    yield f"   :Option: {', '.join(f'``{name}``' for name in options(variable)) or 'none'}"
+        yield f"   :From a file: ``{variable.envvar}_FILE``"
+    yield f"   :Option: {', '.join(options)}"
     yield f"   :Used by: {', '.join(users(variable))}"
     yield ""
 

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from ..storage.sqlite_store import open_database
+from ..storage import open_database
 from .formats import Metadata
 
 logger = logging.getLogger(__name__)

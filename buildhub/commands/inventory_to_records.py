@@ -6,17 +6,15 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import orjson
 
 from .. import logs, streams
-from ..settings import Settings
+from ..settings import Parsed, Settings, options
 from ..signals import CancellationToken
 from . import progress, runner
-from .options import SchemaType, option
-from .standard_streams import Command
 
 if TYPE_CHECKING:
     from ..archive.cached_lookup import CachedLookup
@@ -25,42 +23,45 @@ if TYPE_CHECKING:
     from ..pipeline.record_maker import PipelineCounts
     from ..records import Record
 
-STDOUT = 1
+
+def _schema(columns: str) -> Schema:
+    """Parses the names of an inventory's columns: ``Bucket, Key, Size, LastModifiedDate, ETag``."""
+    from ..inventory.formats import Schema
+
+    return Schema.parse(columns)
 
 
-@click.command(cls=Command, context_settings=runner.CONTEXT)
+@runner.command()
 @click.argument("files", nargs=-1)
 @click.option(
     "--schema",
-    type=SchemaType(),
-    metavar="COLUMNS",
+    type=Parsed("columns", _schema),
     help='Names of the columns, as in a manifest: "Bucket, Key, Size, LastModifiedDate, ETag".'
     "  [default: by the number of columns]",
 )
-@option("products")
-@option("since")
-@option("min_age_last_modified_hours")
-@option("archive_url")
-@option("cache_folder")
-@option("nb_parallel_requests")
-@option("nb_retry_request")
-@option("timeout_seconds")
-@option("sentry_dsn")
+@options(
+    "products",
+    "since",
+    "min_age_last_modified_hours",
+    "archive_url",
+    "cache_folder",
+    "nb_parallel_requests",
+    "nb_retry_request",
+    "timeout_seconds",
+    "sentry_dsn",
+)
 @click.option(
     "--explain",
     is_flag=True,
     help="The arguments are keys of the archive: print which build each is, or why it is none.",
 )
-@runner.common_options
-@click.pass_context
+@runner.common_options("--version")
 def main(
-    context: click.Context,
-    /,
+    settings: Settings,
     files: Sequence[str],
     schema: Schema | None,
     explain: bool,
     verbosity: int,
-    **given: Any,
 ) -> None:
     """Recognise the builds in S3 inventories and print their records as JSON.
 
@@ -74,12 +75,12 @@ def main(
     if explain:
         _explain(files)
         return
-    files = runner.files_or_stdin(context, files)
+    files = runner.files_or_stdin(files)
 
-    def work(settings: Settings, cancellation: CancellationToken) -> bool:
+    def work(cancellation: CancellationToken) -> bool:
         return _process(files, schema, settings, cancellation, verbosity)
 
-    runner.run(work, given, verbosity)
+    runner.run(work, settings, verbosity)
 
 
 def _explain(keys: Sequence[str]) -> None:
@@ -88,7 +89,7 @@ def _explain(keys: Sequence[str]) -> None:
     from ..builds.explain import explain
 
     for key in keys:
-        streams.write(f"{explain(key)}\n".encode())
+        streams.write(f"{logs.escape_controls(explain(key))}\n".encode())
 
 
 def _process(
@@ -98,7 +99,7 @@ def _process(
     cancellation: CancellationToken,
     verbosity: int,
 ) -> bool:
-    """Files → records on standard output; returns whether all went well."""
+    """Writes the records of files to standard output; returns whether all went well."""
     from ..wiring import inventory_processor, open_cache
 
     inputs = [(path, streams.name_of(path)) for path in files]
@@ -135,9 +136,9 @@ def _fetch(
 
 
 def _display(counts: PipelineCounts, verbosity: int) -> contextlib.AbstractContextManager[None]:
-    """Progress, unless the records themselves are printed on the terminal."""
+    """Shows progress, unless the records themselves are printed on the terminal."""
     return progress.pipe_display(
-        verbosity > logs.QUIET and not os.isatty(STDOUT),
+        verbosity > logs.QUIET and not os.isatty(runner.STDOUT),
         lambda seconds: f"inventory-to-records: {progress.records_status(counts, seconds)}",
     )
 

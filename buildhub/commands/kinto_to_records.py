@@ -6,7 +6,6 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,11 +13,9 @@ import orjson
 
 from .. import streams
 from ..errors import Interrupted
-from ..settings import Settings, parsers
+from ..settings import MOMENT, Settings, options
 from ..signals import CancellationToken
 from . import runner
-from .options import option
-from .standard_streams import Command
 
 if TYPE_CHECKING:
     from ..kinto.client import StoredData
@@ -42,13 +39,6 @@ METADATA = ("schema", "last_modified")
 _LINES = 1000
 
 
-def _moment(context: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
-    try:
-        return parsers.since(text) if text else None
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.", context, param) from None
-
-
 def _revisions(
     context: click.Context, param: click.Parameter, values: tuple[str, ...]
 ) -> tuple[str, ...]:
@@ -70,14 +60,12 @@ def _filter(flag: str, metavar: str, text: str, **more: Any) -> Callable[[Any], 
 
 
 def _moment_option(flag: str, name: str, text: str) -> Callable[[Any], Any]:
-    return click.option(flag, name, metavar="DATE OR AGE", callback=_moment, help=text)
+    return click.option(flag, name, type=MOMENT, help=text)
 
 
-@click.command(cls=Command, context_settings=runner.CONTEXT)
-@option("server_url")
-@option("bucket")
-@option("collection")
-@option("auth", default_text="anonymous")
+@runner.command()
+@options("server_url", "bucket", "collection")
+@options("auth", show_default="anonymous")
 @_filter("--build-id", "ID", "Records of this build id.")
 @_filter(
     "--revision",
@@ -108,12 +96,15 @@ def _moment_option(flag: str, name: str, text: str) -> Callable[[Any], Any]:
 @click.option(
     "--with-metadata", is_flag=True, help="Keep what Kinto adds: schema and last_modified."
 )
-@option("nb_retry_request")
-@option("timeout_seconds")
-@option("sentry_dsn")
-@runner.verbosity_options
-@runner.version_option("-V", "--program-version")
-def main(verbosity: int, newest_count: int | None, with_metadata: bool, **options: Any) -> None:
+@options("nb_retry_request", "timeout_seconds", "sentry_dsn")
+@runner.common_options()
+def main(
+    settings: Settings,
+    verbosity: int,
+    newest_count: int | None,
+    with_metadata: bool,
+    **filters: Any,
+) -> None:
     """Print the records of a Kinto collection, one JSON object per line.
 
     \b
@@ -129,9 +120,9 @@ def main(verbosity: int, newest_count: int | None, with_metadata: bool, **option
     from ..kinto.reader import newest, read_records
     from ..wiring import kinto_client
 
-    conditions = list(conditions_of(options))
+    conditions = list(conditions_of(filters))
 
-    def work(settings: Settings, cancellation: CancellationToken) -> bool:
+    def work(cancellation: CancellationToken) -> bool:
         pages = read_records(
             kinto_client(settings, cancellation),
             conditions,
@@ -151,11 +142,11 @@ def main(verbosity: int, newest_count: int | None, with_metadata: bool, **option
         runner.echo_summary(f"kinto-to-records: {count} records.", verbosity)
         return count > 0
 
-    runner.run(work, options, verbosity, on_error=runner.UNKNOWN)
+    runner.run(work, settings, verbosity, on_error=runner.UNKNOWN)
 
 
 def conditions_of(options: dict[str, Any]) -> Iterator[Condition]:
-    """The conditions that the options set; the options are taken out."""
+    """Yields the conditions that the options set, and takes the options out."""
     from ..kinto.filters import Built, Changed, OneOf, Revision, Version
 
     for name, field in FIELDS.items():

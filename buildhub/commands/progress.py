@@ -1,6 +1,6 @@
-"""Progress and result of a run on stderr: live on a terminal, plain lines elsewhere.
+"""Shows progress and result of a run on stderr: live on a terminal, plain lines elsewhere.
 
-``terminal`` and ``rich`` are imported on a terminal only.
+``rich`` is imported on a terminal only.
 """
 
 from __future__ import annotations
@@ -10,19 +10,31 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from .. import logs, streams
+from . import runner
+
 if TYPE_CHECKING:  # each command imports only the parts that it uses
+    from rich.console import Console
+
     from ..kinto import PublishCounts
     from ..load import LoadResult
     from ..pipeline.record_maker import PipelineCounts
 
-STDERR = 2
-
 #: Seconds between two lines of progress where stderr is not a terminal.
 LINE_INTERVAL = 60
+
+_REFRESHES_PER_SECOND = 4
+_BAR_WIDTH = 20
+
+#: Differences that ``--check`` prints; all are counted.
+MAX_DIFFERENCES = 100
+
+#: A line of text and, if it is known, which fraction of the work is done.
+Status = tuple[str, float | None]
 
 
 @contextmanager
@@ -31,57 +43,35 @@ def pipe_display(show: bool, status: Callable[[float], str]) -> Iterator[None]:
 
     ``status`` gets the seconds since the start. It is called from another thread.
     """
+    began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        if show and os.isatty(STDERR):
-            from . import terminal
-
-            began = time.monotonic()
-            stack.enter_context(terminal.live(lambda: (status(time.monotonic() - began), None)))
+        if show and os.isatty(runner.STDERR):
+            stack.enter_context(_live(lambda: (status(time.monotonic() - began), None)))
         yield
 
 
 @contextmanager
 def load_display(show: bool) -> Iterator[Callable[[LoadResult], None]]:
-    """A function to call with a result after each step.
+    """Yields a function to call with a result after each step.
 
     On a terminal a bar is shown while the block runs, elsewhere a line is printed once a minute.
     """
     if not show:
         yield lambda result: None
-    elif os.isatty(STDERR):
-        from . import terminal
-
+    elif os.isatty(runner.STDERR):
         latest: list[LoadResult] = []
-        with terminal.live(lambda: _bar(latest[-1]) if latest else ("", None)):
+        with _live(lambda: _bar(latest[-1]) if latest else ("", None)):
             yield lambda result: latest.__setitem__(slice(None), [result])
     else:
         yield _Lines().show
 
 
-def _bar(result: LoadResult) -> tuple[str, float | None]:
+def _bar(result: LoadResult) -> Status:
     return load_status(result), result.fraction
 
 
-def records_status(counts: PipelineCounts, seconds: float) -> str:
-    """``1,204,332 rows, 40,127 records, 52,000 rows/s``"""
-    rate = counts.rows / seconds if seconds else 0
-    return f"{counts.rows:,} rows, {counts.records:,} records, {rate:,.0f} rows/s"
-
-
-def publish_status(counts: PublishCounts, seconds: float) -> str:
-    """``40,127 records, 812 records/s``"""
-    rate = counts.records / seconds if seconds else 0
-    return f"{counts.records:,} records, {rate:,.0f} records/s"
-
-
-def load_status(result: LoadResult) -> str:
-    """``firefox: file 2 of 14 (0f…9c.csv.gz), 1,204,332 rows, 40,127 records, 52,000 rows/s``"""
-    status = records_status(result.pipeline, result.seconds)
-    return f"{result.name}: {result.step}, {status}"
-
-
 class _Lines:
-    """A line of progress per minute, for cron and logs."""
+    """Prints a line of progress per minute, for cron and logs."""
 
     def __init__(self) -> None:
         self._next = time.monotonic() + LINE_INTERVAL
@@ -90,7 +80,74 @@ class _Lines:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + LINE_INTERVAL
-            click.echo(load_status(result), err=True)
+            runner.echo(load_status(result))
+
+
+def records_status(counts: PipelineCounts, seconds: float) -> str:
+    """Formats ``1,204,332 rows, 40,127 records, 52,000 rows/s``."""
+    rate = counts.rows / seconds if seconds else 0
+    return f"{counts.rows:,} rows, {counts.records:,} records, {rate:,.0f} rows/s"
+
+
+def publish_status(counts: PublishCounts, seconds: float) -> str:
+    """Formats ``40,127 records, 812 records/s``."""
+    rate = counts.records / seconds if seconds else 0
+    return f"{counts.records:,} records, {rate:,.0f} records/s"
+
+
+def load_status(result: LoadResult) -> str:
+    """Formats ``firefox: file 2 of 14 (0f…9c.csv.gz), 1,204,332 rows, 40,127 records, …``."""
+    return f"{result.name}: {result.step}, {records_status(result.pipeline, result.seconds)}"
+
+
+@contextmanager
+def _live(status: Callable[[], Status]) -> Iterator[None]:
+    """Show ``status`` in the last line while the block runs; log lines are printed above it."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True)
+    with Live(
+        get_renderable=lambda: _line(*status()),
+        console=console,
+        refresh_per_second=_REFRESHES_PER_SECOND,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ):
+        console.show_cursor(True)  # a process that is killed must not leave it hidden
+        with logs.output_to(_Printer(console)):
+            yield
+
+
+class _Printer:
+    """Prints above the live line."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def write(self, text: str) -> None:
+        from rich.text import Text
+
+        self._console.print(Text(text), end="", soft_wrap=True)
+
+    def flush(self) -> None:
+        """Do nothing: no text is buffered."""
+
+
+def _line(text: str, fraction: float | None) -> Any:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    line = Text(logs.printable(text), no_wrap=True, overflow="ellipsis")
+    if fraction is None:
+        return line
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=_BAR_WIDTH)
+    grid.add_column(no_wrap=True, overflow="ellipsis")
+    grid.add_row(ProgressBar(total=1, completed=fraction, width=_BAR_WIDTH), line)
+    return grid
 
 
 #: The columns after the name.
@@ -117,25 +174,71 @@ def print_results(results: Sequence[LoadResult]) -> None:
     kind = results[0].task.kind if results else "inventory"
     names = [kind, *_FIGURES]
     rows = [[r.name, *(figure(r) for figure in _FIGURES.values())] for r in results]
-    if os.isatty(STDERR):
-        from . import terminal
-
-        terminal.print_table(names, rows, left_aligned=_TEXT_COLUMNS)
+    if os.isatty(runner.STDERR):
+        _print_rich_table(names, rows)
     else:
-        click.echo(_plain_table([names, *rows]), err=True)
+        for line in _plain_table([names, *rows]):
+            runner.echo(line)
     for result in results:
         if result.error:
-            click.echo(f"{result.name} is not complete: {result.error}", err=True)
+            runner.echo(f"{result.name} is not complete: {result.error}")
 
 
-def _plain_table(rows: Sequence[Sequence[str]]) -> str:
-    """One line per row, the first the names of the columns, which are aligned."""
+def _print_rich_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE)
+    for name in names:
+        is_text = name in _TEXT_COLUMNS
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text)
+    for row in rows:
+        table.add_row(*(Text(logs.printable(cell)) for cell in row))
+    Console(stderr=True).print(table)
+
+
+def _plain_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yields a line per row, the first the names of the columns, which are aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     left = [name in _TEXT_COLUMNS for name in rows[0]]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if is_left else cell.rjust(width)
-            for cell, width, is_left in zip(row, widths, left, strict=True)
-        ).rstrip()
-        for row in rows
-    )
+    for row in rows:
+        cells = zip(row, widths, left, strict=True)
+        line = (cell.ljust(size) if is_left else cell.rjust(size) for cell, size, is_left in cells)
+        yield "  ".join(line).rstrip()
+
+
+#: The option of the commands that store records.
+check_option: Callable[[Any], Any] = click.option(
+    "--check",
+    is_flag=True,
+    help=f"Write nothing to the server; print the first {MAX_DIFFERENCES} records that would be"
+    " created or updated. Exit status: 0 if there are none, 1 if there are, 2 after an error.",
+)
+
+
+class Differences:
+    """Collects the records that would be created or updated, for ``--check``."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._count = 0
+
+    def add(self, record_id: str, effect: str) -> None:
+        """Count a record; ``effect`` is ``"created"`` or ``"updated"``."""
+        self._count += 1
+        if self._count <= MAX_DIFFERENCES:
+            self._lines.append(f"{effect}\t{record_id or 'a record without id'}\n")
+
+    def report(self, verbosity: int, *, complete: bool) -> int:
+        """Print them to standard output, one per line; returns the exit status.
+
+        A difference is an answer even if not everything could be compared (not ``complete``).
+        """
+        streams.write("".join(self._lines).encode())
+        if self._count > MAX_DIFFERENCES:
+            runner.echo_summary(f"… and {self._count - MAX_DIFFERENCES} more.", verbosity)
+        if self._count:
+            return runner.FAILED
+        return 0 if complete else runner.UNKNOWN

@@ -1,100 +1,132 @@
-"""What all commands have in common: options, settings, signals, exit status, summary.
+"""Runs a command: settings, signals, exit status, and the command's own end of its streams.
 
 Exit status: 0 all done; 1 something failed, was bad, rejected or not stored; 2 usage; 128 + N
 stopped by signal N (130 Ctrl-C, 143 SIGTERM); 141 the reader of standard output has gone.
+Standard output and error may be closed, full, or not read.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
 
-from .. import __version__, logs
+from .. import __version__, logs, streams
 from ..errors import BuildhubError, Interrupted
-from ..settings import Settings
+from ..settings import SETTINGS, Settings
 from ..signals import CancellationToken, cancel_on_signals
-from .standard_streams import BROKEN_PIPE, stopped_by
 
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+STDIN, STDOUT, STDERR = range(3)
 
 FAILED = 1
 UNKNOWN = 2  #: after an error, in commands that answer a question: as of grep
+BROKEN_PIPE = 128 + signal.SIGPIPE
 
 
-def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``-v``, ``--debug``, ``-q`` (one of them, as ``verbosity``) and ``--version``."""
-    return version_option("--version")(verbosity_options(command))
+class _Command(click.Command):
+    """Runs with the right exit status and without a traceback, wherever it writes."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command and exit, as click does."""
+        _open_what_is_closed()
+        try:
+            return super().main(*args, **extra)
+        finally:
+            _discard_unwritten_output()
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the arguments; ``--help`` and ``-V`` print here."""
+        with _readable_errors():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Call the function of the command, with ``settings`` in place of their options."""
+        others = {name: value for name, value in context.params.items() if name not in SETTINGS}
+        context.params = {"settings": Settings.of(context), **others}
+        with _readable_errors():
+            return super().invoke(context)
 
 
-def version_option(*flags: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The option that prints the version of buildhub."""
-    return click.version_option(__version__, *flags, message="%(prog)s %(version)s")
+def command(defaults: Mapping[str, str] | None = None) -> Callable[[Any], click.Command]:
+    """Makes a command of a function; ``defaults`` replace those of the settings, by name."""
+    context = {
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "default_map": defaults,
+    }
+    return click.command(cls=_Command, context_settings=context)
 
 
-def verbosity_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``-v``, ``--debug`` and ``-q``: one of them, as ``verbosity``."""
+def common_options(*version: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds ``-v``, ``--debug``, ``-q`` (one of them, as ``verbosity``) and ``-V``.
+
+    ``version`` are further names of the last, which prints the version.
+    """
+    version_option = click.version_option(
+        __version__, "-V", *version, message="%(prog)s %(version)s"
+    )
+    return lambda function: version_option(_verbosity_options(function))
+
+
+def _verbosity_options(function: Callable[..., Any]) -> Callable[..., Any]:
     levels = [
         (("-v", "--verbose"), logs.VERBOSE, "Log more details."),
         (("--debug",), logs.DEBUG, "Log everything, including requests."),
         (("-q", "--quiet"), logs.QUIET, "Log errors only; no progress, no summary."),
     ]
     for flags, level, text in reversed(levels):
-        command = click.option(
+        function = click.option(
             *flags, "verbosity", flag_value=level, type=int, default=logs.NORMAL, help=text
-        )(command)
-    return command
+        )(function)
+    return function
 
 
-def files_or_stdin(context: click.Context, files: Sequence[str]) -> Sequence[str]:
-    """``files``, or ``-`` for standard input; help and exit 2 if that is a terminal."""
+def files_or_stdin(files: Sequence[str]) -> Sequence[str]:
+    """Returns ``files``, or ``-`` for standard input; help and exit 2 if that is a terminal."""
     files = files or ("-",)
     if "-" in files and sys.stdin is None:  # ``<&-``
         raise click.UsageError("Standard input is closed: pipe data in, or name files.")
     if "-" in files and sys.stdin.isatty():
+        context = click.get_current_context()
         click.echo(context.get_help(), err=True)
         context.exit(2)
     return files
 
 
 def run(
-    main: Callable[[Settings, CancellationToken], bool | int],
-    given: dict[str, Any],
+    work: Callable[[CancellationToken], bool | int],
+    settings: Settings,
     verbosity: int,
     *,
-    defaults: Mapping[str, str] | None = None,
     on_error: int = FAILED,
 ) -> NoReturn:
-    """Run ``main`` with the settings, and exit with the status of its result.
+    """Do the ``work`` of a command, and exit with the status of its result.
 
-    ``given`` are the values of the options, ``defaults`` replace those of the settings. ``main``
-    returns whether all went well, or the exit status; SIGINT, SIGTERM and SIGHUP cancel the
-    :class:`CancellationToken`. An error ends the program with the status ``on_error``.
+    ``work`` returns whether all went well, or the exit status; SIGINT, SIGTERM and SIGHUP cancel
+    its :class:`CancellationToken`. An error ends the program with the status ``on_error``.
     """
     try:
-        settings = Settings.from_environment(os.environ, defaults=defaults, given=given)
-        logs.configure(verbosity, settings.sentry_dsn, secrets=[settings.auth])
+        logs.configure(verbosity, settings.sentry_dsn, secrets=settings.secrets)
     except BuildhubError as error:
         raise click.UsageError(str(error)) from None
-    with cancel_on_signals() as cancellation, stopped_by(cancellation):
-        status = _status(main, settings, cancellation, on_error)
+    with cancel_on_signals() as cancellation, _stderr_stopped_by(cancellation):
+        status = _status(work, cancellation, on_error)
     gc.freeze()  # at exit the interpreter searches all that is left for cycles: 15 ms or more
     sys.exit(status)
 
 
 def _status(
-    main: Callable[[Settings, CancellationToken], bool | int],
-    settings: Settings,
-    cancellation: CancellationToken,
-    on_error: int,
+    work: Callable[[CancellationToken], bool | int], cancellation: CancellationToken, on_error: int
 ) -> int:
     try:
-        result = main(settings, cancellation)
+        result = work(cancellation)
         if cancellation.signum is not None:
             # The signal may also have ended the input: Ctrl-C stops every command of a pipe.
             return 128 + cancellation.signum
@@ -121,4 +153,77 @@ def stop_reported(line: str, verbosity: int) -> Iterator[None]:
 def echo_summary(line: str, verbosity: int) -> None:
     """Print the summary to stderr, unless ``-q`` was given."""
     if verbosity > logs.QUIET:
-        click.echo(line, err=True)
+        echo(line)
+
+
+def echo(line: str) -> None:
+    """Print a line to stderr, without secrets and control characters."""
+    click.echo(logs.printable(line), err=True)
+
+
+@contextlib.contextmanager
+def _readable_errors() -> Iterator[None]:
+    """Report errors of printing as sentences; those of a command's work :func:`run` reports."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise click.exceptions.Exit(BROKEN_PIPE) from None  # click's own status is 1
+    except OSError as error:
+        raise click.ClickException(str(streams.output_error(error))) from None
+    except BuildhubError as error:
+        raise click.ClickException(logs.printable(str(error))) from None
+    except click.ClickException as error:
+        error.message = logs.printable(error.message)  # type: ignore[misc]
+        raise
+
+
+class _StandardError(io.FileIO):
+    """Loses messages that can't be written: the status has to be that of the work."""
+
+    cancellation: CancellationToken | None = None
+
+    def write(self, data: Any) -> int:
+        with contextlib.suppress(OSError, Interrupted):
+            streams.write_to(STDERR, bytes(data), self.cancellation)
+        return len(data)
+
+
+@contextlib.contextmanager
+def _stderr_stopped_by(cancellation: CancellationToken) -> Iterator[None]:
+    """Lets a stop during the block also end writing to a stderr that nobody reads."""
+    raw = getattr(getattr(sys.stderr, "buffer", None), "raw", None)
+    if not isinstance(raw, _StandardError):
+        yield
+        return
+    raw.cancellation = cancellation
+    try:
+        yield
+    finally:
+        raw.cancellation = None
+
+
+def _open_what_is_closed() -> None:
+    """Opens closed ones of 0 to 2: nothing else may get these numbers, and writing has to fail.
+
+    Without this a database would become standard output.
+    """
+    modes = {STDIN: os.O_WRONLY, STDOUT: os.O_RDONLY, STDERR: os.O_WRONLY}
+    for descriptor, mode in modes.items():
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, mode)  # gets the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = io.TextIOWrapper(io.FileIO(STDOUT, "w", closefd=False), "utf-8")
+    if sys.stderr is sys.__stderr__:  # not where a test replaces it
+        encoding = sys.stderr.encoding if sys.stderr else "utf-8"
+        buffer = io.BufferedWriter(_StandardError(STDERR, "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(buffer, encoding, "backslashreplace", line_buffering=True)
+
+
+def _discard_unwritten_output() -> None:
+    """Drops what failed once: the interpreter flushes standard output at exit, and would fail."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)

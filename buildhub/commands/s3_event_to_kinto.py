@@ -8,19 +8,17 @@ import itertools
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from .. import MAX_LINE, logs
 from ..errors import BadInput
 from ..events.result import EventResult
-from ..settings import Settings
+from ..settings import Settings, options
 from ..signals import CancellationToken
 from ..streams import blocks, chunks, is_cut, name_of
 from . import runner
-from .options import option
-from .standard_streams import Command
 
 if TYPE_CHECKING:
     from ..events.service import EventService
@@ -31,22 +29,12 @@ logger = logging.getLogger(__name__)
 DEFAULTS = {"nb_parallel_requests": "32"}
 
 
-@click.command(cls=Command, context_settings=runner.CONTEXT)
+@runner.command(DEFAULTS)
 @click.argument("files", nargs=-1)
-@option("server_url")
-@option("bucket")
-@option("collection")
-@option("auth")
-@option("archive_url")
-@option("nb_parallel_requests", default=DEFAULTS["nb_parallel_requests"])
-@option("nb_retry_request")
-@option("batch_max_requests")
-@option("timeout_seconds")
-@option("products")
-@option("sentry_dsn")
-@runner.common_options
-@click.pass_context
-def main(context: click.Context, /, files: Sequence[str], verbosity: int, **given: Any) -> None:
+@options("server_url", "bucket", "collection", "auth", "archive_url")
+@options("nb_retry_request", "batch_max_requests", "timeout_seconds", "products", "sentry_dsn")
+@runner.common_options("--version")
+def main(settings: Settings, files: Sequence[str], verbosity: int) -> None:
     """Handle events of S3 as the event Lambda does.
 
     \b
@@ -59,11 +47,11 @@ def main(context: click.Context, /, files: Sequence[str], verbosity: int, **give
     """
     from ..events.service import EventService
 
-    files = runner.files_or_stdin(context, files)
+    files = runner.files_or_stdin(files)
     if verbosity == logs.NORMAL:
         verbosity = logs.VERBOSE  # the line for each record
 
-    def work(settings: Settings, cancellation: CancellationToken) -> bool:
+    def work(cancellation: CancellationToken) -> bool:
         run = _EventFiles(cancellation)
         with contextlib.ExitStack() as stack:
             service = stack.enter_context(EventService(settings, cancellation=cancellation))
@@ -74,11 +62,11 @@ def main(context: click.Context, /, files: Sequence[str], verbosity: int, **give
                 run.handle_file(service, path)
         return run.all_well
 
-    runner.run(work, given, verbosity, defaults=DEFAULTS)
+    runner.run(work, settings, verbosity)
 
 
 class _EventFiles:
-    """The wiring: files → events → the service."""
+    """Passes the events of files to the service, and counts."""
 
     def __init__(self, cancellation: CancellationToken) -> None:
         self._cancellation = cancellation
@@ -118,7 +106,7 @@ class _EventFiles:
 
 
 def _documents(path: str, cancellation: CancellationToken) -> Iterator[tuple[str, bytes]]:
-    """The one event that a file holds, or those of its lines, and where each is.
+    """Yields the one event that a file holds, or those of its lines, and where each is.
 
     Raises :class:`BadInput` if the file can't be read, or is one event that is too large.
     """

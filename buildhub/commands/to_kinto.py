@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,10 @@ import orjson
 
 from .. import MAX_LINE, logs, streams
 from ..errors import BadInput
-from ..settings import Settings
+from ..settings import Settings, options
 from ..signals import CancellationToken
+from ..storage import written_aside
 from . import progress, runner
-from .check import Differences, check_option
-from .failed_records import failed_option, failed_records
-from .options import option
-from .standard_streams import Command
 
 if TYPE_CHECKING:
     from ..kinto import Publisher
@@ -31,12 +29,9 @@ logger = logging.getLogger(__name__)
 _LINES = 100
 
 
-@click.command(cls=Command, context_settings=runner.CONTEXT)
+@runner.command()
 @click.argument("files", nargs=-1)
-@option("server_url")
-@option("bucket")
-@option("collection")
-@option("auth")
+@options("server_url", "bucket", "collection", "auth")
 @click.option(
     "--skip",
     is_flag=True,
@@ -44,25 +39,24 @@ _LINES = 100
     " kept in the cache folder. Without --skip every record is written.",
 )
 @click.option("--dry-run", is_flag=True, help="Store nothing; print what would be stored.")
-@check_option
-@failed_option
-@option("batch_max_requests")
-@option("cache_folder")
-@option("nb_retry_request")
-@option("timeout_seconds")
-@option("sentry_dsn")
-@runner.common_options
-@click.pass_context
+@progress.check_option
+@click.option(
+    "--failed",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the records that were refused or may not be stored to this file, one per line, for"
+    " a second try. It is written when the command ends, and may be its input.",
+)
+@options("batch_max_requests", "cache_folder", "nb_retry_request", "timeout_seconds", "sentry_dsn")
+@runner.common_options("--version")
 def main(
-    context: click.Context,
-    /,
+    settings: Settings,
     files: Sequence[str],
     skip: bool,
     dry_run: bool,
     check: bool,
     failed: Path | None,
     verbosity: int,
-    **given: Any,
 ) -> None:
     """Store records in a Kinto collection.
 
@@ -79,11 +73,11 @@ def main(
     from ..kinto.initialization import exists
     from ..wiring import kinto_client
 
-    files = runner.files_or_stdin(context, files)
+    files = runner.files_or_stdin(files)
     sends_nothing = dry_run or check
 
-    def work(settings: Settings, cancellation: CancellationToken) -> bool | int:
-        differences = Differences()
+    def work(cancellation: CancellationToken) -> bool | int:
+        differences = progress.Differences()
         with contextlib.ExitStack() as stack:
             client = kinto_client(settings, cancellation)
             index = None
@@ -99,7 +93,7 @@ def main(
                 dry_run=sends_nothing,
                 on_difference=differences.add,
                 on_error=logger.error,
-                on_not_stored=stack.enter_context(failed_records(failed)),
+                on_not_stored=stack.enter_context(_not_stored(failed)),
             )
             label = "to-kinto (check)" if check else "to-kinto (dry run)" if dry_run else "to-kinto"
             source = _RecordFiles(files, cancellation)
@@ -113,7 +107,24 @@ def main(
         complete = publisher.counts.ok and not source.bad_input
         return differences.report(verbosity, complete=complete) if check else complete
 
-    runner.run(work, given, verbosity, on_error=runner.UNKNOWN if check else runner.FAILED)
+    runner.run(work, settings, verbosity, on_error=runner.UNKNOWN if check else runner.FAILED)
+
+
+@contextlib.contextmanager
+def _not_stored(path: Path | None) -> Iterator[Callable[[Any], None]]:
+    """Yields a function that appends a record to the file ``path``; None: to no file."""
+    if path is None:
+        yield lambda record: None
+        return
+    with written_aside(path, "--failed") as write:  # the command may be reading the previous one
+        yield lambda record: write(_line(record))
+
+
+def _line(record: Any) -> bytes:
+    try:
+        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # nested deeply
+        return json.dumps(record).encode() + b"\n"
 
 
 def _display(publisher: Publisher, verbosity: int) -> contextlib.AbstractContextManager[None]:
@@ -124,7 +135,7 @@ def _display(publisher: Publisher, verbosity: int) -> contextlib.AbstractContext
 
 
 class _RecordFiles:
-    """Files → lines → records → a publisher."""
+    """Adds the records of files to a publisher."""
 
     def __init__(self, files: Sequence[str], cancellation: CancellationToken) -> None:
         self._files = files
@@ -133,7 +144,7 @@ class _RecordFiles:
         self._bad_lines = 0
 
     def bad_lines_counted(self) -> str:
-        """For the summary: ``, 3 bad lines``; empty if there were none."""
+        """Formats ``, 3 bad lines`` for the summary; empty if there were none."""
         return f", {self._bad_lines} bad lines" if self._bad_lines else ""
 
     def read_into(self, publisher: Publisher) -> None:
@@ -152,7 +163,7 @@ class _RecordFiles:
                 self._report(str(error))
 
     def _add(self, publisher: Publisher, lines: Sequence[bytes], name: str, number: int) -> None:
-        """Lines, the first of which has this number in the file of this name."""
+        """Adds lines, the first of which has this number in the file of this name."""
         self._cancellation.raise_if_cancelled()
         if publisher.skip_known([line for line in lines if line]):
             return
@@ -165,7 +176,7 @@ class _RecordFiles:
     def _records(
         self, lines: Sequence[bytes], name: str, number: int
     ) -> Iterator[tuple[Any, str, bytes]]:
-        """Records, where and what they are; blank lines are skipped, bad ones reported."""
+        """Yields records, where and what they are; skips blank lines, reports bad ones."""
         for line in lines:
             where = f"{name}, line {number}"
             number += 1

@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..retries import Retry
-from ..storage import part_files
+from ..storage import create_part, is_abandoned
 from .manifest import InventoryFile, Manifest
 from .prefetch import prefetch
 from .s3 import ConnectionBroken, Inventories, RangeNotSupported
@@ -115,7 +115,7 @@ def _written_aside(path: Path) -> Iterator[_Part]:
     Its own name is unique, as another process may fetch the same file. It is locked, so that
     other runs can tell it from one that a killed run has left.
     """
-    file, part = part_files.create(path.parent, path.name.removesuffix(_SUFFIX))
+    file, part = create_part(path.parent, path.name.removesuffix(_SUFFIX))
     try:
         with file:
             yield _Part(file)
@@ -268,7 +268,7 @@ def _remove_old(folder: Path, keep: Collection[str]) -> None:
         # Another run may remove it first, or another user own it: neither matters here.
         with contextlib.suppress(OSError):
             is_part = entry.name.endswith(".part")
-            if entry.lstat().st_mtime < oldest or (is_part and part_files.is_abandoned(entry)):
+            if entry.lstat().st_mtime < oldest or (is_part and is_abandoned(entry)):
                 entry.unlink()
 
 

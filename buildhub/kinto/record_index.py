@@ -18,8 +18,7 @@ import orjson
 
 from ..errors import Fatal
 from ..records import TOOLCHAIN_FIELDS
-from ..storage.locks import LockHeld, locked
-from ..storage.sqlite_store import open_database
+from ..storage import LockHeld, locked, open_database
 from .client import Client
 from .refresh import Changes, Position, read_changes
 

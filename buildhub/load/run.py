@@ -16,7 +16,7 @@ from ..kinto import Client, CollectionFlushed, Publisher, RecordIndex
 from ..kinto.initialization import exists, initialize
 from ..settings import Settings
 from ..signals import CancellationToken
-from ..storage.locks import LockHeld, locked
+from ..storage import LockHeld, locked
 from ..wiring import kinto_client, open_cache, open_lookup
 from .result import LoadResult
 from .sources import LoadContext, load_inventory, load_section

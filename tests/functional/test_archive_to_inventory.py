@@ -204,7 +204,7 @@ def test_the_first_object_is_not_the_one_named_like_the_folder() -> None:
         (("--until", "2017-13-01"), "'2017-13-01' is not a valid date"),
         (("--section", "beta"), "'beta' is not one of"),
         (("--product", "netscape"), "'netscape' is not a known product"),
-        (("--jobs", "0"), "0 is less than 1"),
+        (("--jobs", "0"), "'0' is not a whole number from 1 to"),
         (("--storage-emulator-host", "ftp://x"), "is not a valid URL"),
     ],
 )
@@ -214,7 +214,7 @@ def test_usage(server: GcsServer, arguments: tuple[str, ...], message: str) -> N
 
 
 def test_version_without_a_value_prints_the_programs(server: GcsServer) -> None:
-    assert re.fullmatch(r"archive-to-inventory \d+\.\S+\n", run(server, "--version").stdout)
+    assert re.fullmatch(r"archive-to-inventory \d+\.\S+\n", run(server, "-V").stdout)
 
 
 def test_the_storage_host_is_given_with_or_without_http(server: GcsServer) -> None:

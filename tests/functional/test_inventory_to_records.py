@@ -233,13 +233,13 @@ def test_min_age_is_hours_and_0_turns_it_off(tool: Tool, hours: str, records: in
         (["--since", "soon"], {}, "'soon' is not a valid date"),
         (["--product", "netscape"], {}, "'netscape' is not a known product"),
         ([], {"PRODUCTS": "firefox, netscape"}, "PRODUCTS: 'netscape' is not a known product"),
-        ([], {"NB_RETRY_REQUEST": "-1"}, "NB_RETRY_REQUEST: -1 is less than 0"),
+        ([], {"NB_RETRY_REQUEST": "-1"}, "NB_RETRY_REQUEST: '-1' is not a whole number"),
         (
             [],
             {"ARCHIVE_URL": "archive.mozilla.org"},
             "ARCHIVE_URL: 'archive.mozilla.org' is not a valid URL",
         ),
-        (["--jobs", "many"], {}, "'many' is not a valid integer"),
+        (["--jobs", "many"], {}, "'many' is not a whole number from 1 to"),
         (["--nonsense"], {}, "No such option"),
     ],
 )

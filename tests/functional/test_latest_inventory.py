@@ -17,6 +17,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from buildhub.load import load_tasks, tasks_of
+from buildhub.settings import Settings
+from buildhub.signals import CancellationToken
 from tests.support import s3_bucket
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
@@ -372,13 +375,10 @@ def test_a_lambda_whose_context_does_not_know_the_time_has_no_limit(run: Run) ->
     assert run.has_all(FIREFOX, OTHERS)
 
 
-def test_a_lambda_out_of_time_while_it_reads_the_server_returns_everything_as_remaining(
+def test_a_lambda_without_time_returns_everything_as_remaining(
     run: Run, container: LambdaRuntime
 ) -> None:
-    """What it has read of the server is kept: a warm container goes on there."""
     assert run().returncode == 0
-    for file in run.cache.glob("buildhub-kinto-*"):
-        file.unlink()
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TIME], env=run.environ, capture_output=True, timeout=60
     )
@@ -389,10 +389,29 @@ def test_a_lambda_out_of_time_while_it_reads_the_server_returns_everything_as_re
         {"inventory": "firefox", **everything},
         {"inventory": "archive", **everything},
     ]
-    (index,) = run.cache.glob("buildhub-kinto-*.sqlite3")
+    answer = container.invoke(answer)
+    assert "remaining" not in answer
+    unchanged = sum(one["unchanged"] for one in answer["inventories"])
+    assert unchanged == len(builds(FIREFOX)) + len(builds(OTHERS))
+
+
+def test_what_was_read_of_the_server_before_a_stop_is_kept(run: Run) -> None:
+    """The next run, or a warm Lambda, goes on there."""
+    assert run().returncode == 0
+    before = set(run.cache.iterdir())
+    cancellation = CancellationToken(grace=60)
+
+    def stop(exchange: Exchange) -> bool:
+        cancellation.cancel()
+        return exchange.pass_on()
+
+    with HostileProxy(run.kinto.url) as kinto, contextlib.closing(cancellation):
+        kinto.fault("/records?", stop)
+        variables = {"SERVER_URL": kinto.url, "INITIALIZE_SERVER": "no"}
+        settings = Settings.from_environment(run.variables | variables)
+        results = load_tasks(settings, tasks_of(settings), cancellation)
+    assert [result.remaining for result in results] == tasks_of(settings)
+    (index,) = set(run.cache.glob("*.sqlite3")) - before
     with contextlib.closing(sqlite3.connect(index)) as database:
         ((known,),) = database.execute("SELECT count(*) FROM known")
     assert known == len(builds(FIREFOX)) + len(builds(OTHERS))
-    answer = container.invoke(answer)
-    assert "remaining" not in answer
-    assert sum(one["unchanged"] for one in answer["inventories"]) == known

@@ -44,24 +44,26 @@ COMMANDS = {
     "kinto-to-records": (0, 2),
     "kinto-to-records --build-id unknown": (1, None),
     "archive-to-inventory": (0, 1),
-    "archive-to-inventory --version": (0, 1),
+    "archive-to-inventory -V": (0, 1),
     "s3-event-to-kinto event": (0, None),
     "latest-inventory-to-kinto --source bucket": (0, None),
 }
 REDIRECTIONS = [FULL, CLOSED, GONE, STDERR_FULL, STDERR_CLOSED, f"{FULL} {STDERR_FULL}", NOTHING]
+#: Each command with an output that is full, each redirection with a command of each kind.
+CASES = {(command, FULL) for command in COMMANDS} | {
+    (command, redirection)
+    for command in ("inventory-to-records rows", "kinto-to-records", "to-kinto bad-records")
+    for redirection in REDIRECTIONS
+}
+CASES |= {("inventory-to-records --help", GONE), ("inventory-to-records --unknown", NOTHING)}
 #: What ``make test`` runs of the table.
-QUICK = [
+QUICK = {
     ("inventory-to-records rows", FULL),
     ("inventory-to-records rows", CLOSED),
     ("inventory-to-records rows", STDERR_FULL),
     ("inventory-to-records --help", GONE),
     ("inventory-to-records --unknown", NOTHING),
-]
-CASES = [
-    (c, r) if (c, r) in QUICK else pytest.param(c, r, marks=pytest.mark.slow)
-    for c in COMMANDS
-    for r in REDIRECTIONS
-]
+}
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,10 @@ def environ(
     }
 
 
-@pytest.mark.parametrize(("command", "redirection"), CASES)
+@pytest.mark.parametrize(
+    ("command", "redirection"),
+    [pytest.param(*c, marks=() if c in QUICK else pytest.mark.slow) for c in sorted(CASES)],
+)
 def test_the_status_is_that_of_the_work_and_there_is_no_traceback(
     environ: dict[str, str], tmp_path: Path, kinto: Kinto, command: str, redirection: str
 ) -> None:

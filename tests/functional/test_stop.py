@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import orjson
 import pytest
@@ -228,12 +231,18 @@ def test_inventory_to_records_while_nobody_reads_its_output(
             feeder = threading.Thread(target=_feed, args=(process.stdin, row * 2000), daemon=True)
             feeder.start()
             wait_for(lambda: archive.total)
-            time.sleep(2)  # the pipe is full by now; if it is not, this tests less, but still holds
+            wait_for(lambda: waiting_in(process.stdout) > 40_000)  # of 64 KiB: it is nearly full
             messages = stop(process, signum)
             output = process.stdout.read()
     assert "inventory-to-records: " in messages
     assert output.endswith(b"\n")
     assert all(orjson.loads(line) for line in output.splitlines())
+
+
+def waiting_in(pipe: IO[bytes] | None) -> int:
+    """Returns how many bytes nobody has read yet."""
+    assert pipe
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _feed(pipe: object, data: bytes) -> None:

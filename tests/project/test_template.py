@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from buildhub.settings import VARIABLES
+from buildhub.settings import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / ".lambda" / "template.yml"
@@ -43,7 +43,7 @@ def test_cfn_lint_accepts_it():
 def test_it_sets_no_variable_that_buildhub_does_not_know():
     groups = [CONTENT["Globals"]["Function"], *FUNCTIONS.values()]
     names = {name for group in groups for name in group["Environment"]["Variables"]}
-    assert names <= {variable.env for variable in VARIABLES.values()}
+    assert names <= {variable.envvar for variable in SETTINGS.values()}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -25,8 +25,13 @@ def pipeline_records(archive: ArchiveServer, products: Sequence[str] = PRODUCT_F
 
 
 async def _pipeline_records(server: ArchiveServer, products: Sequence[str]) -> Records:
-    given = {"archive_url": server.url, "products": products, "nb_parallel_requests": 32}
-    settings = Settings.from_environment({}, given=given)
+    settings = Settings.from_environment(
+        {
+            "ARCHIVE_URL": server.url,
+            "PRODUCTS": " ".join(products),
+            "NB_PARALLEL_REQUESTS": "32",
+        }
+    )
     cancellation = CancellationToken()
     made: list[Record] = []
     cache = CachedLookup(LookupCache(None, server.url))

@@ -1,4 +1,5 @@
-"""A cache file is set aside only if it is corrupt or of another version; all else leaves it."""
+"""A lock has one holder, who is named. A cache file is set aside only if it is corrupt or of
+another version; all else leaves it."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ import pytest
 from buildhub.archive.cache import CacheEntry, LookupCache
 from buildhub.errors import Fatal
 from buildhub.kinto import RecordIndex
-from buildhub.storage.sqlite_store import open_database
+from buildhub.storage import LockHeld, locked, open_database
 
 TABLES = "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT)"
 
@@ -159,7 +160,7 @@ from pathlib import Path
 from buildhub.archive.cache import CacheEntry, LookupCache
 from buildhub.errors import Fatal
 from buildhub.kinto import RecordIndex
-from buildhub.storage.sqlite_store import open_database
+from buildhub.storage import open_database
 exec(sys.argv[2])
 try:
     open_database(Path(sys.argv[1]), version=int(sys.argv[3]), tables="CREATE TABLE facts (x)")
@@ -215,3 +216,52 @@ def test_a_file_that_another_run_is_just_making_is_waited_for(tmp_path: Path) ->
         timer.start()
         assert holds_the_answer(path)
         timer.join()
+
+
+def test_the_second_holder_is_refused_and_told_the_process_of_the_first(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from buildhub.storage import locked\n"
+        "with locked(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, tmp_path / "lock"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        with pytest.raises(LockHeld) as caught, locked(tmp_path / "lock"):
+            pass
+        assert caught.value.pid == str(holder.pid)
+        holder.kill()
+    with locked(tmp_path / "lock"):
+        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_lock_is_free_again_after_its_block(tmp_path: Path) -> None:
+    for _ in range(2):
+        with locked(tmp_path / "folder" / "lock"):
+            pass
+
+
+def a_link(lock: Path) -> None:
+    (lock.parent / "precious").write_text("precious")
+    lock.symlink_to(lock.parent / "precious")
+
+
+@pytest.mark.parametrize("occupy", [a_link, os.mkfifo, os.mkdir], ids=["link", "FIFO", "folder"])
+def test_what_is_not_a_lock_file_is_refused_and_left_alone(
+    tmp_path: Path, occupy: Callable[[Path], None]
+) -> None:
+    occupy(tmp_path / "lock")
+    with pytest.raises(Fatal, match=r"Cannot write .*lock \(.*\): set CACHE_FOLDER"):
+        with locked(tmp_path / "lock"):
+            pass
+    precious = tmp_path / "precious"
+    assert not precious.exists() or precious.read_text() == "precious"
+
+
+def test_a_folder_that_can_not_be_made_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Fatal, match="set CACHE_FOLDER"), locked(tmp_path / "file" / "lock"):
+        pass

@@ -16,13 +16,20 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from .. import MAX_LINE
-from ..errors import BadInput, Fatal
-from ..signals import CancellationToken
-from . import gzip_input
+from isal import isal_zlib
+
+from . import MAX_LINE
+from .errors import BadInput, Fatal
+from .signals import CancellationToken
 
 #: Bytes asked for at once: the largest pipe that Linux gives to a user.
 CHUNK = 1 << 20
+
+#: The first bytes of gzip.
+_GZIP_MAGIC = b"\x1f\x8b"
+
+#: Bytes of a piece that is unpacked: small ones stay in the processor's cache.
+_PIECE = 1 << 19
 
 #: Ends what is given out of a line that is longer: not UTF-8, so neither a row nor JSON.
 _CUT = b"\xff (cut)"
@@ -34,7 +41,7 @@ _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists on Linux only
 
 
 class _Source:
-    """A file descriptor whose reads return what is there, and end when a signal comes."""
+    """Reads from a file descriptor what is there, until a signal comes."""
 
     def __init__(
         self,
@@ -50,7 +57,7 @@ class _Source:
         self._ahead = b""
 
     def read(self) -> bytes:
-        """What is there, at most ``CHUNK`` bytes; nothing at the end."""
+        """Returns what is there, at most ``CHUNK`` bytes; nothing at the end."""
         if self._ahead:
             data, self._ahead = self._ahead, b""
             return data
@@ -59,12 +66,12 @@ class _Source:
 
     def starts_with_gzip_magic(self) -> bool:
         """Look at the first two bytes without consuming them."""
-        while len(self._ahead) < len(gzip_input.MAGIC):
+        while len(self._ahead) < len(_GZIP_MAGIC):
             self._wait()
-            if not (data := os.read(self._fd, len(gzip_input.MAGIC))):
+            if not (data := os.read(self._fd, len(_GZIP_MAGIC))):
                 break
             self._ahead += data
-        return self._ahead.startswith(gzip_input.MAGIC)
+        return self._ahead.startswith(_GZIP_MAGIC)
 
     def _wait(self) -> None:
         self._cancellation.raise_if_cancelled()
@@ -80,12 +87,12 @@ class _Source:
 
 
 def name_of(path: str) -> str:
-    """How messages call an input: its path, or ``standard input`` for ``-``."""
+    """Returns the name of an input in messages: its path, or ``standard input`` for ``-``."""
     return "standard input" if path == "-" else path
 
 
 def open_file(path: str) -> int:
-    """A descriptor to read the file from. Raises ``OSError``."""
+    """Opens a file to read from. Raises ``OSError``."""
     return os.open(path, os.O_RDONLY)
 
 
@@ -97,7 +104,7 @@ def chunks(
     on_idle: Callable[[], None] | None = None,
     idle_seconds: float = 1,
 ) -> Iterator[bytes]:
-    """The bytes of a file, or of standard input for ``-``, unpacked if they are gzip.
+    """Yields the bytes of a file, or of standard input for ``-``, unpacked if they are gzip.
 
     Pieces come as they arrive, at most about a megabyte each. ``opener`` returns a descriptor of
     the file, which is closed at the end. ``on_idle`` is called when nothing arrived for
@@ -133,16 +140,16 @@ def _reuse_memory() -> None:
 
 
 def _pieces_of(fd: int, source: _Source, path: str) -> Iterator[bytes]:
-    if gzip_input.is_gzip_file(fd):
-        return gzip_input.unpacked_file(fd, source.read, name_of(path))
+    if _is_gzip_file(fd):
+        return _unpacked_file(fd, source.read, name_of(path))
     _widen_pipe(fd)
     if source.starts_with_gzip_magic():
-        return gzip_input.unpacked(source.read, name_of(path))
+        return _unpacked(source.read, name_of(path))
     return iter(source.read, b"")
 
 
 def _widen_pipe(fd: int) -> None:
-    """Fewer, larger reads; what is not a pipe, or may not be enlarged, stays as it is."""
+    """Enlarges a pipe, for fewer reads; what may not be enlarged stays as it is."""
     if sys.platform == "linux":
         import fcntl
 
@@ -150,8 +157,75 @@ def _widen_pipe(fd: int) -> None:
             fcntl.fcntl(fd, _F_SETPIPE_SZ, CHUNK)
 
 
+def _is_gzip_file(fd: int) -> bool:
+    """Returns whether it is a regular file, not a pipe, and goes on with a gzip member."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        return False
+    return os.pread(fd, len(_GZIP_MAGIC), os.lseek(fd, 0, os.SEEK_CUR)) == _GZIP_MAGIC
+
+
+def _unpacked_file(fd: int, read: Callable[[], bytes], name: str) -> Iterator[bytes]:
+    """Unpacks the rest of a regular file, in a thread while the piece before is in use.
+
+    isal releases the GIL; the thread is at most four pieces ahead. After damage the rest is
+    unpacked once more by ``read``, as the thread keeps back what it found before. Raises
+    :class:`BadInput` then; ``name`` is for that message.
+    """
+    from isal import igzip_threaded  # imports much that a pipe does not need
+
+    start = os.lseek(fd, 0, os.SEEK_CUR)
+    given = 0
+    try:
+        with (
+            open(fd, "rb", buffering=0, closefd=False) as packed,
+            igzip_threaded.open(packed, block_size=_PIECE) as file,  # type: ignore[no-untyped-call]
+        ):
+            while piece := file.read1(_PIECE):
+                given += len(piece)
+                yield piece
+    except (EOFError, isal_zlib.error, OSError):  # type: ignore[misc]
+        os.lseek(fd, start, os.SEEK_SET)
+        yield from _without_beginning(_unpacked(read, name), given)
+
+
+def _without_beginning(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Yields the pieces without their first ``size`` bytes."""
+    for piece in pieces:
+        if rest := piece[size:]:
+            yield rest
+        size = max(0, size - len(piece))
+
+
+def _unpacked(read: Callable[[], bytes], name: str) -> Iterator[bytes]:
+    """Unpacks all gzip members; ``read`` returns packed bytes, none at the end.
+
+    Raises :class:`BadInput` where the data is cut or damaged; ``name`` is for that message.
+    igzip's file object would keep back the piece in which it finds the damage.
+    """
+
+    def member() -> Any:
+        return isal_zlib.decompressobj(wbits=16 + isal_zlib.MAX_WBITS)
+
+    unpacker = member()
+    packed = read()
+    try:
+        while packed:
+            if data := unpacker.decompress(packed, _PIECE):
+                yield data
+            packed = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+            if unpacker.eof and (packed := packed.lstrip(b"\0") or read()):
+                unpacker = member()
+            packed = packed or read()
+    except isal_zlib.error as error:  # type: ignore[misc]
+        raise BadInput(
+            f"{name}: the gzip data is damaged ({error}); fetch the file again."
+        ) from None
+    if not unpacker.eof:
+        raise BadInput(f"{name}: the gzip data ends in the middle; fetch the file again.")
+
+
 def blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes cut at ends of lines: each block is whole lines.
+    """Cuts the bytes anew, at ends of lines: each block is whole lines.
 
     Only the last may lack its newline. A line that is longer than a piece is put together. Of a
     line longer than ``MAX_LINE`` only the beginning is given out, for which :func:`is_cut` is
@@ -179,38 +253,18 @@ def blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def is_cut(line: bytes) -> bool:
-    """Whether :func:`blocks` gave out only the beginning of this line, as it is too long."""
+    """Returns whether :func:`blocks` gave out only the beginning of a line that is too long."""
     return line.rstrip(b"\r\n").endswith(_CUT)
 
 
 def _beginning(line: Sequence[bytes]) -> bytes:
-    """What is given out of a line that is too long."""
+    """Returns what is given out of a line that is too long."""
     beginning = line[0]
     return beginning if beginning.endswith(_CUT) else beginning[:1000] + _CUT
 
 
-async def write_lines(data: bytes, written: Callable[[bytes], None]) -> None:
-    """Write whole lines to standard output; the event loop goes on while the reader is busy.
-
-    ``written`` is called with each piece, whole lines as well, once it has been written. To a
-    pipe a piece is written whole or not at all: if this is cancelled, the output ends with a
-    line. Raises BrokenPipeError when the reader has gone, and :class:`Fatal` if the output can't
-    be written.
-    """
-    fd = sys.stdout.fileno()
-    if not _may_be_full(fd):
-        write(data)
-        written(data)
-        return
-    for piece in _pieces(data, select.PIPE_BUF):
-        await _writable(fd)
-        with _readable_errors():
-            os.write(fd, piece)
-        written(piece)
-
-
 def _pieces(lines: bytes, size: int) -> Iterator[bytes]:
-    """The lines in pieces of at most ``size`` bytes, but at least a line each."""
+    """Cuts lines into pieces of at most ``size`` bytes, but at least a line each."""
     start = 0
     while start < len(lines):
         end = lines.rfind(b"\n", start, start + size) + 1 or lines.find(b"\n", start) + 1
@@ -219,52 +273,49 @@ def _pieces(lines: bytes, size: int) -> Iterator[bytes]:
 
 
 def _may_be_full(fd: int) -> bool:
-    """Whether writing may have to wait: pipes and sockets, not files."""
+    """Returns whether writing may have to wait: pipes and sockets, not files."""
     mode = os.fstat(fd).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-async def _writable(fd: int) -> None:
-    """Until there is room for ``PIPE_BUF`` bytes, or the reader is gone."""
-    if select.select([], [fd], [], 0)[1]:
-        return
-    import asyncio  # takes 20 ms, which most commands do not need
+def write(
+    data: bytes,
+    cancellation: CancellationToken | None = None,
+    written: Callable[[bytes], None] = lambda piece: None,
+) -> None:
+    """Writes whole lines to standard output, and through to the reader: nothing is held back.
 
-    loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_writer(fd, ready.cancel)
-    try:
-        await asyncio.wait([ready])
-    finally:
-        loop.remove_writer(fd)
-
-
-def write(data: bytes, cancellation: CancellationToken | None = None) -> None:
-    """Write whole lines to standard output, and through to the reader: nothing is held back.
-
-    Raises BrokenPipeError when the reader has gone, :class:`Fatal` if the output can't be written
-    (a full disk), and :class:`Interrupted` if nobody reads in the time that a stop leaves; the
-    output then ends with a line, unless that is very long.
+    ``written`` is called with each piece, whole lines as well, once it has been written. Raises
+    BrokenPipeError when the reader has gone, :class:`Fatal` if the output can't be written (a full
+    disk), and :class:`Interrupted` if nobody reads in the time that a stop leaves; the output then
+    ends with a line, unless that is very long.
     """
     with _readable_errors():
-        write_to(sys.stdout.fileno(), data, cancellation)
+        write_to(sys.stdout.fileno(), data, cancellation, written)
 
 
-def write_to(fd: int, data: bytes, cancellation: CancellationToken | None = None) -> None:
-    """Write whole lines to a descriptor, as :func:`write` does. Raises ``OSError``."""
+def write_to(
+    fd: int,
+    data: bytes,
+    cancellation: CancellationToken | None = None,
+    written: Callable[[bytes], None] = lambda piece: None,
+) -> None:
+    """Writes whole lines to a descriptor, as :func:`write` does. Raises ``OSError``."""
     if cancellation is None or not _may_be_full(fd):
         view: Any = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
+        written(data)
         return
     for lines in _pieces(data, select.PIPE_BUF):
         for start in range(0, len(lines), select.PIPE_BUF):
             _wait_until_writable(fd, cancellation)
             os.write(fd, lines[start : start + select.PIPE_BUF])
+        written(lines)
 
 
 def output_error(error: OSError) -> Fatal:
-    """The sentence for an error of writing to standard output."""
+    """Makes a sentence of an error of writing to standard output."""
     reason = "it is closed" if error.errno == errno.EBADF else error.strerror
     return Fatal(
         f"Cannot write standard output ({reason}): write to a file or pipe that takes the output."
@@ -282,7 +333,7 @@ def _readable_errors() -> Iterator[None]:
 
 
 def _wait_until_writable(fd: int, cancellation: CancellationToken) -> None:
-    """A pipe that is writable takes ``PIPE_BUF`` bytes without blocking."""
+    """Waits: a pipe that is writable takes ``PIPE_BUF`` bytes without blocking."""
     while not select.select([], [fd], [], 0)[1]:
         cancellation.raise_if_overdue()
         remaining = cancellation.remaining()

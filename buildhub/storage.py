@@ -1,0 +1,277 @@
+"""Files that survive a run that is killed: locks, files that are written aside, SQLite stores.
+
+SQLite commits as it goes, so a killed run loses nothing, and two runs can share a file. A file
+that is corrupt, or was made by another version of buildhub, is set aside: what it held can be
+learned again. Any other problem (a full disk, no rights, too many open files) is reported, and
+the file stays as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import logging
+import os
+import re
+import sqlite3
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from .errors import BuildhubError, Fatal
+
+logger = logging.getLogger(__name__)
+
+#: Seconds to wait for another run that is writing into the same database.
+BUSY_SECONDS = 30
+
+#: The primary result codes (the lowest byte) of a file that SQLite can't make sense of.
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+_PART = ".part"
+
+
+class LockHeld(BuildhubError):
+    """Reports that another process holds the lock; ``pid`` is its number as text, or ``?``."""
+
+    def __init__(self, path: Path, pid: str) -> None:
+        super().__init__(f"process {pid} holds the lock {path}")
+        self.pid = pid
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock ``path`` during the block; the system frees it when the process ends.
+
+    The file keeps the process id of its last holder: filelock does not, and messages name it.
+    Neither filelock nor this follows a symbolic link, and a file that is there is not truncated
+    before the lock is held. Raises :class:`LockHeld`, or :class:`Fatal` if the file can't be
+    written.
+    """
+    from filelock import FileLock, Timeout  # takes 10 ms, which few runs need
+
+    lock = FileLock(path, blocking=False, fallback_to_soft=False)
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock)
+            with _opened(path, os.O_WRONLY) as file:
+                os.truncate(file, 0)
+                os.write(file, f"{os.getpid()}\n".encode())
+        except Timeout:
+            raise LockHeld(path, _read_pid(path)) from None
+        except OSError as error:
+            raise Fatal(
+                f"Cannot write {path} ({error.strerror or error}): set CACHE_FOLDER to a folder"
+                " that can be written, and remove what is not a lock file."
+            ) from None
+        yield
+
+
+def _read_pid(path: Path) -> str:
+    with contextlib.suppress(OSError), _opened(path, os.O_RDONLY) as file:
+        return os.read(file, 20).decode("ascii", "replace").strip() or "?"
+    return "?"
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    """Open a regular file; a FIFO would make us wait for its other end."""
+    file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError("not a regular file")
+        yield file
+    finally:
+        os.close(file)
+
+
+def create_part(folder: Path, prefix: str) -> tuple[IO[bytes], Path]:
+    """Create an open, locked file in ``folder``; also returns its path, ``<prefix>.k3v_0q9z.part``.
+
+    It is locked while this process lives, so that the next run can tell it from one that a killed
+    run has left.
+    """
+    while True:
+        number, name = tempfile.mkstemp(prefix=f"{prefix}.", suffix=_PART, dir=folder)
+        file = os.fdopen(number, "wb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.stat(name), os.fstat(number)):
+                return file, Path(name)
+        except (BlockingIOError, FileNotFoundError):
+            pass  # another run has found it without its lock, and removes it
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def is_abandoned(part: Path) -> bool:
+    """Returns whether no process holds the lock of a part: the one that made it was killed."""
+    with _opened(part, os.O_RDONLY) as number:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def written_aside(path: Path, option: str) -> Iterator[Callable[[bytes], None]]:
+    """Yields what writes to a new file, which takes the name ``path`` at the end of the block.
+
+    That is so after an error as well. What killed runs left beside it is removed. Raises
+    :class:`Fatal`, which names the ``option``, if it cannot be written.
+    """
+    with _readable_write_errors(path, option):
+        target = path.resolve()  # of a link the target is replaced
+        if target.exists() and not target.is_file():
+            raise OSError(None, "it is not a file")
+        _remove_abandoned_parts(target)
+        file, part = create_part(target.parent, target.name)
+    with file:
+
+        def write(data: bytes) -> None:
+            with _readable_write_errors(path, option):
+                file.write(data)
+
+        try:
+            yield write
+        finally:
+            with _readable_write_errors(path, option):
+                file.flush()
+                os.replace(part, target)
+
+
+def _remove_abandoned_parts(target: Path) -> None:
+    ours = re.compile(rf"{re.escape(target.name)}\.[a-z0-9_]{{8}}{re.escape(_PART)}")
+    for entry in target.parent.iterdir():
+        if ours.fullmatch(entry.name):
+            # Another run may remove it first, or another user own it: neither matters here.
+            with contextlib.suppress(OSError):
+                if is_abandoned(entry):
+                    entry.unlink()
+
+
+@contextlib.contextmanager
+def _readable_write_errors(path: Path, option: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Fatal(
+            f"Cannot write {path}: {error.strerror}: choose another file with {option}."
+        ) from None
+
+
+class _NotUsable(Exception):
+    """Says that a database is corrupt or of another version."""
+
+
+class _Locked(Exception):
+    """Reports that another program writes into the database, and SQLite did not wait for it."""
+
+
+def open_database(path: Path, *, version: int, tables: str) -> sqlite3.Connection:
+    """Open the database at ``path``, created from the script ``tables`` if need be.
+
+    ``version`` is that of the tables. Raises :class:`Fatal` if the file can't be used although
+    it is not corrupt.
+    """
+    with _readable_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return _connect(path, version, tables)
+        except _NotUsable as problem:
+            _set_aside(path, str(problem))
+        try:
+            return _connect(path, version, tables)
+        except _NotUsable as problem:  # another version of buildhub uses the folder right now
+            raise Fatal(
+                f"Cannot use {path}: it is {problem}; give each version its own CACHE_FOLDER."
+            ) from None
+
+
+def _connect(path: Path, version: int, tables: str) -> sqlite3.Connection:
+    """Do the same as :func:`_connect_once`, later if the file is locked.
+
+    SQLite does not apply its timeout to the change of journal_mode: of two runs that make the file
+    at the same moment, one would find it locked.
+    """
+    with contextlib.suppress(_Locked):
+        return _connect_once(path, version, tables)
+    from .retries import Retry  # imports asyncio, which takes 25 ms
+
+    retry = Retry(10 * BUSY_SECONDS, errors=_Locked, longest_pause=0.1, deadline=BUSY_SECONDS)
+    return retry.call(lambda: _connect_once(path, version, tables))
+
+
+def _connect_once(path: Path, version: int, tables: str) -> sqlite3.Connection:
+    """Open it. Raises :class:`_NotUsable`, :class:`_Locked`, ``sqlite3.Error``, ``OSError``."""
+    if path.exists():
+        # SQLite calls a file without rights "unable to open", as it does a missing folder.
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        _prepare(connection, version, tables)
+    except BaseException as error:
+        connection.close()
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _CORRUPT:
+            raise _NotUsable("damaged") from None
+        if code in _LOCKED:
+            raise _Locked from None
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, version: int, tables: str) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    # Another run that opens the file at the same moment must not see it half made.
+    connection.execute("BEGIN IMMEDIATE")
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    if empty:
+        for statement in filter(str.strip, tables.split(";")):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={version}")
+    connection.execute("COMMIT")
+    if not empty and found != version:
+        raise _NotUsable("of another version of buildhub")
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise _NotUsable("damaged")
+
+
+def _set_aside(path: Path, problem: str) -> None:
+    """Rename the file; what was set aside before is kept."""
+    for number in itertools.count(1):
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+        with contextlib.suppress(FileExistsError):
+            os.link(path, aside, follow_symlinks=False)
+            break
+    path.unlink()
+    for companion in ("-wal", "-shm"):
+        path.with_name(path.name + companion).unlink(missing_ok=True)
+    logger.warning("%s is %s: it is set aside as %s.", path, problem, aside.name)
+
+
+@contextlib.contextmanager
+def _readable_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _Locked:
+        raise Fatal(f"Cannot use {path}: another program keeps it locked.") from None
+    except (sqlite3.Error, OSError) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+        raise Fatal(
+            f"Cannot use {path} ({problem}): free space or give rights there, or set CACHE_FOLDER"
+            " to a folder that can be written. The file was left as it is."
+        ) from None
