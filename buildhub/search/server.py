@@ -69,7 +69,6 @@ async def serve(
     copy: Copy,
     client: Client,
     cancellation: CancellationToken,
-    *,
     host: str,
     port: int,
     refresh: float,

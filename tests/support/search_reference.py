@@ -201,7 +201,7 @@ def _ordered(counts: Counter[Any], options: Record) -> list[Any]:
         ((name, direction),) = order.items()
         by_key = name in ("_term", "_key")
         keys.sort(
-            key=lambda key: comparable(options["field"], key) if by_key else counts[key],  # noqa: B023
+            key=lambda key: comparable(options["field"], key) if by_key else counts[key],
             reverse=direction == "desc",
         )
     return keys
