@@ -202,9 +202,9 @@ class Client:
                 )
             case 404:
                 problem = (
-                    f"has no collection {collection}: check --server, --bucket and --collection, or"
-                    " create it with latest-inventory-to-kinto or kinto-wizard load --server"
-                    f" {self.url} --auth … jobs/initialization.yml"
+                    f"has no collection {collection}: run latest-inventory-to-kinto, or"
+                    f" kinto-wizard load --server {self.url} --auth … jobs/initialization.yml, or"
+                    " check --server, --bucket and --collection"
                 )
             case _:
                 return Fatal(f"{str(rejection).rstrip('.')} (at {self.url}).")
@@ -213,7 +213,10 @@ class Client:
     def _root_rejected(self, rejection: RequestRejected) -> Fatal:
         """Kinto shows its root to everybody: a proxy may have rejected the request."""
         if rejection.status in (401, 403):
-            return self.fatal(rejection)
+            return Fatal(
+                f"Kinto at {self.url} does not accept these credentials ({rejection.status}): give"
+                " others with --auth or AUTH."
+            )
         return Fatal(
             f"{self.url} is not a Kinto, or a proxy denies access to it (it answered"
             f" {rejection.status}): check --server or SERVER_URL."

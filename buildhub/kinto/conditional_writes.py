@@ -8,9 +8,8 @@ meanwhile is a conflict: the caller fetches, makes the record again, and tries a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import quote_plus
 
 from ..errors import BadInput, Unreachable
 from ..records import Outcome
@@ -19,8 +18,8 @@ from .client import Client, RequestRejected
 from .filters import quoted
 from .record_index import differs, digest
 
-#: Characters of the ids in one URL: many servers and proxies accept 8 KB for its line.
-_URL_LENGTH = 6_000
+#: Ids in one URL: many servers and proxies accept 8 KB for its line.
+_IDS = 60
 
 
 class PutResult(NamedTuple):
@@ -40,13 +39,13 @@ class StoredRecord(NamedTuple):
 def fetch_stored(client: Client, ids: Sequence[str]) -> dict[str, StoredRecord]:
     """Returns the records that the server has under ``ids``, by id.
 
-    Some 80 ids are one request. Raises :class:`Unreachable`, and :class:`Fatal` for wrong
+    Sixty ids are one request. Raises :class:`Unreachable`, and :class:`Fatal` for wrong
     credentials or a missing collection.
     """
     return {
         data["id"]: StoredRecord(digest(data), data["last_modified"])
-        for some in _in_short_urls(ids)
-        for page in client.pages({"in_id": ",".join(map(quoted, some))})
+        for start in range(0, len(ids), _IDS)
+        for page in client.pages({"in_id": ",".join(map(quoted, ids[start : start + _IDS]))})
         for data in page
     }
 
@@ -79,20 +78,6 @@ def _id_of(data: Mapping[str, Any]) -> str:
         raise BadInput("a record without an id can't be stored under a condition")
     record_id: str = data["id"]
     return record_id
-
-
-def _in_short_urls(ids: Sequence[str]) -> Iterator[list[str]]:
-    """Yields ``ids`` in parts, each of which fits in one URL."""
-    part: list[str] = []
-    length = 0
-    for record_id in ids:
-        length += len(quote_plus(f'"{record_id}",'))
-        if length > _URL_LENGTH and part:
-            yield part
-            part, length = [], 0
-        part.append(record_id)
-    if part:
-        yield part
 
 
 def _unchanged(stored: StoredRecord | None) -> Mapping[str, str]:

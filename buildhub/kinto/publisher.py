@@ -15,10 +15,10 @@ as failed.
 from __future__ import annotations
 
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode
 
@@ -78,10 +78,9 @@ class _Item(NamedTuple):
     request: Request
 
     @property
-    def data(self) -> Mapping[str, Any]:
+    def data(self) -> dict[str, Any]:
         """As it is sent: always with an id."""
-        data: Mapping[str, Any] = self.request["body"]["data"]
-        return data
+        return self.request["body"]["data"]  # type: ignore[no-any-return]
 
     @property
     def came_without_id(self) -> bool:
@@ -92,19 +91,6 @@ class _Item(NamedTuple):
     def name(self) -> str:
         """For messages: a generated id would mean nothing to the reader."""
         return "a record without id" if self.came_without_id else str(self.data["id"])
-
-
-@dataclass
-class _Batch:
-    """Records that are sent together."""
-
-    items: list[_Item] = field(default_factory=list)
-    ids: set[str] = field(default_factory=set)  #: those that came with the records
-
-    def append(self, item: _Item) -> None:
-        self.items.append(item)
-        if not item.came_without_id:
-            self.ids.add(item.data["id"])
 
 
 class Publisher:
@@ -137,8 +123,9 @@ class Publisher:
         self._on_error = on_error
         self._on_not_stored = on_not_stored
         self._size = client.batch_size
-        self._open = _Batch()
-        self._in_flight: deque[tuple[_Batch, Future[list[BatchResponse]]]] = deque()
+        self._open: list[_Item] = []
+        self._in_flight: deque[tuple[list[_Item], Future[list[BatchResponse]]]] = deque()
+        self._on_their_way: Counter[str] = Counter()  # ids of records that are open or in flight
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="kinto")
         self._failed_batches = 0  # in a row
         self._first_id = ""  # of the records that are on the server
@@ -151,7 +138,7 @@ class Publisher:
             if kind is None or issubclass(kind, Interrupted):
                 self.flush()
             if kind is None and not self._dry_run and self._first_id:
-                _raise_if_flushed(self._client, self._first_id, may_list=self._index is not None)
+                self._raise_if_flushed()
         finally:
             self._abandon()  # nothing is left if all went well
             self._sender.shutdown()
@@ -162,9 +149,9 @@ class Publisher:
             self._index.preload([one for one in map(_id_of, records) if one])
 
     def skip_known(self, lines: Sequence[bytes]) -> bool:
-        """Counts lines as unchanged if each was found equal before and is so still.
+        """Counts lines as unchanged if each was found equal before; else returns False.
 
-        Returns False if nothing was counted: decode the lines then, and ``add`` all of them.
+        It takes a third of the time of decoding and adding them.
         """
         if self._index is None or self._rewrite:
             return False
@@ -182,8 +169,6 @@ class Publisher:
         refused. Raises :class:`Fatal` if no record can be stored, :class:`Unreachable` if the
         server is gone.
         """
-        if self._count_if_equal(record, line):
-            return
         try:
             data = record_data(record)
         except BadInput as error:
@@ -196,8 +181,10 @@ class Publisher:
             self.counts.add(outcome)
             self._on_difference(data.get("id", ""), outcome.value)
         else:
-            self._open.append(_Item(where, store_request(self._client, data)))
-            if len(self._open.items) >= self._size:
+            item = _Item(where, store_request(self._client, data))
+            self._open.append(item)
+            self._on_their_way[item.data["id"]] += 1
+            if len(self._open) >= self._size:
                 self._send()
 
     def flush(self) -> None:
@@ -205,23 +192,6 @@ class Publisher:
         self._send()
         while self._in_flight:
             self._count_oldest()
-
-    def _count_if_equal(self, record: Any, line: bytes) -> bool:
-        """Counts a record as unchanged if it equals one on the server in all that counts.
-
-        This is by far the most frequent case, and takes no more than it must: the record need not
-        be valid, as the one on the server is.
-        """
-        record_id = _id_of(record)
-        if self._index is None or self._rewrite or record_id is None:
-            return False
-        on_server = self._index.digest(record_id)
-        if not on_server or on_server != digest(record["data"]):
-            return False
-        if self._are_on_their_way([record_id]):
-            return False
-        self._count_unchanged([record_id], line)
-        return True
 
     def _outcome(self, data: Mapping[str, Any]) -> Outcome:
         """Returns what storing this record does, as far as is known."""
@@ -242,38 +212,35 @@ class Publisher:
 
     def _are_on_their_way(self, ids: Sequence[str]) -> bool:
         """Returns True if other versions of any are open or in flight: they may yet be stored."""
-        if not (self._open.ids or self._in_flight):
-            return False
-        return not self._open.ids.isdisjoint(ids) or any(
-            not batch.ids.isdisjoint(ids) for batch, _ in self._in_flight
-        )
+        return bool(self._on_their_way) and any(one in self._on_their_way for one in ids)
 
     def _send(self) -> None:
         """Open → in flight."""
-        if not self._open.items:
+        if not self._open:
             return
         while len(self._in_flight) >= _MAX_IN_FLIGHT:
             self._count_oldest()
-        requests = [item.request for item in self._open.items]
+        requests = [item.request for item in self._open]
         self._in_flight.append((self._open, self._sender.submit(send, self._client, requests)))
-        self._open = _Batch()
+        self._open = []
 
     def _count_oldest(self) -> None:
         """In flight → counted: waits for the response to the oldest batch."""
-        batch, future = self._in_flight.popleft()
+        items, future = self._in_flight.popleft()
+        self._on_their_way -= Counter(item.data["id"] for item in items)
         try:
             responses = future.result()
         except CancelledError:
-            self._fail(batch.items, "")
+            self._fail(items, "")
         except BuildhubError as error:
-            self._count_unanswered(batch, error)
+            self._count_unanswered(items, error)
         else:
             self._failed_batches = 0
-            self._count_responses(batch.items, responses)
+            self._count_responses(items, responses)
 
-    def _count_unanswered(self, batch: _Batch, error: BuildhubError) -> None:
+    def _count_unanswered(self, items: Sequence[_Item], error: BuildhubError) -> None:
         """Counts a batch without response; raises if the next would have none either."""
-        self._fail(batch.items, str(error))
+        self._fail(items, str(error))
         if isinstance(error, RequestRejected):
             raise self._client.fatal(error)
         self._failed_batches += 1
@@ -327,6 +294,29 @@ class Publisher:
             what = f"this and the records up to {last.where}" if last is not first else first.name
             self._on_error(f"{first.where}: {what} may not have been stored: {reason.rstrip('.')}.")
 
+    def _raise_if_flushed(self) -> None:
+        """Raises :class:`CollectionFlushed` unless the server has, or had, the first record.
+
+        That was stored, or was there already, and is gone after a flush at any later moment. If
+        somebody has deleted it, Kinto keeps a tombstone, which a flush removes too.
+        """
+        client = self._client
+        query = urlencode({"in_id": quoted(self._first_id), "_since": 1})
+        path = f"{client.records_path}?{query}"
+        try:
+            body, _ = client.request("GET", path, validate=validate_page)
+        except RequestRejected as error:
+            # Without an index, these credentials may be allowed to write, but not to read.
+            if error.status == 403 and self._index is None:
+                return
+            raise client.fatal(error) from None
+        if not body["data"]:
+            raise CollectionFlushed(
+                f"Kinto at {client.url}: the collection {client.bucket}/{client.collection} was"
+                " flushed or deleted while records were stored, so that some of them are missing:"
+                " run the same command again."
+            )
+
     def _abandon(self) -> None:
         """Counts all that is left: the batch that is being sent completes, no other is sent."""
         for _, future in self._in_flight:
@@ -334,8 +324,8 @@ class Publisher:
         while self._in_flight:
             with contextlib.suppress(BuildhubError):
                 self._count_oldest()
-        self._fail(self._open.items, "")
-        self._open = _Batch()
+        self._fail(self._open, "")
+        self._open = []
 
 
 def _id_of(record: Any) -> str | None:
@@ -353,26 +343,3 @@ def _stored_as(stored: tuple[_Item, BatchResponse]) -> tuple[int, str]:
     data = response.body.get("data")
     last_modified = data.get("last_modified") if isinstance(data, Mapping) else None
     return (last_modified if isinstance(last_modified, int) else 0), item.data["id"]
-
-
-def _raise_if_flushed(client: Client, record_id: str, *, may_list: bool) -> None:
-    """Raises :class:`CollectionFlushed` unless the server has, or had, this record.
-
-    The first record that was stored, or was there already, is gone after a flush at any later
-    moment. If somebody has deleted it, Kinto keeps a tombstone, which a flush removes too.
-    ``may_list``: these credentials are known to be allowed to read the collection; otherwise a
-    refusal says nothing.
-    """
-    query = urlencode({"in_id": quoted(record_id), "_since": 1})
-    try:
-        body, _ = client.request("GET", f"{client.records_path}?{query}", validate=validate_page)
-    except RequestRejected as error:
-        if error.status == 403 and not may_list:
-            return
-        raise client.fatal(error) from None
-    if not body["data"]:
-        raise CollectionFlushed(
-            f"Kinto at {client.url}: the collection {client.bucket}/{client.collection} was flushed"
-            " or deleted while records were stored, so that some of them are missing: run the"
-            " same command again."
-        )

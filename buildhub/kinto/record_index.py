@@ -109,11 +109,7 @@ def differs(stored: bytes | None, new: bytes) -> bool:
 
 
 def id_in(line: bytes) -> str:
-    """Returns the id with which the record of a line begins; ``""`` if it begins differently.
-
-    It may be another than the decoded one, which comes last if there are two: ``{"data":{"id":"a",
-    "id":"b"}}``. A line is therefore remembered only where both are the same.
-    """
+    """Returns the id with which the record of a line begins; ``""`` if it begins differently."""
     match = _BEGINNING.match(line)
     return match[1].decode() if match else ""
 
@@ -194,10 +190,7 @@ class RecordIndex:
             raise self._broken(error) from None
 
     def ids_if_equal(self, lines: Sequence[bytes]) -> list[str]:
-        """Returns the ids of lines if each was found equal before, byte for byte; else none.
-
-        It takes a third of the time of decoding and comparing them.
-        """
+        """Returns the ids of lines if each was found equal before, byte for byte; else none."""
         ids = list(map(id_in, lines))
         if not all(ids):
             return []
@@ -209,15 +202,11 @@ class RecordIndex:
         return ids if equal else []
 
     def remember_line(self, record_id: str, line: bytes) -> None:
-        """Notes that the record of this line equals what the server has under this id.
-
-        Hashes are written many at a time, the last ones when the index is closed.
-        """
+        """Notes that the record of this line equals what the server has under this id."""
         row = self._row(record_id)
+        # Of two ids, the line begins with the first, but the last one counts.
         if row and id_in(line) == record_id:
-            new = row[:DIGEST_SIZE] + _hash(line)
-            if new != row:
-                self._unwritten.append((record_id, new))
+            self._unwritten.append((record_id, row[:DIGEST_SIZE] + _hash(line)))
         if len(self._unwritten) >= _MAX_UNWRITTEN:
             self._write_lines()
 

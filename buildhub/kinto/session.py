@@ -75,18 +75,14 @@ class Session:
             raise self._failure(f"{method} {path}", error.response) from None
         except TimeoutError:
             raise RetryableError("no response in time") from None
-        except (requests.exceptions.JSONDecodeError, RecursionError):
+        except requests.exceptions.JSONDecodeError:
             raise RetryableError("its response is not JSON") from None
-        except (requests.ConnectionError, requests.Timeout) as error:
-            raise RetryableError(_why(error)) from None
         except requests.RequestException as error:
             if isinstance(error, ValueError):  # InvalidURL and its like
                 raise Fatal(
                     f"{self._shown_url} is not a URL: check --server or SERVER_URL."
                 ) from None
             raise RetryableError(_why(error)) from None
-        except ValueError:  # a number of thousands of digits is not a JSONDecodeError
-            raise RetryableError("its response is not JSON") from None
 
     def _when_allowed(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
         """Sends the request once the server's ``Backoff`` header allows it."""
@@ -138,8 +134,8 @@ class _Response(requests.Response):
             pass
         try:
             return super().json(**kwargs)
-        except RecursionError:
-            raise requests.exceptions.JSONDecodeError("nested too deep", "", 0) from None
+        except (RecursionError, ValueError):  # nested too deep, a number of thousands of digits
+            raise requests.exceptions.JSONDecodeError("not JSON", "", 0) from None
 
 
 class _BoundedAdapter(requests.adapters.HTTPAdapter):

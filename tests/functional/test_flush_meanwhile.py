@@ -109,7 +109,7 @@ def test_with_skip_a_flush_is_noticed_though_nothing_has_to_be_sent(
 ) -> None:
     kinto.make_collection()
     assert to_kinto(kinto.url, tmp_path).returncode == 0
-    fault = once_after("HEAD", "/records", 1, flush_and_make_anew, kinto)
+    fault = once_after("HEAD", "/records", 2, flush_and_make_anew, kinto)
     status, stderr = through(fault, kinto, tmp_path, "--skip")
     assert status == 1
     assert "100 unchanged" in stderr

@@ -193,4 +193,4 @@ def test_a_response_that_is_not_a_list_of_records_is_not_used() -> None:
 
         with serving(answer) as server:
             with pytest.raises(Unreachable, match="not a list of records"):
-                list(client(server.url).pages("/buckets/b/collections/c/records", {}))
+                list(client(server.url).pages({}))

@@ -42,7 +42,7 @@ def test_the_collection_belongs_to_another_user(strict_kinto, tmp_path, options)
     done = Command(strict_kinto, tmp_path)(ndjson([make_record(1)]), *options)
     assert done.returncode == 1
     assert b"does not let these credentials" in done.stderr
-    assert b"(403): give others with --auth or AUTH.\n" in done.stderr
+    assert b"with --auth or AUTH.\n" in done.stderr
     assert b"pass-word" not in done.stderr
 
 

@@ -57,7 +57,7 @@ def test_credentials_in_the_address_are_not_shown():
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_server_that_shows_nothing_without_credentials_names_the_cure(server, status):
     server.mock.replace("GET", f"{URL}/", status=status, json={"message": "Please authenticate"})
-    with pytest.raises(Fatal, match=r"these credentials.*with --auth or AUTH"):
+    with pytest.raises(Fatal, match=r"these credentials.*give others with --auth or AUTH"):
         assert client(retries=0).batch_size
 
 
