@@ -88,7 +88,7 @@ def number(value: object, name: str, maximum: int, minimum: int = 0) -> int:
 
 def _parse(name: str, given: object, seen: list[str], depth: int) -> Aggregation:
     body = dict(members(given, name))
-    children = body.pop("aggs", None) or body.pop("aggregations", None) or {}
+    children = body.pop("aggs" if "aggs" in body else "aggregations", {})
     inner = parse_aggregations(children, seen, depth)
     kind, options = single(body, name)
     if kind == "terms":

@@ -43,7 +43,7 @@ def parse(request: object) -> Search:
     """Returns the search that the body of a request asks for. Raises :class:`BadRequest`."""
     body = dict(members(request, "request"))
     query = condition(body.pop("query", {"match_all": {}}), scoring=True)
-    aggregations = body.pop("aggs", None) or body.pop("aggregations", None)
+    aggregations = body.pop("aggs" if "aggs" in body else "aggregations", None)
     search = Search(
         query,
         query & condition(body.pop("post_filter", {"match_all": {}})),

@@ -1,7 +1,8 @@
 """Lucene's regular expressions → RE2's, which need linear time. Both match whole values here.
 
 In Lucene's syntax a part in double quotes is literal, ``@`` is any text, ``^`` and ``$`` are plain
-characters. What RE2 does not have (``~ & # <1-9>``), or versions of Lucene differ in (``\\d``), is refused.
+characters. What RE2 does not have (``~ & # <1-9>``) is refused, and so is
+what versions of Lucene read differently (``\\d``).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _TOKEN = re.compile(
     r"""
       "(?P<quoted>[^"]*)"
     | \\(?P<escaped>[^a-zA-Z0-9])
-    | \[(?P<negated>\^?)(?P<members>(?:\\[^a-zA-Z0-9]|[^\]\\])+)\]
+    | \[(?!\^\])(?P<negated>\^?)(?P<members>(?:\\[^a-zA-Z0-9]|[^\]\\])+)\]
     | (?P<repeat>[?*+] | \{(?P<low>[0-9]{1,4})(?:,(?P<high>[0-9]{0,4}))?\})
     | (?P<special>[(|).@])
     | (?P<literal>[^"\\\[\]{}~&<>\#])

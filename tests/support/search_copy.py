@@ -11,13 +11,14 @@ from buildhub.kinto import Changes, Position
 from buildhub.search.answer import Dialect, answer, parse
 from buildhub.search.copy import Copy
 
+TARGET = "http://kinto.test/v1/buckets/b/collections/c"
 ALL_READ = Position(newest_id="x", newest=1, clock=1, full=1, etag=1)
 
 
 @contextlib.contextmanager
 def copy_of(records: Sequence[dict[str, Any]], folder: Path, **options: Any) -> Iterator[Copy]:
     """A copy of these records, as one reading of a server made it."""
-    copy = Copy(folder, "http://kinto.test/v1/buckets/b/collections/c", **options)
+    copy = Copy(folder, TARGET, **options)
     refresh(copy, Changes(True, list(records), [], ALL_READ))
     with contextlib.closing(copy):
         yield copy
@@ -32,3 +33,13 @@ def ask(copy: Copy, request: object, dialect: Dialect) -> dict[str, Any]:
     """The answer to a request."""
     with copy.snapshot() as snapshot:
         return answer(snapshot.run, parse(request), dialect)
+
+
+def compared(answer: dict[str, Any]) -> dict[str, Any]:
+    """What the reference has of an answer."""
+    hits = answer["hits"]
+    return {
+        "total": hits["total"],
+        "hits": [(hit["_id"], hit["_source"]) for hit in hits["hits"]],
+        "aggregations": answer.get("aggregations", {}),
+    }

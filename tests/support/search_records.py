@@ -1,4 +1,4 @@
-"""A catalogue in small for searches: candidates, releases, nightlies, of all the shapes that differ."""
+"""A small catalogue for searches: candidates, releases and nightlies of different shapes."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def make(
             "channel": channel,
         },
         "download": {
-            "url": f"https://archive.mozilla.org/pub/{product}/{section}/{platform}/{locale}/a b.exe",
+            "url": f"https://archive.mozilla.org/pub/{product}/{section}/{platform}/{locale}/b.exe",
             "mimetype": "application/msdos-windows",
             "size": 40_000_000 + sum(map(ord, full + platform + locale)),
             "date": f"{(when + timedelta(hours=len(platform), minutes=len(locale))).isoformat()}Z",

@@ -196,7 +196,7 @@ def _aggregation(records: list[Record], body: Record) -> Record:
 
 def _ordered(counts: Counter[Any], options: Record) -> list[Any]:
     keys = sorted(counts, key=lambda key: comparable(options["field"], key))
-    orders = options.get("order", {"_count": "desc"})
+    orders = options.get("order") or {"_count": "desc"}
     for order in reversed(orders if isinstance(orders, list) else [orders]):
         ((name, direction),) = order.items()
         by_key = name in ("_term", "_key")

@@ -1,4 +1,4 @@
-"""Requests of real clients, and whatever else the language has, against a search in plain Python."""
+"""Requests of real clients, on both paths, against a search in plain Python."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from buildhub.search.answer import OURS, SUCCESSORS, Dialect
 from buildhub.search.copy import Copy
 from tests.support import search_reference as reference
-from tests.support.search_copy import ask, copy_of
+from tests.support.search_copy import ask, compared, copy_of
 from tests.support.search_records import REQUESTS, catalogue
 
 CATALOGUE = catalogue()
@@ -21,16 +21,6 @@ SUCCESSOR = reference.successor(CATALOGUE)
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
     with copy_of(CATALOGUE, tmp_path_factory.mktemp("copy")) as copy:
         yield copy
-
-
-def compared(answer: dict[str, Any]) -> dict[str, Any]:
-    """What the reference has of an answer."""
-    hits = answer["hits"]
-    return {
-        "total": hits["total"],
-        "hits": [(hit["_id"], hit["_source"]) for hit in hits["hits"]],
-        "aggregations": answer.get("aggregations", {}),
-    }
 
 
 def with_successors_dates(record: dict[str, Any]) -> dict[str, Any]:
