@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "kinto": BASE | {"records"},
     "wiring": BASE | {"settings", "inventory", "builds", "archive", "records", "pipeline", "kinto"},
 }
+MAY_IMPORT["search"] = BASE | {"kinto"}
 MAY_IMPORT["load"] = MAY_IMPORT["wiring"] | {"wiring"}
 MAY_IMPORT["events"] = MAY_IMPORT["load"] - {"inventory", "pipeline"}
 MAY_IMPORT["lambda_s3_event"] = BASE | {"settings", "events"}
