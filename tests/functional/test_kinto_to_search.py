@@ -27,7 +27,7 @@ NIGHTLY = make("firefox", "nightly", "58.0a1", 0, "20171015000000", "win64", "en
 CLIENT = """
 from libmozdata import buildhub
 print(buildhub.get_distinct_versions(product="firefox", channel="beta"))
-print(buildhub.get_distinct_buildids(product="firefox", startswith="57.0"))
+print(buildhub.get_distinct_buildids(product="firefox", startswith="2017"))
 try:
     buildhub.get_distinct_versions(_size=-1)
 except buildhub.BadBuildhubRequest:
@@ -117,7 +117,7 @@ def test_libmozdata_needs_another_address_only(tmp_path: Path) -> None:
                 capture_output=True,
                 text=True,
             )
-    lines = ["['57.0b9']", "[]", "bad request"]
+    lines = ["['57.0b9']", "['20171016185129', '20171015000000']", "bad request"]
     assert done.stdout.splitlines() == lines, done.stderr
 
 
