@@ -1,7 +1,8 @@
-"""Hostile search requests: an answer or a refusal, never another error, and the copy stays whole."""
+"""Hostile search requests: an answer or a refusal, never another error."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -78,7 +79,9 @@ def mutated(value: Any, choose: random.Random) -> Any:
         return {choose.choice(["bool", "must", "aggs", "filter", "a"]): value}
     if isinstance(value, dict):
         names = ((choose.choice(ATOMS) if choose.random() < 0.05 else name) for name in value)
-        return {str(name): mutated(one, choose) for name, one in zip(names, value.values())}
+        return {
+            str(name): mutated(one, choose) for name, one in zip(names, value.values(), strict=True)
+        }
     return [mutated(one, choose) for one in value] if isinstance(value, list) else value
 
 
@@ -94,9 +97,7 @@ def test_a_hostile_request_gets_an_answer_or_a_refusal(tmp_path: Path) -> None:
                 counts[0] += 1
             except BadRequest:
                 counts[1] += 1
-            try:
+            with contextlib.suppress(BadRequest):
                 query_string(str(choose.choice(ATOMS)) + ":" + str(choose.choice(ATOMS)))
-            except BadRequest:
-                pass
         assert ask(copy, {"size": 0}, OURS)["hits"]["total"] == len(records)
     assert all(counts)
