@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
 import click
@@ -53,12 +52,13 @@ def main(settings: Settings, host: str, port: int, refresh: float, verbosity: in
             from ..search.server import serve
         except ModuleNotFoundError as error:
             raise Fatal(f"{error.name} is not installed: pip install 'buildhub[search]'.") from None
+        import asyncio
+
         from ..wiring import kinto_client
 
-        client = kinto_client(settings, cancellation)
+        anonymous = "auth" not in settings.explicit  # the default is for one's own server
+        client = kinto_client(settings, cancellation, anonymous=anonymous)
         with contextlib.closing(Copy(settings.cache_folder, client.target)) as copy:
-            # The default credentials are for one's own server.
-            anonymous = "auth" not in settings.explicit
             asyncio.run(serve(copy, client, cancellation, host, port, refresh, anonymous))
         return True
 
