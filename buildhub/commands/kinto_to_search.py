@@ -32,7 +32,7 @@ from . import runner
     help="Seconds between two readings of what changed.",
 )
 @options("nb_retry_request", "timeout_seconds", "sentry_dsn")
-@runner.common_options()
+@runner.common_options("--version")
 def main(settings: Settings, host: str, port: int, refresh: float, verbosity: int) -> None:
     """Answer searches of a Kinto collection, in the language of Elasticsearch.
 

@@ -91,11 +91,9 @@ def load_tasks(
 
             async def load_all() -> None:
                 async with open_lookup(settings, keep_absent=keep_absent) as lookup:
-                    for number, result in enumerate(results):
+                    for result in results:
                         load = _Load(result, settings, lookup, publisher(), cancellation, progress)
                         if not await load.run():
-                            for other in results[number + 1 :]:
-                                other.error = result.error
                             break
 
             asyncio.run(load_all())
