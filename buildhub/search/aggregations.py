@@ -174,7 +174,5 @@ def _no_buckets() -> dict[str, Any]:
 def _key(field: Field, key: Any) -> dict[str, Any]:
     if field.type != DATE:
         return {"key": key}
-    return {
-        "key": milliseconds(key),
-        "key_as_string": key.isoformat(timespec="milliseconds") + "Z",
-    }
+    text = key.isoformat(timespec="milliseconds") + "Z"
+    return {"key": milliseconds(key), "key_as_string": text}

@@ -126,14 +126,8 @@ def _hits(run: Run, search: Search, dialect: Dialect) -> list[dict[str, Any]]:
 
 def _hit(row: tuple[Any, ...], search: Search, dialect: Dialect) -> dict[str, Any]:
     end = 1 + len(search.sorts)
-    record = _record(search.source, row[end:], dialect)
-    hit = {
-        "_index": dialect.table,
-        "_type": "record",
-        "_id": row[0],
-        "_score": None,
-        "_source": record,
-    }
+    hit = {"_index": dialect.table, "_type": "record", "_id": row[0], "_score": None}
+    hit["_source"] = _record(search.source, row[end:], dialect)
     if search.sorts:
         sort = (milliseconds(one) if isinstance(one, datetime) else one for one in row[1:end])
         hit["sort"] = list(sort)

@@ -47,7 +47,7 @@ _UNCHANGED = """
 """
 
 #: Yields what is new since a position; see :func:`buildhub.kinto.read_changes`.
-Read = Callable[[Position, Callable[[], int]], Iterator[Changes]]
+Read = Callable[..., Iterator[Changes]]
 
 
 class Freshness(NamedTuple):
@@ -89,7 +89,7 @@ class Copy:
         """Writes what is new. If it is interrupted, it goes on there the next time."""
         with contextlib.closing(self._database.cursor()) as cursor:
             writer = _Writer(cursor)
-            for changes in read(writer.position, writer.count):
+            for changes in read(writer.position, count=writer.count):
                 writer.apply(changes)
             writer.finish()
 

@@ -63,19 +63,9 @@ class Field(NamedTuple):
         return parsed, parsed
 
 
-FIELDS = {
-    name: Field(name, kind)
-    for name, kind in (
-        ("id", TEXT),
-        ("last_modified", NUMBER),
-        ("schema", NUMBER),
-        *(
-            (f"{one}.{name}", kind)
-            for one, names in OBJECTS.items()
-            for name, kind in names.items()
-        ),
-    )
-}
+_TYPES = {"id": TEXT, "last_modified": NUMBER, "schema": NUMBER}
+_TYPES |= {f"{one}.{name}": kind for one, of in OBJECTS.items() for name, kind in of.items()}
+FIELDS = {name: Field(name, kind) for name, kind in _TYPES.items()}
 
 
 def field_of(name: object, *, text: bool = False) -> Field:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,7 +15,7 @@ from aiohttp import web
 
 from .. import __version__
 from ..errors import Fatal, Unreachable
-from ..kinto import Changes, Client, Position, read_changes
+from ..kinto import Client, read_changes
 from ..signals import CancellationToken
 from .answer import OURS, SUCCESSORS, Dialect, answer, parse
 from .copy import Copy, Freshness, Read
@@ -85,28 +85,15 @@ async def serve(
     try:
         await web.TCPSite(runner, host, port).start()
         logger.info("Listening on %s.", runner.addresses)
-        read = functools.partial(_read, client, cancellation, anonymous)
+        check = cancellation.raise_if_cancelled
+        read = functools.partial(
+            read_changes, client, raise_if_cancelled=check, anonymous=anonymous
+        )
         await asyncio.to_thread(_follow, copy, read, functools.partial(cancellation.sleep, refresh))
     except OSError as error:
         raise Fatal(f"Cannot listen on {host}:{port} ({error.strerror}).") from None
     finally:
         await runner.cleanup()
-
-
-def _read(
-    client: Client,
-    cancellation: CancellationToken,
-    anonymous: bool,
-    position: Position,
-    count: Callable[[], int],
-) -> Iterator[Changes]:
-    return read_changes(
-        client,
-        position,
-        count=count,
-        raise_if_cancelled=cancellation.raise_if_cancelled,
-        anonymous=anonymous,
-    )
 
 
 def _follow(copy: Copy, read: Read, pause: Callable[[], None]) -> None:

@@ -1,137 +1,265 @@
-"""``kinto-to-search`` with a real Kinto and a real client: it follows, survives, and ends."""
+"""The real command ``kinto-to-search`` on a real Kinto, asked over HTTP and by a real client."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import signal
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from tests.support.hostile.proxy import HostileProxy
 from tests.support.kinto_server import Kinto, running_kinto
 from tests.support.ports import free_port
-from tests.support.search_records import make
+from tests.support.search_records import catalogue
 
-pytestmark = pytest.mark.functional
+pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("kinto-to-search")]
+
 COMMAND = Path(sys.executable).with_name("kinto-to-search")
-OURS = "/v1/buckets/build-hub/collections/releases/search"
-BETA = make("firefox", "beta", "57.0b9", 0, "20171016185129", "win64", "en-US")
-NIGHTLY = make("firefox", "nightly", "58.0a1", 0, "20171015000000", "win64", "en-US")
-CLIENT = """
-from libmozdata import buildhub
-print(buildhub.get_distinct_versions(product="firefox", channel="beta"))
-print(buildhub.get_distinct_buildids(product="firefox", startswith="2017"))
-try:
-    buildhub.get_distinct_versions(_size=-1)
-except buildhub.BadBuildhubRequest:
-    print("bad request")
-"""
+COLLECTION = "/buckets/build-hub/collections/releases"
+SUCCESSORS, OURS = "/api/search", f"/v1{COLLECTION}/search"
+RECORDS = [one for one in catalogue() if one["target"]["locale"] == "en-US"][:300]
 
 
-def put(kinto: Kinto, record: dict[str, Any]) -> None:
-    path = f"/buckets/build-hub/collections/releases/records/{record['id']}"
-    kinto.call("PUT", path, json={"data": record})
+@dataclass
+class Search:
+    """A search server that runs."""
+
+    process: subprocess.Popen[str]
+    url: str
+
+    def get(self, path: str, **query: str) -> requests.Response:
+        return requests.get(self.url + path, params=query, timeout=30)
+
+    def ids(self) -> set[str]:
+        """The ids of all records, which can be asked for with and without a body."""
+        answer = requests.post(self.url + OURS, json={"size": 1000}, timeout=30)
+        return {hit["_id"] for hit in answer.json()["hits"]["hits"]}
+
+    def stopped(self) -> tuple[int, str]:
+        """Ends it as ``docker stop`` does; its exit status and what it said."""
+        self.process.terminate()
+        _, said = self.process.communicate(timeout=60)
+        return self.process.returncode, said
 
 
 @contextlib.contextmanager
-def searching(kinto_url: str, folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def running(server: str, folder: Path) -> Iterator[Search]:
+    """``kinto-to-search`` that accepts requests."""
     port = free_port()
-    environment = {**os.environ, "SERVER_URL": kinto_url, "CACHE_FOLDER": str(folder)}
-    environment |= {"AUTH": "user:pass", "NB_RETRY_REQUEST": "0", "TIMEOUT_SECONDS": "5"}
-    process = subprocess.Popen([COMMAND, f"--port={port}", "--refresh=0.2"], env=environment)
-    url = f"http://127.0.0.1:{port}"
+    environ = {"PATH": os.environ["PATH"], "SERVER_URL": server, "CACHE_FOLDER": str(folder)}
+    environ |= {"AUTH": "user:pass", "NB_RETRY_REQUEST": "0"}
+    process = subprocess.Popen(
+        [COMMAND, "--port", str(port), "--refresh", "0.2"],
+        env=environ, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    search = Search(process, f"http://127.0.0.1:{port}")
     try:
-        until(lambda: status(f"{url}/__heartbeat__") == 200)
-        yield url, process
+        until(lambda: answers(search))
+        yield search
     finally:
-        process.terminate()
-        process.wait()
+        process.kill()
+        process.communicate()
 
 
-def status(url: str) -> int:
+def answers(search: Search) -> bool:
     with contextlib.suppress(requests.ConnectionError):
-        return requests.get(url, timeout=30).status_code
-    return 0
+        return bool(search.get("/__version__"))
+    assert search.process.poll() is None, search.process.communicate()
+    return False
 
 
-def until(true: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if true():
+def until(fulfilled: Callable[[], object]) -> None:
+    """Wait; the time-out is far more than anything takes."""
+    for _ in range(1200):
+        if fulfilled():
             return
-        time.sleep(0.1)
-    raise AssertionError("it never became so")
+        time.sleep(0.05)
+    pytest.fail("this has not become true in a minute")
 
 
-def ids(url: str) -> set[str]:
-    hits = requests.post(url + OURS, json={}, timeout=30).json()["hits"]["hits"]
-    return {hit["_id"] for hit in hits}
+def store(kinto: Kinto) -> set[str]:
+    kinto.make_collection()
+    kept = [{n: v for n, v in r.items() if n not in ("schema", "last_modified")} for r in RECORDS]
+    for start in range(0, len(kept), 25):
+        batch = [
+            {"method": "PUT", "path": f"{COLLECTION}/records/{r['id']}", "body": {"data": r}}
+            for r in kept[start : start + 25]
+        ]
+        kinto.call("POST", "/batch", json={"requests": batch})
+    return {record["id"] for record in kept}
 
 
-def test_it_follows_survives_and_ends(tmp_path: Path) -> None:
+@pytest.fixture
+def kinto(tmp_path: Path) -> Iterator[Kinto]:
     with running_kinto(tmp_path) as kinto:
-        kinto.make_collection()
-        put(kinto, BETA)
-        with searching(kinto.url, tmp_path) as (url, process):
-            assert ids(url) == {BETA["id"]}
-            put(kinto, NIGHTLY)
-            until(lambda: ids(url) == {BETA["id"], NIGHTLY["id"]})
-            path = "/buckets/build-hub/collections/releases"
-            kinto.call("DELETE", f"{path}/records/{BETA['id']}")
-            until(lambda: ids(url) == {NIGHTLY["id"]})
-            kinto.flush()
-            kinto.make_collection()
-            put(kinto, BETA)
-            until(lambda: ids(url) == {BETA["id"]})
-            etag = kinto.call("HEAD", f"{path}/records").headers["ETag"]
-            until(lambda: requests.get(url + OURS, timeout=30).headers["ETag"] == etag)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait() == 143
-        stopped = kinto.url
-    # Kinto is away: the copy of before answers, and says how old it is.
-    with searching(stopped, tmp_path) as (url, _):
-        response = requests.get(f"{url}{OURS}?q=build.id:{BETA['build']['id']}", timeout=30)
-        assert response.json()["hits"]["total"] == 1
-        assert response.headers["ETag"] == etag
-        assert int(response.headers["Age"]) >= 0
-        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        yield kinto
 
 
-def test_libmozdata_needs_another_address_only(tmp_path: Path) -> None:
-    (tmp_path / "mozdata.ini").write_text("[User-Agent]\nname = test\n")
+@pytest.fixture
+def stored(kinto: Kinto) -> set[str]:
+    return store(kinto)
+
+
+@pytest.fixture
+def search(kinto: Kinto, stored: set[str], tmp_path: Path) -> Iterator[Search]:
+    with running(kinto.url, tmp_path / "copy") as search:
+        until(lambda: search.get("/__heartbeat__"))
+        yield search
+
+
+def test_records_are_found_on_both_paths_with_the_age_of_the_answer(
+    kinto: Kinto, search: Search, stored: set[str]
+) -> None:
+    assert search.ids() == stored
+    record = next(r for r in RECORDS if r["target"]["locale"] == "en-US" and "build" in r)
+    build = record["build"]["id"]
+    for path in (SUCCESSORS, OURS):
+        body = {"query": {"term": {"build.id": build}}}
+        posted = requests.post(search.url + path, json=body, timeout=30)
+        found = posted.json()["hits"]
+        assert found["hits"]
+        for text in (f"build.id:{build}", f'build.id="{build}"', f"build.id={build}"):
+            assert search.get(path, q=text).json()["hits"] == found
+        assert search.get(path, **{"build.id": build}).json()["hits"] == found
+        assert re.fullmatch(r"\d+", posted.headers["Age"])
+        etag = kinto.call("HEAD", f"{COLLECTION}/records").headers["ETag"]
+        assert posted.headers["ETag"] == etag
+        assert posted.headers["Access-Control-Allow-Origin"] == "*"
+    heartbeat = search.get("/__heartbeat__")
+    assert heartbeat.json() == {"etag": int(etag.strip('"')), "age": int(heartbeat.headers["Age"])}
+
+
+def test_changes_deletions_and_a_flush_are_followed(
+    kinto: Kinto, search: Search, stored: set[str]
+) -> None:
+    gone, changed, *_ = sorted(stored)
+    kinto.call("DELETE", f"{COLLECTION}/records/{gone}")
+    until(lambda: search.ids() == stored - {gone})
+    patch = {"data": {"source": {"product": "fenix"}}}
+    kinto.call("PATCH", f"{COLLECTION}/records/{changed}", json=patch)
+    until(lambda: search.get(OURS, q="source.product:fenix").json()["hits"]["total"] == 1)
+    kinto.flush()
+    kinto.make_collection()
+    kinto.call("PUT", f"{COLLECTION}/records/new", json={"data": {}})
+    until(lambda: search.ids() == {"new"})
+
+
+def test_without_a_copy_it_is_unavailable_until_there_is_one(
+    kinto: Kinto, stored: set[str], tmp_path: Path
+) -> None:
+    with HostileProxy(kinto.url) as proxy:
+        proxy.disconnect()
+        with running(proxy.url, tmp_path / "copy") as search:
+            for path in ("/__heartbeat__", SUCCESSORS, OURS):
+                answer = search.get(path)
+                assert (answer.status_code, answer.json()["status"]) == (503, 503)
+            proxy.reconnect()
+            until(lambda: search.get("/__heartbeat__"))
+            assert search.ids() == stored
+
+
+def test_while_kinto_is_away_the_copy_answers_also_after_a_restart(tmp_path: Path) -> None:
     with running_kinto(tmp_path) as kinto:
-        kinto.make_collection()
-        put(kinto, BETA)
-        put(kinto, NIGHTLY)
-        with searching(kinto.url, tmp_path) as (url, _):
-            done = subprocess.run(
-                [sys.executable, "-W", "ignore", "-c", CLIENT],
-                env={**os.environ, "BUILDHUB_SEARCH_URL": f"{url}/api/search"},
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-            )
-    lines = ["['57.0b9']", "['20171016185129', '20171015000000']", "bad request"]
-    assert done.stdout.splitlines() == lines, done.stderr
+        stored = store(kinto)
+        with running(kinto.url, tmp_path / "copy") as search:
+            until(lambda: search.get("/__heartbeat__"))
+            assert search.stopped()[0] == 143
+    for _ in range(2):
+        with running(kinto.url, tmp_path / "copy") as search:
+            assert search.ids() == stored
+            status, said = search.stopped()
+            assert (status, "Traceback" in said) == (143, False)
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_request_that_is_wrong_is_an_error_of_elasticsearch(tmp_path: Path, method: str) -> None:
-    with running_kinto(tmp_path) as kinto:
-        kinto.make_collection()
-        with searching(kinto.url, tmp_path) as (url, _):
-            for path, body, wanted in [
-                ("/api/search", b"{", 400),
-                (OURS, b'{"query": {"fuzzy": {}}}', 400),
-                (OURS, b"x" * 2_000_000, 413),
-                ("/v1/buckets/other/collections/releases/search", b"", 404),
-            ]:
-                response = requests.request(method, url + path, data=body, timeout=30)
-                assert response.status_code == response.json()["status"] == wanted
-                assert response.json()["error"]["root_cause"][0]["reason"]
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ('{"query": {"fuzzy": {"build.id": "1"}}}', "fuzzy"),
+        ('{"query": {"term": {"build.colour": "red"}}}', "build.colour"),
+        ('{"size": 1000000}', "size"),
+        ("{", "JSON"),
+        ("[" * 100_000, "JSON"),
+    ],
+    ids=["query", "field", "size", "no JSON", "too deep"],
+)
+def test_what_is_not_supported_is_an_error_of_elasticsearchs_form_that_names_it(
+    search: Search, body: str, named: str
+) -> None:
+    answer = requests.post(search.url + SUCCESSORS, data=body, timeout=30)
+    error = answer.json()["error"]
+    assert (answer.status_code, answer.json()["status"]) == (400, 400)
+    assert named in error["reason"]
+    assert error["root_cause"] == [{"type": error["type"], "reason": error["reason"]}]
+
+
+def test_other_errors_have_the_same_form_and_pages_may_ask(search: Search) -> None:
+    statuses = {
+        search.get("/unknown"): 404,
+        requests.put(search.url + SUCCESSORS, timeout=30): 405,
+        requests.post(search.url + SUCCESSORS, data=b" " * 2_000_000, timeout=30): 413,
+    }
+    for answer, status in statuses.items():
+        assert (answer.status_code, answer.json()["status"]) == (status, status)
+    asked = requests.options(search.url + SUCCESSORS, timeout=30)
+    assert (asked.status_code, asked.headers["Access-Control-Allow-Origin"]) == (204, "*")
+
+
+LIBMOZDATA = """
+import json, sys
+from libmozdata import buildhub, config
+config.set_config(config.ConfigEnv())
+versions = buildhub.get_distinct_versions(product="Firefox", channel="release")
+ids = buildhub.get_distinct_buildids(product="firefox", startswith="2018")
+try:
+    buildhub.get_distinct_versions(_size=-1)
+    refused = False
+except buildhub.BadBuildhubRequest:
+    refused = True
+print(json.dumps([versions, ids, refused]))
+"""
+
+
+def test_libmozdata_needs_no_more_than_the_address(search: Search) -> None:
+    """Its own settings, for the address and for its name, are variables of the environment."""
+    environ = {"PATH": os.environ["PATH"], "BUILDHUB_SEARCH_URL": search.url + SUCCESSORS}
+    environ["LIBMOZDATA_CFG_USER-AGENT_NAME"] = "a-client"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LIBMOZDATA],
+        env=environ, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    versions, ids, refused = json.loads(done.stdout)
+    everything: dict[str, Any] = {"size": 1000, "query": {"term": {"source.product": "firefox"}}}
+    hits = requests.post(search.url + SUCCESSORS, json=everything, timeout=30).json()["hits"][
+        "hits"
+    ]
+    records = [hit["_source"] for hit in hits]
+    expected = {r["target"]["version"] for r in records if r["target"]["channel"] == "release"}
+    assert (set(versions), len(versions)) == (expected, len(expected))
+    built = {r["build"]["id"] for r in records if r["build"]["id"].startswith("2018")}
+    assert ids == sorted(built, reverse=True)
+    assert versions
+    assert ids
+    assert refused
+
+
+def test_without_duckdb_it_says_what_to_install(tmp_path: Path) -> None:
+    program = "import sys; sys.modules['duckdb'] = None\n"
+    program += "from buildhub.commands.kinto_to_search import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"CACHE_FOLDER": str(tmp_path)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.endswith("duckdb is not installed: pip install 'buildhub[search]'.\n")
+    assert "Traceback" not in done.stderr

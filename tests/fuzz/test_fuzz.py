@@ -7,14 +7,19 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 
+import orjson
 import pytest
 import responses
 from hypothesis import HealthCheck, given, settings
@@ -34,15 +39,23 @@ from buildhub.inventory.row_formats import Schema
 from buildhub.inventory.selection import Selection
 from buildhub.kinto import Client
 from buildhub.kinto.batch import send
+from buildhub.search.answer import OURS, SUCCESSORS
+from buildhub.search.copy import Copy
+from buildhub.search.fields import BadRequest
+from buildhub.search.query import query_string
 from buildhub.streams import blocks
 from tests.fuzz.mutations import as_json, like, mutated
 from tests.sample.selection import table
 from tests.support.archive_metadata import Origin, candidate_metadata
 from tests.support.raw_server import SameAnswer
 from tests.support.s3_events import bridged, created, in_sns, in_sqs
+from tests.support.search_copy import ask, copy_of
+from tests.support.search_records import REQUESTS, catalogue
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 
+SEARCH_BODIES = [one["body"] for one in REQUESTS]
+SEARCHES = [json.dumps(body).encode() for body in SEARCH_BODIES]
 KEYS = [key.encode() for key, _ in table()][::7]
 ROWS = [
     b'"b","%s","37219504","2017-07-13T23:37:23.000Z","ff391f7201575ab2ba518fce20d45596"\n'
@@ -213,8 +226,32 @@ def kinto_answers(body: bytes, status: int) -> None:
             assert len(send(client, requests)) == 2
 
 
+@functools.cache
+def search_copy() -> Copy:
+    """A copy with a few records, for all searches."""
+    folder = tempfile.TemporaryDirectory(prefix="fuzz")
+    atexit.register(folder.cleanup)
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(copy_of(catalogue()[::60], Path(folder.name)))
+
+
+@given(mutated(SEARCHES) | st.one_of([like(one) for one in SEARCH_BODIES]).map(as_json), st.text())
+def searches(body: bytes, text: str) -> None:
+    """A search is answered or refused, and changes nothing in the copy."""
+    for dialect in (OURS, SUCCESSORS):
+        with contextlib.suppress(BadRequest, orjson.JSONDecodeError):
+            orjson.dumps(ask(search_copy(), orjson.loads(body), dialect))
+    for query in (text, f"build.id:{text}", f'build.id="{text}"'):
+        with contextlib.suppress(BadRequest):
+            ask(search_copy(), {"query": query_string(query)}, OURS)
+    with search_copy().snapshot() as snapshot:
+        assert snapshot.run("SELECT count(*) FROM records") == [(len(catalogue()[::60]),)]
+
+
 TARGETS: list[Callable[[], None]] = [
-    inventory_rows, keys, metadata, events, listings, kinto_answers, bucket_pages, manifests
+    inventory_rows, keys, metadata, events, listings, kinto_answers, bucket_pages, manifests,
+    searches,
 ]  # fmt: skip
 SERVER = SameAnswer()
 
