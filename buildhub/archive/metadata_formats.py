@@ -45,7 +45,7 @@ class SourceData(TypedDict):
 
 
 class Metadata(NamedTuple):
-    """What the archive says about a build, in the shape of a record."""
+    """The archive's statements about a build, in the shape of a record."""
 
     build: BuildData
     source: SourceData

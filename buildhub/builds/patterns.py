@@ -1,4 +1,4 @@
-"""How the archive spells platforms, file names and folders: regular expressions in tables.
+"""The archive's platforms, file names and folders: regular expressions in tables.
 
 :mod:`buildhub.builds.products` says which product uses which of them,
 :mod:`buildhub.builds.recognise` reads keys with them. A new platform, file extension or folder
@@ -136,11 +136,11 @@ class Shape(NamedTuple):
 
     @property
     def has_locale_folder(self) -> bool:
-        """Whether the locale is the name of the last folder, and read nowhere else."""
+        """Tells if the locale is the name of the last folder, and read nowhere else."""
         return self.pattern.endswith(_PLACE)
 
     def compiled(self, app: str, file: str, trees: Sequence[str]) -> re.Pattern[str]:
-        """The pattern of all that follows the section in a key, for one product.
+        """Returns the pattern of all that follows the section in a key, for one product.
 
         ``app`` is how the names of its files begin, ``file`` the pattern of a release's file,
         ``trees`` are those of its nightlies.

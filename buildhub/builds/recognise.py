@@ -1,4 +1,4 @@
-"""Which keys of the archive are builds, and what the key alone says about a build.
+"""Recognises which keys of the archive are builds, and what the key alone says of them.
 
 Pure: no I/O, no clock, no environment. How builds are named is in the tables of
 :mod:`buildhub.builds.products` and :mod:`buildhub.builds.patterns`.
@@ -17,7 +17,7 @@ from .products import PRODUCTS, Product, product_folders
 
 
 class Build(NamedTuple):
-    """What the key of a build says.
+    """A build, as far as its key describes it.
 
     ``channel`` is a guess. Metadata may correct it, but the ``id`` keeps the guess.
     """
@@ -97,7 +97,7 @@ def _build(
     number: int | None = None,
     folder: str = "",
 ) -> Build | None:
-    """The build, or None if its platform is unknown; ``folder`` is a nightly's."""
+    """Returns the build, or None if its platform is unknown; ``folder`` is a nightly's."""
     platform, os = _platform(archive_platform)
     if not os:
         return None
@@ -111,7 +111,7 @@ def _build(
 # Adjacent rows of an inventory share their folders, so small caches nearly always hit.
 @lru_cache(maxsize=1024)
 def _platform(archive_platform: str) -> tuple[str, str]:
-    """The record's platform and its os; the os of an unknown platform is empty."""
+    """Returns the record's platform and its os; the os of an unknown platform is empty."""
     platform = re.sub(r"^mac(?!osx)", "macosx", archive_platform.lower())
     if not re.fullmatch(PLATFORM, archive_platform, re.VERBOSE | re.ASCII | re.IGNORECASE):
         return platform, ""
@@ -120,7 +120,7 @@ def _platform(archive_platform: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=1024)
 def _channel_and_prefix(product: str, section: str, version: str, folder: str) -> tuple[str, str]:
-    """The channel that the key suggests, and the id up to the version.
+    """Returns the channel that the key suggests, and the id up to the version.
 
     The version of an ESR candidate ends in ``rc<N>``, so its channel is ``release``, which is left
     out of ids: ids stay as they have always been. A nightly's id contains the first six parts of
@@ -184,7 +184,7 @@ READERS = _Readers()
 
 
 def recognise(key: str) -> Build | None:
-    """The build that a raw key names, or None if it is not a build.
+    """Returns the build that a raw key names, or None if it is not a build.
 
     Never raises and never guesses: a key of which any part is not understood is not a build.
     """
@@ -200,7 +200,7 @@ def recognise(key: str) -> Build | None:
 
 
 def _start_of_version(key: str) -> int:
-    """Where ``pub/<folder>/<section>/`` ends in a key."""
+    """Returns where ``pub/<folder>/<section>/`` ends in a key."""
     return key.find("/", key.find("/", 4) + 1) + 1
 
 
@@ -216,7 +216,7 @@ def _recognise(key: str, start: int, readers: Sequence[_Reader]) -> Build | None
 
 @lru_cache(maxsize=1024)
 def _in_all_locales(above: str, name: str) -> tuple[str, tuple[Any, ...]] | None:
-    """What the builds ``{above}/<locale>/{name}`` have in common, whatever their locale.
+    """Returns what the builds ``{above}/<locale>/{name}`` have in common, whatever their locale.
 
     The start of their ids and the fields of :class:`Build` after that; None if they are no builds,
     or named without a folder for the locale.
@@ -230,12 +230,12 @@ def _in_all_locales(above: str, name: str) -> tuple[str, tuple[Any, ...]] | None
 
 @lru_cache(maxsize=1024)
 def _lower_locale(folder: str) -> str:
-    """The name of a locale's folder in lower case; empty if it is none."""
+    """Returns the name of a locale's folder in lower case; empty if it is none."""
     return folder.lower() if re.fullmatch(LOCALE_FOLDER, folder, re.ASCII) else ""
 
 
 def candidate_pattern(folders: Sequence[str] | None = None) -> re.Pattern[bytes]:
-    """A pattern that finds, in the raw bytes of an inventory, the keys that may be builds.
+    """Returns a pattern that finds, in the raw bytes of an inventory, the keys that may be builds.
 
     For ``finditer``: each match is a whole key, form-encoded as S3 writes it, without the quotes
     around its column. Every key below the product folders ``folders`` (default: all) that
@@ -258,7 +258,7 @@ def candidate_pattern(folders: Sequence[str] | None = None) -> re.Pattern[bytes]
 
 
 def ending_pattern() -> re.Pattern[bytes]:
-    """A pattern that finds where keys may end of which :func:`candidate_pattern` finds all.
+    """Returns a pattern that finds where keys may end of which :func:`candidate_pattern` finds all.
 
     It finds some more, and takes half the time: it begins with the rarest character of a row that
     all these keys have, and tells the letters of their extensions apart by their position only,

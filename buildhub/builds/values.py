@@ -208,7 +208,7 @@ def key_of(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    """The words of a text in lower case with one blank between them."""
+    """Returns the words of a text in lower case with one blank between them."""
     return " ".join(re.split(r"[\s-]+", text.strip().lower()))
 
 

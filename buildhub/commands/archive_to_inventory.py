@@ -150,7 +150,7 @@ class _Output:
         self._rows = 0
 
     async def run(self, cancellation: CancellationToken) -> None:
-        """Write all rows; a signal ends it between two lines."""
+        """Writes all rows; a signal ends it between two lines."""
         import asyncio
 
         task = asyncio.current_task()

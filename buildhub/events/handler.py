@@ -52,7 +52,7 @@ _CONFLICT = PutResult(Outcome.CONFLICT, "other writers keep changing it")
 
 
 class _Written(NamedTuple):
-    """What became of a record that was to be stored."""
+    """The outcome for a record that was to be stored."""
 
     put: PutResult
     stored: StoredRecord | None  #: what the server had before

@@ -162,7 +162,7 @@ async def _run(
 async def _handle_file(
     handler: EventHandler, events: Sequence[FilePublished], result: EventResult
 ) -> None:
-    """Handles the events about one file as one; count and log each. Only a cancellation raises."""
+    """Handles the events about one file as one; counts and logs each. Only cancelling raises."""
     key = events[0].key
     started = time.monotonic()
     try:

@@ -57,7 +57,7 @@ def download(
     retries: int,
     raise_if_cancelled: Callable[[], None] = lambda: None,
 ) -> Generator[Download]:
-    """The manifest's files, in its order, each verified and open until the next is asked for.
+    """Yields the files of a manifest in its order, each verified and open until the next.
 
     They are in ``buildhub/`` below ``directory`` (default: the system's temporary folder),
     named by their MD5: a file that is there and right is not fetched again. While the caller
@@ -79,7 +79,7 @@ def download(
 
 
 def _check_folder(folder: Path) -> None:
-    """In a folder that others can write, such as /tmp, they could have prepared ours."""
+    """Raises :class:`Fatal` for a folder that others prepared, where they can write (/tmp)."""
     found = folder.lstat()
     if stat.S_ISLNK(found.st_mode):
         problem = "it is a symbolic link"
@@ -97,7 +97,7 @@ def _check_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _written_aside(path: Path) -> Iterator[_Part]:
-    """A file that gets the name ``path`` if the block succeeds and is removed if it fails.
+    """Yields a file that gets the name ``path`` if the block succeeds, and goes if it fails.
 
     Its own name is unique, as another process may fetch the same file. It is locked, so that
     other runs can tell it from one that a killed run has left.
@@ -150,7 +150,7 @@ class _Downloads:
         self._retries = retries
 
     def fetch(self, file: InventoryFile) -> Path:
-        """The path of ``file``, which is complete there; nothing is begun after an error."""
+        """Returns the path of a complete ``file``; begins nothing after an error."""
         path = self._folder / f"{file.md5}{_SUFFIX}"
         try:
             self._check(file)
@@ -166,12 +166,12 @@ class _Downloads:
         return path
 
     def _check(self, file: InventoryFile, seconds: float = 0) -> None:
-        """Wait so long; raise if it was stopped."""
+        """Waits so long; raises if it was stopped."""
         if self.stop.wait(seconds):
             raise BuildhubError(f"The download of {self._inventories.url(file.key)} was stopped.")
 
     def _fill(self, part: _Part, file: InventoryFile) -> None:
-        """Put the object's bytes into ``part``, continuing where a connection broke."""
+        """Puts the object's bytes into ``part``, continuing where a connection broke."""
         errors = (ConnectionBroken, RangeNotSupported, _WrongSum)
         retry = Retry(
             self._retries + 1,
@@ -190,7 +190,7 @@ class _Downloads:
             ) from None
 
     def _append_rest(self, part: _Part, file: InventoryFile) -> None:
-        """Append what ``part`` lacks and verify the whole; empty it if it can't be completed."""
+        """Appends what ``part`` lacks and verifies the whole; empties it if that fails."""
         check = functools.partial(self._check, file)
         try:
             for chunk in self._inventories.read(file.key, start=part.size, check=check):
@@ -213,7 +213,7 @@ class _Downloads:
 def _given_out(
     downloads: _Downloads, files: Sequence[InventoryFile], raise_if_cancelled: Callable[[], None]
 ) -> Generator[Download]:
-    """Each file, open; what is read from it is what was verified, whatever its name means then."""
+    """Yields each file, open: what is read is what was verified, whatever has its name then."""
     rest = iter(files)
     pending: deque[Future[Path]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="download") as thread:
@@ -243,7 +243,7 @@ def _result(future: Future[Path], raise_if_cancelled: Callable[[], None]) -> Pat
 
 
 def _is_right(path: Path, md5: str) -> bool:
-    """Return True if the file is there and complete."""
+    """Tells if the file is there and complete."""
     try:
         with _open(path) as file:
             right = _has_md5(file, md5)
@@ -255,7 +255,7 @@ def _is_right(path: Path, md5: str) -> bool:
 
 
 def _open(path: Path) -> IO[bytes]:
-    """The file, if it is one of ours that nobody else can write. Raises ``OSError``."""
+    """Returns the file, if it is one of ours that nobody else can write. Raises ``OSError``."""
     number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     file = os.fdopen(number, "rb", buffering=0)
     found = os.fstat(file.fileno())
@@ -275,7 +275,7 @@ def _md5() -> hashlib._Hash:
 
 
 def _remove_old(folder: Path, keep: Collection[str]) -> None:
-    """Remove files of ours that were not used for two days, and parts that no process writes."""
+    """Removes files of ours that were not used for two days, and parts that no process writes."""
     oldest = time.time() - _KEPT_SECONDS
     for entry in folder.iterdir():
         name = _OURS.fullmatch(entry.name)

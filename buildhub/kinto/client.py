@@ -117,7 +117,7 @@ class Client:
 
     @property
     def target(self) -> str:
-        """The address of the collection, which no other has."""
+        """Returns the address of the collection, which no other has."""
         return self.url + self.collection_path
 
     def request(
@@ -205,7 +205,7 @@ class Client:
 
     @functools.cached_property
     def _root(self) -> dict[str, Any]:
-        """What the server says of itself, to everybody; ``user`` if it accepts the credentials."""
+        """Returns what the server says of itself to all; ``user`` if it accepts the credentials."""
         try:
             return self.request("GET", "/", validate=_validate_root)[0]  # type: ignore[no-any-return]
         except RequestRejected as error:
@@ -264,7 +264,7 @@ class Client:
         return Fatal(f"Kinto at {self.url} {problem}.")
 
     def _root_rejected(self, rejection: RequestRejected) -> Fatal:
-        """Kinto shows its root to everybody: a proxy may have rejected the request."""
+        """Makes an error: Kinto shows its root to everybody, so a proxy may have rejected it."""
         if rejection.status in (401, 403):
             return self._not_accepted(rejection.status)
         return Fatal(

@@ -168,7 +168,7 @@ class RecordIndex:
 
     @property
     def position(self) -> Position:
-        """The point up to which the collection was read."""
+        """Returns the point up to which the collection was read."""
         return Position.from_json(self._value("SELECT position FROM state"))
 
     def refresh(
