@@ -213,7 +213,6 @@ class HttpClient:
         return bytes(body)
 
     def _connected(self) -> aiohttp.ClientSession:
-        """Returns the session, opened with the first request."""
         if self._session is None:
             self._proxy = _proxy(self.url)
             self._session = _open_session(self._parallel, self._connect_seconds)

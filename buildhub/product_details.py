@@ -193,7 +193,6 @@ def missing(
 
 
 def _reason(release: Release, platform: str, folders: Container[str]) -> str:
-    """Returns why something is not expected, or an empty text."""
     if PRODUCTS[release.product].folder not in folders:
         return "PRODUCTS does not name the product"
     return next((one.reason for one in _UNEXPECTED if one.applies(release, platform)), "")

@@ -87,12 +87,7 @@ def make_record(build: Build, metadata: Metadata, *, url: str, size: int, date: 
             "version": build.version,
             "channel": metadata.channel or build.channel,
         },
-        "download": {
-            "url": url,
-            "mimetype": build.mimetype,
-            "size": size,
-            "date": date,
-        },
+        "download": {"url": url, "mimetype": build.mimetype, "size": size, "date": date},
     }
     if not metadata.build:
         del data["build"]

@@ -60,7 +60,7 @@ def locked(path: Path) -> Iterator[None]:
         try:
             _make_folder(path.parent)
             stack.enter_context(lock)
-            with _opened(path, os.O_WRONLY) as file:
+            with opened(path, os.O_WRONLY) as file:
                 os.truncate(file, 0)
                 os.write(file, f"{os.getpid()}\n".encode())
         except Timeout:
@@ -74,17 +74,20 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _read_pid(path: Path) -> str:
-    with contextlib.suppress(OSError), _opened(path, os.O_RDONLY) as file:
+    with contextlib.suppress(OSError), opened(path, os.O_RDONLY) as file:
         return os.read(file, 20).decode("ascii", "replace").strip() or "?"
     return "?"
 
 
 @contextlib.contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
-    """Opens a file of ours; a FIFO would make us wait for its other end."""
+def opened(path: Path, flags: int, forbidden: int = stat.S_IWOTH) -> Iterator[int]:
+    """Opens a file of ours without a ``forbidden`` right; a FIFO would make us wait.
+
+    Raises ``OSError``, also if it is another's, or no regular file.
+    """
     file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        _refuse_foreign(path, os.fstat(file))
+        _refuse_foreign(path, os.fstat(file), forbidden)
         yield file
     finally:
         os.close(file)
@@ -104,13 +107,13 @@ def _make_folder(folder: Path) -> None:
         raise OSError(errno.EPERM, f"other users may replace files in {folder}")
 
 
-def _refuse_foreign(path: Path, found: os.stat_result) -> None:
+def _refuse_foreign(path: Path, found: os.stat_result, forbidden: int = stat.S_IWOTH) -> None:
     """Raises ``OSError`` unless it is a regular file of ours that other users can't write."""
     if not stat.S_ISREG(found.st_mode):
         problem = "it is not a regular file"
     elif found.st_uid != os.geteuid():
         problem = "it belongs to another user"
-    elif found.st_mode & stat.S_IWOTH:
+    elif found.st_mode & forbidden:
         problem = "other users may write to it"
     else:
         return
@@ -140,7 +143,7 @@ def create_part(folder: Path, prefix: str) -> tuple[IO[bytes], Path]:
 
 def is_abandoned(part: Path) -> bool:
     """Returns whether no process holds the lock of a part: the one that made it was killed."""
-    with _opened(part, os.O_RDONLY) as number:
+    with opened(part, os.O_RDONLY) as number:
         try:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

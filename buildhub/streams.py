@@ -258,7 +258,6 @@ def is_cut(line: bytes) -> bool:
 
 
 def _beginning(line: Sequence[bytes]) -> bytes:
-    """Returns what is given out of a line that is too long."""
     beginning = line[0]
     return beginning if beginning.endswith(_CUT) else beginning[:1000] + _CUT
 

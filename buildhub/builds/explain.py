@@ -26,10 +26,7 @@ _RULES = (
         rf"\A(?!pub/(?:{_FOLDERS})/)",
         f"only {', '.join(f'pub/{folder}/' for folder in product_folders())} are catalogued",
     ),
-    (
-        rf"\A(?P<place>pub/[\w-]+/(?!(?:{_SECTIONS})/)[\w.-]+/)",
-        "{place} holds no published builds",
-    ),
+    (rf"\A(?P<place>pub/[\w-]+/(?!(?:{_SECTIONS})/)[\w.-]+/)", "{place} holds no published builds"),
     (
         rf"\A(?P<place>pub/[\w-]+/)(?!(?:{_SECTIONS})/)",
         f"of {{place}} only {', '.join(f'{section}/' for section in SECTIONS)} are catalogued",

@@ -98,11 +98,7 @@ _FLAT_FILE = (
 # ---- folders ----
 
 #: The archive's sections that hold published builds, and how what follows begins.
-SECTIONS = {
-    "releases": r"\d",
-    "candidates": r"\d",
-    "nightly": r"\d\d\d\d/\d\d/\d",
-}
+SECTIONS = {"releases": r"\d", "candidates": r"\d", "nightly": r"\d\d\d\d/\d\d/\d"}
 
 #: Trees whose nightlies are catalogued, besides comm-central-trunk of 2009 and 2010.
 TREES = ("mozilla-central", "comm-central")

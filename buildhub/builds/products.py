@@ -11,15 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .patterns import (
-    APP_SHAPES,
-    DESKTOP_FILE,
-    DEVICE_NIGHTLY,
-    FULL_NAME_FILE,
-    SHAPES,
-    TREES,
-    Shape,
-)
+from .patterns import APP_SHAPES, DESKTOP_FILE, DEVICE_NIGHTLY, FULL_NAME_FILE, SHAPES, TREES, Shape
 
 _MOZILLA_CENTRAL = "https://hg.mozilla.org/mozilla-central"
 _DESKTOP_EXAMPLES = "{0}-55.0.tar.bz2 (.xz, .gz), {1} 55.0.dmg or {1} Setup 55.0.exe".format
@@ -87,10 +79,7 @@ _TABLE = (
         old_repository=_MOZILLA_CENTRAL,
     ),
     Product(
-        "thunderbird",
-        "thunderbird",
-        "thunderbird",
-        _DESKTOP_EXAMPLES("thunderbird", "Thunderbird"),
+        "thunderbird", "thunderbird", "thunderbird", _DESKTOP_EXAMPLES("thunderbird", "Thunderbird")
     ),
     Product(
         "fennec",

@@ -37,74 +37,25 @@ class Build(NamedTuple):
     archive_platform: str  #: as the archive spells it: ``mac``, ``win32-EME-free``
 
 
-# ---- from a match to a build, by shape ----
-
-
-def _release(key: str, product: str, mimetype: str, match: re.Match[str]) -> Build | None:
-    version, platform, locale = match.group("version", "platform", "locale")
-    return _build(key, product, "releases", version, platform, locale, mimetype)
-
-
-def _candidate(key: str, product: str, mimetype: str, match: re.Match[str]) -> Build | None:
-    version, number, platform, locale = match.group("version", "number", "platform", "locale")
-    version = f"{version}rc{number}"
-    return _build(key, product, "candidates", version, platform, locale, mimetype, int(number))
-
-
-def _funnelcake(key: str, product: str, mimetype: str, match: re.Match[str]) -> Build | None:
-    version, number, platform, locale = match.group("version", "number", "platform", "locale")
-    version = f"{version}rc{number}-{match['funnelcake']}"
-    return _build(key, product, "candidates", version, platform, locale, mimetype, int(number))
-
-
-def _nightly(key: str, product: str, mimetype: str, match: re.Match[str]) -> Build | None:
-    version, platform, locale, folder = match.group("version", "platform", "locale", "folder")
-    return _build(key, product, "nightly", version, platform, locale, mimetype, None, folder)
-
-
-def _device_nightly(key: str, product: str, mimetype: str, match: re.Match[str]) -> Build | None:
-    version, platform, locale, folder = match.group("version", "platform", "locale", "folder")
+def build_in(
+    key: str, product: str, section: str, mimetype: str, match: re.Match[str]
+) -> Build | None:
+    """Returns the build of a match of one of the section's shapes; None for a strange platform."""
+    found = match.groupdict()
     # The folder's android-api-15 is the platform, not the file's android-arm: builds for several
     # devices are called the same, and made at the same second.
-    platform = match["device"] or platform
-    return _build(key, product, "nightly", version, platform, locale, mimetype, None, folder)
-
-
-_READ = {
-    "release": _release,
-    "funnelcake release": _release,
-    "flat release": _release,
-    "candidate": _candidate,
-    "funnelcake candidate": _funnelcake,
-    "nightly": _nightly,
-    "nightly for a device": _device_nightly,
-    "release of an app": _release,
-    "candidate of an app": _candidate,
-    "nightly of an app": _nightly,
-}
-
-# ---- common to all shapes ----
-
-
-def _build(
-    key: str,
-    product: str,
-    section: str,
-    version: str,
-    archive_platform: str,
-    locale: str,
-    mimetype: str,
-    number: int | None = None,
-    folder: str = "",
-) -> Build | None:
-    """Returns the build, or None if its platform is unknown; ``folder`` is a nightly's."""
+    archive_platform = found.get("device") or found["platform"]
     platform, os = _platform(archive_platform)
     if not os:
         return None
-    channel, prefix = _channel_and_prefix(product, section, version, folder)
+    version, locale, number = found["version"], found["locale"], found.get("number")
+    if number:
+        version = "-".join(filter(None, (f"{version}rc{number}", found.get("funnelcake"))))
+    channel, prefix = _channel_and_prefix(product, section, version, found.get("folder", ""))
     return Build(
         key, locale, f"{prefix}_{platform}_{locale.lower()}",
-        product, section, version, channel, platform, os, mimetype, number, archive_platform,
+        product, section, version, channel, platform, os, mimetype,
+        int(number) if number else None, archive_platform,
     )  # fmt: skip
 
 
@@ -151,7 +102,6 @@ class _Reader(NamedTuple):
     shape: Shape
     product: str
     fullmatch: Callable[[str, int], re.Match[str] | None]
-    read: Callable[[str, str, str, re.Match[str]], Build | None]
     has_locale_folder: bool
 
 
@@ -177,7 +127,7 @@ class _Readers(dict[str, tuple[_Reader, ...]]):
 
 def _reader(product: Product, shape: Shape) -> _Reader:
     fullmatch = shape.compiled(product.app, product.file, product.trees).fullmatch
-    return _Reader(shape, product.name, fullmatch, _READ[shape.name], shape.has_locale_folder)
+    return _Reader(shape, product.name, fullmatch, shape.has_locale_folder)
 
 
 READERS = _Readers()
@@ -200,7 +150,6 @@ def recognise(key: str) -> Build | None:
 
 
 def _start_of_version(key: str) -> int:
-    """Returns where ``pub/<folder>/<section>/`` ends in a key."""
     return key.find("/", key.find("/", 4) + 1) + 1
 
 
@@ -208,9 +157,9 @@ def _recognise(key: str, start: int, readers: Sequence[_Reader]) -> Build | None
     mimetype = MIMETYPES.get(key[key.rfind(".") + 1 :].lower())
     if mimetype is None:
         return None
-    for _, product, fullmatch, read, _ in readers:
+    for shape, product, fullmatch, _ in readers:
         if match := fullmatch(key, start):
-            return read(key, product, mimetype, match)
+            return build_in(key, product, shape.section, mimetype, match)
     return None
 
 

@@ -99,10 +99,7 @@ def _age(context: click.Context, param: click.Parameter, text: str | None) -> da
     "Records of this version, or of a pattern such as '55.*' (in quotes); 55 is all of them.",
 )
 @_filter(
-    "--channel",
-    "NAME",
-    values.channel,
-    f"Records of this channel: {', '.join(values.CHANNELS)}.",
+    "--channel", "NAME", values.channel, f"Records of this channel: {', '.join(values.CHANNELS)}."
 )
 @_filter(
     "--platform",
@@ -281,7 +278,6 @@ def _flat(typed: Iterable[values.Values]) -> values.Values:
 
 
 def _print(records: Iterable[StoredData], with_metadata: bool) -> int:
-    """Writes the records; returns their number."""
     lines = map(_line if with_metadata else _line_without_metadata, records)
     count = 0
     while some := list(itertools.islice(lines, _LINES)):

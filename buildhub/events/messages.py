@@ -99,7 +99,6 @@ def _open(event: Mapping[str, Any], message: str | None, levels: int) -> Iterato
 
 
 def _open_google(event: Mapping[str, Any], message: str | None, levels: int) -> Iterator[Message]:
-    """Opens a Pub/Sub message or a CloudEvent."""
     attributes, data = event.get("attributes"), event.get("data")
     if isinstance(event.get("message"), Mapping):  # pushed, or pulled with its ackId
         yield from _unwrap(event["message"], message, levels)
@@ -122,7 +121,6 @@ def _named(event: Mapping[str, Any]) -> Any:
 
 
 def _open_text(text: Any, message: str | None, levels: int) -> Iterator[Message]:
-    """Returns an event as a JSON string."""
     try:
         event = json.loads(text)
     except (TypeError, ValueError, RecursionError):
@@ -178,7 +176,6 @@ def _key(facts: Any) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    """Returns a wrong value, shortened for a message."""
     try:
         text = json.dumps(value)
     except (TypeError, ValueError, RecursionError):

@@ -21,7 +21,7 @@ from typing import IO, NamedTuple
 
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..retries import Retry
-from ..storage import create_part, is_abandoned
+from ..storage import create_part, is_abandoned, opened
 from .manifest import InventoryFile, Manifest
 from .s3_inventories import ConnectionBroken, Inventories, RangeNotSupported
 
@@ -222,11 +222,11 @@ def _given_out(
                 ahead = itertools.islice(rest, _AHEAD + 1 - len(pending))
                 pending.extend(thread.submit(downloads.fetch, one) for one in ahead)
                 path = _result(pending.popleft(), raise_if_cancelled)
-                with _readable_errors(path), _open(path) as opened:
-                    if not _has_md5(opened, file.md5):
+                with _readable_errors(path), opened(path, os.O_RDONLY, _OTHERS_WRITE) as fd:
+                    if not _has_md5(fd, file.md5):
                         raise Unreachable(f"{path} was changed after it was downloaded: run again.")
-                    os.lseek(opened.fileno(), 0, os.SEEK_SET)
-                    yield Download(path, opened.fileno())
+                    os.lseek(fd, 0, os.SEEK_SET)
+                    yield Download(path, fd)
         finally:
             downloads.stop.set()
             thread.shutdown(wait=False, cancel_futures=True)
@@ -243,10 +243,9 @@ def _result(future: Future[Path], raise_if_cancelled: Callable[[], None]) -> Pat
 
 
 def _is_right(path: Path, md5: str) -> bool:
-    """Tells if the file is there and complete."""
     try:
-        with _open(path) as file:
-            right = _has_md5(file, md5)
+        with opened(path, os.O_RDONLY, _OTHERS_WRITE) as fd:
+            right = _has_md5(fd, md5)
     except FileNotFoundError:
         return False
     if not right:
@@ -254,20 +253,9 @@ def _is_right(path: Path, md5: str) -> bool:
     return right
 
 
-def _open(path: Path) -> IO[bytes]:
-    """Returns the file, if it is one of ours that nobody else can write. Raises ``OSError``."""
-    number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    file = os.fdopen(number, "rb", buffering=0)
-    found = os.fstat(file.fileno())
-    own = found.st_uid == os.geteuid() and not found.st_mode & _OTHERS_WRITE
-    if not (stat.S_ISREG(found.st_mode) and own):
-        file.close()
-        raise OSError(None, "there is something else than a file of ours")
-    return file
-
-
-def _has_md5(file: IO[bytes], md5: str) -> bool:
-    return hashlib.file_digest(file, _md5).hexdigest() == md5  # type: ignore[arg-type]
+def _has_md5(fd: int, md5: str) -> bool:
+    with open(fd, "rb", buffering=0, closefd=False) as file:
+        return hashlib.file_digest(file, _md5).hexdigest() == md5
 
 
 def _md5() -> hashlib._Hash:
@@ -290,7 +278,6 @@ def _remove_old(folder: Path, keep: Collection[str]) -> None:
 
 @contextlib.contextmanager
 def _readable_errors(path: Path) -> Iterator[None]:
-    """Turns what the file system refuses into an error of ours."""
     try:
         yield
     except OSError as error:

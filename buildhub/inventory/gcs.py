@@ -209,7 +209,6 @@ def _is_asked_for(
 
 
 def _rejection(response: Response) -> Exception:
-    """Returns the error of a response that is not a listing."""
     message, reason = _message(response.body)
     problem = f"HTTP {response.status}: {message}"
     if response.status == HTTPStatus.FORBIDDEN and reason.lower().endswith("ratelimitexceeded"):

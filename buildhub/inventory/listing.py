@@ -398,5 +398,4 @@ def _rows(bucket: str, items: Sequence[Item]) -> tuple[bytes, list[str]]:
 
 
 def _named(folders: Sequence[str], pattern: str) -> list[str]:
-    """Returns the folders whose own name fits."""
     return [one for one in folders if re.fullmatch(pattern, one[:-1].rpartition("/")[2])]

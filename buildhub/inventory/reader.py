@@ -126,7 +126,6 @@ class InventoryReader:
 
 
 def _detect(block: bytes, name: str) -> LineFormat:
-    """Returns the format of a block's first line."""
     try:
         return detect(block.partition(b"\n")[0].rstrip(b"\r"))
     except BadInput as error:

@@ -380,5 +380,4 @@ def _valid_date(date: str, text: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    """Returns as much of a wrong value as belongs in a message."""
     return text if len(text) <= 100 else text[:100] + "…"

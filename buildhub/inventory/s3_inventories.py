@@ -156,7 +156,6 @@ class Inventories:
         return call(functools.partial(self._client.list_objects_v2, **wanted))
 
     def _small(self, key: str) -> bytes:
-        """Returns the whole of a small object."""
         content = bytearray()
         for chunk in self.read(key, check=self._check):
             content += chunk
@@ -192,7 +191,6 @@ class Inventories:
 
 
 def _rejection(url: str, error: ClientError) -> Exception:
-    """Returns the error of a response of 4xx or 5xx."""
     status, code = _status(error.response), error.response["Error"].get("Code")
     if code == "NoSuchKey":
         return ObjectNotFound(f"{url} is not there: run again later.")

@@ -214,7 +214,6 @@ def _range(field: str, since: str | None, until: str) -> dict[str, str]:
 
 
 def _is_between(value: Any, since: Any, until: Any) -> bool:
-    """Tells if a value is ``since`` or later, and before ``until``; None: no limit."""
     return (since is None or value >= since) and (until is None or value < until)
 
 

@@ -338,7 +338,6 @@ class Publisher:
 
 
 def _id_of(record: Any) -> str | None:
-    """Returns the id of what may be a record."""
     try:
         record_id = record["data"]["id"]
     except (TypeError, KeyError):

@@ -276,7 +276,6 @@ class RecordIndex:
         return found
 
     def _value(self, query: str, *values: Any) -> Any:
-        """Returns the first column of the first row, or None."""
         try:
             row = self._database.execute(query, values).fetchone()
         except sqlite3.Error as error:
