@@ -103,7 +103,7 @@ class HttpClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the session."""
+        """Closes the session."""
         if self._session is not None:
             await self._session.close()
 
@@ -111,7 +111,7 @@ class HttpClient:
         self, method: str, path: str, parse: Callable[[Response], T], *,
         query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
     ) -> T:  # fmt: skip
-        """What ``parse`` makes of the response to ``path`` (raw, below the client's URL).
+        """Returns what ``parse`` makes of the response to ``path`` (raw, below the client's URL).
 
         ``parse`` gets responses of any status but those that are retried. It may raise
         :class:`RetryableError` for another attempt, and :class:`Unreachable` for none.
@@ -139,7 +139,7 @@ class HttpClient:
         return result
 
     def _failure(self, message: str, error: Exception) -> Unreachable | Fatal:
-        """The error of a request that failed for good; that of the server if all do.
+        """Returns the error of a request that failed for good; that of the server if all do.
 
         A server to which there never was a connection is not asked for anything else.
         """
@@ -188,7 +188,7 @@ class HttpClient:
         raise Unreachable(f"more than {MAX_REDIRECTS} redirects")
 
     def _redirected(self, url: URL, response: aiohttp.ClientResponse) -> URL:
-        """Where a redirect leads. Only the server itself is trusted with what it says."""
+        """Returns where a redirect leads. Only the server itself is trusted with what it says."""
         from yarl import URL
 
         try:
@@ -203,7 +203,7 @@ class HttpClient:
         return target
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        """The body, unpacked. Raises :class:`RetryableError` if it is too large."""
+        """Reads the body, unpacked. Raises :class:`RetryableError` if it is too large."""
         body = bytearray()
         async for chunk in response.content.iter_any():
             body += chunk
@@ -213,7 +213,6 @@ class HttpClient:
         return bytes(body)
 
     def _connected(self) -> aiohttp.ClientSession:
-        """The session, opened with the first request."""
         if self._session is None:
             self._proxy = _proxy(self.url)
             self._session = _open_session(self._parallel, self._connect_seconds)
@@ -245,7 +244,7 @@ def _open_session(limit: int, connect_seconds: float) -> aiohttp.ClientSession:
 
 
 def _proxy(url: str) -> dict[str, Any]:
-    """The arguments of a request through the environment's proxy for ``url``, if there is one.
+    """Returns the arguments that send a request through the environment's proxy for ``url``.
 
     aiohttp's own way (``trust_env``) takes a thread and longer than the rest of a request, and
     sends passwords of ``~/.netrc`` to the server.
@@ -262,7 +261,7 @@ def _proxy(url: str) -> dict[str, Any]:
 
 
 def _is_quiet(protocol: Any) -> bool:
-    """Return True if an idle connection has nothing to read, neither bytes nor its end."""
+    """Tells if an idle connection has nothing to read, neither bytes nor its end."""
     if protocol.should_close:
         return False
     poll = select.poll()

@@ -24,7 +24,7 @@ _service: EventService | None = None
 
 
 def lambda_handler(event: Any, context: Any = None) -> dict[str, Any]:
-    """Handle an event of S3, in any wrapping.
+    """Handles an event of S3, in any wrapping.
 
     For the event of a queue it returns the messages that failed, as ``batchItemFailures``: SQS
     sends them again. Otherwise, or if a record that failed has no ``messageId``, it raises a
@@ -60,7 +60,7 @@ def _warm_service(settings: Settings) -> EventService:
 
 
 def cool_down() -> None:
-    """Close what is kept open between invocations."""
+    """Closes what is kept open between invocations."""
     global _service
     _service = None
     _warm.close()

@@ -31,7 +31,7 @@ MAX_WITHOUT_PROGRESS = 4
 
 
 def lambda_handler(event: Any = None, context: Any = None) -> dict[str, Any]:
-    """Load what SOURCE says, or what ``{"remaining": …}`` names.
+    """Loads what SOURCE says, or what ``{"remaining": …}`` names.
 
     Returns the counts of each inventory (or section of the bucket) under ``inventories`` and, if
     the time of the invocation was too short, what is left under ``remaining``: the result can be

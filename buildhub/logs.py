@@ -76,7 +76,7 @@ _handlers: list[logging.Handler] = []
 def configure(
     verbosity: int, dsn: str | None = None, *, secrets: Iterable[str] = (), in_lambda: bool = False
 ) -> None:
-    """Set up logging, and Sentry if there is a ``dsn``; what an earlier call set up is undone.
+    """Sets up logging, and Sentry if there is a ``dsn``; what an earlier call set up is undone.
 
     ``verbosity`` is -1 (errors), 0 (and warnings), 1 (and information) or 2 (all, of libraries
     too); what lies outside counts as the nearest. ``secrets`` are values that must never be
@@ -114,7 +114,7 @@ class FirstErrors:
         self._count = 0
 
     def __call__(self, sentence: str) -> None:
-        """Log an error."""
+        """Logs an error."""
         self._count += 1
         self._logger.log(
             logging.ERROR if self._count <= MAX_ERRORS else logging.INFO, "%s", sentence
@@ -124,7 +124,7 @@ class FirstErrors:
 
 
 def log_error(error: BaseException) -> None:
-    """Log what ended a run: our own errors as a sentence, any other (a bug) with its traceback."""
+    """Logs what ended a run: our own errors as a sentence, any other (a bug) with its traceback."""
     if isinstance(error, BuildhubError):
         logger.error("%s", error)
     else:
@@ -191,7 +191,7 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def known_secrets(secrets: Iterable[str]) -> None:
-    """Mask these values, and the passwords in them, from now on."""
+    """Masks these values, and the passwords in them, from now on."""
     global _known
     forms = {form for secret in secrets for form in _spellings(secret)}
     longest_first = sorted(forms, key=len, reverse=True)
@@ -260,7 +260,7 @@ def _to_stderr() -> logging.Handler:
 
 
 def _mask_output_of(handlers: Iterable[logging.Handler]) -> None:
-    """Wrap the formatters of the runtime's handlers, unless an earlier invocation did."""
+    """Wraps the formatters of the runtime's handlers, unless an earlier invocation did."""
     for handler in handlers:
         if not isinstance(handler.formatter, _SafeFormatter):
             handler.setFormatter(_SafeFormatter(handler.formatter or logging.Formatter()))

@@ -34,12 +34,12 @@ class Release(NamedTuple):
 
     @property
     def channel(self) -> str:
-        """The channel that the version suggests."""
+        """Returns the channel that the version suggests."""
         return channel_of(self.product, "releases", self.version)
 
     @property
     def order(self) -> tuple[object, ...]:
-        """What releases are sorted by: 4.0b12 < 4.0rc1 < 4.0 < 4.0.1."""
+        """Returns what releases are sorted by: 4.0b12 < 4.0rc1 < 4.0 < 4.0.1."""
         return version_order(self.version)
 
 
@@ -48,7 +48,7 @@ Catalogue = Mapping[tuple[str, str], set[str]]
 
 
 class _Unexpected(NamedTuple):
-    """What a catalogue need not have."""
+    """Versions that a catalogue need not have."""
 
     reason: str
     applies: Callable[[Release, str], bool]  #: the platform is ``""`` for a whole version
@@ -193,7 +193,6 @@ def missing(
 
 
 def _reason(release: Release, platform: str, folders: Container[str]) -> str:
-    """Returns why something is not expected, or an empty text."""
     if PRODUCTS[release.product].folder not in folders:
         return "PRODUCTS does not name the product"
     return next((one.reason for one in _UNEXPECTED if one.applies(release, platform)), "")

@@ -36,7 +36,7 @@ class DownloadData(TypedDict):
 
 
 class RecordData(TypedDict):
-    """What is stored about a build. The schema in ``jobs/initialization.yml`` describes the same.
+    """The stored data of a build. The schema in ``jobs/initialization.yml`` describes the same.
 
     ``last_modified`` and ``schema``, which that has besides, are added by the server.
     """
@@ -70,7 +70,7 @@ class Outcome(enum.Enum):
 
 
 def make_record(build: Build, metadata: Metadata, *, url: str, size: int, date: str) -> Record:
-    """The record of a build.
+    """Returns the record of a build.
 
     ``url`` is where it is downloaded from, ``size`` its exact size in bytes, ``date`` its last
     modification in whole seconds (``2017-06-14T00:41:56Z``). The channel of the metadata replaces
@@ -87,12 +87,7 @@ def make_record(build: Build, metadata: Metadata, *, url: str, size: int, date: 
             "version": build.version,
             "channel": metadata.channel or build.channel,
         },
-        "download": {
-            "url": url,
-            "mimetype": build.mimetype,
-            "size": size,
-            "date": date,
-        },
+        "download": {"url": url, "mimetype": build.mimetype, "size": size, "date": date},
     }
     if not metadata.build:
         del data["build"]
@@ -108,7 +103,7 @@ _VALID = {
 
 
 def invalid_field(record: Record) -> str | None:
-    """The field that keeps a record from being published (``channel 'default'``), or None."""
+    """Returns the field that keeps a record from being published: ``channel 'default'``."""
     target = record["data"]["target"]
     return _first_invalid(
         ("channel", "platform", "version"),

@@ -122,4 +122,4 @@ class _Client(raven.Client):  # type: ignore[misc]
         self.state.set_fail()
 
     def _log_failed_submission(self, data: Any) -> None:
-        """Do nothing: the error is on stderr already."""
+        """Does nothing: the error is on stderr already."""

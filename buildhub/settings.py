@@ -39,7 +39,7 @@ class Parsed(click.ParamType[Any]):
         self.parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse a text; a usage error if it is not valid."""
+        """Parses a text; it is a usage error if that is not valid."""
         try:
             return self.parse(text(value)) if isinstance(value, str) else value
         except ValueError as error:
@@ -50,7 +50,7 @@ class _Boolean(click.types.BoolParamType):
     """A boolean, with a shorter message than click's."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse a text; a usage error if it is not valid."""
+        """Parses a text; it is a usage error if that is not valid."""
         with suppress(click.BadParameter):
             return super().convert(value, param, ctx)
         self.fail(f"{value!r} is neither true nor false.", param, ctx)

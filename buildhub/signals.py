@@ -38,7 +38,7 @@ class CancellationToken:
         self._reader, self._writer = os.pipe()
 
     def on_signal(self, signum: int, _frame: FrameType | None = None) -> None:
-        """Ask to stop. A second signal gets Python's default action: it ends the program."""
+        """Asks to stop. A second signal gets Python's default action: it ends the program."""
         self.signum = signum
         self.cancel()
         signal.signal(signum, signal.SIG_DFL)
@@ -53,7 +53,7 @@ class CancellationToken:
         return self._cancelled_at is not None
 
     def raise_if_cancelled(self) -> None:
-        """Raise :class:`Interrupted` if the program was asked to stop."""
+        """Raises :class:`Interrupted` if the program was asked to stop."""
         if self.cancelled:
             raise Interrupted(self.signum or 0)
 
@@ -64,12 +64,12 @@ class CancellationToken:
         return max(0.0, self._cancelled_at + self.grace - time.monotonic())
 
     def raise_if_overdue(self) -> None:
-        """Raise :class:`Interrupted` once the time after a stop is over."""
+        """Raises :class:`Interrupted` once the time after a stop is over."""
         if self.remaining() == 0:
             raise Interrupted(self.signum or 0)
 
     def sleep(self, seconds: float) -> None:
-        """Pause. Raises :class:`Interrupted` as soon as a stop leaves less time than that."""
+        """Pauses. Raises :class:`Interrupted` as soon as a stop leaves less time than that."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             remaining = self.remaining()
@@ -98,14 +98,14 @@ class CancellationToken:
             loop.remove_reader(descriptor)
 
     def cancel(self) -> None:
-        """Ask to stop."""
+        """Asks to stop."""
         if self._cancelled_at is None:
             self._cancelled_at = time.monotonic()
             if self._writer >= 0:
                 os.write(self._writer, b"!")
 
     def close(self) -> None:
-        """Close the file descriptors. The token can still be asked, but not waited for."""
+        """Closes the file descriptors. The token can still be asked, but not waited for."""
         descriptors, self._reader, self._writer = (self._reader, self._writer), -1, -1
         for descriptor in descriptors:
             if descriptor >= 0:

@@ -46,7 +46,7 @@ class LockHeld(BuildhubError):
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock ``path`` during the block; the system frees it when the process ends.
+    """Holds the lock ``path`` during the block; the system frees it when the process ends.
 
     The file keeps the process id of its last holder: filelock does not, and messages name it.
     Neither filelock nor this follows a symbolic link, and a file that is there is not truncated
@@ -60,7 +60,7 @@ def locked(path: Path) -> Iterator[None]:
         try:
             _make_folder(path.parent)
             stack.enter_context(lock)
-            with _opened(path, os.O_WRONLY) as file:
+            with opened(path, os.O_WRONLY) as file:
                 os.truncate(file, 0)
                 os.write(file, f"{os.getpid()}\n".encode())
         except Timeout:
@@ -74,24 +74,27 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _read_pid(path: Path) -> str:
-    with contextlib.suppress(OSError), _opened(path, os.O_RDONLY) as file:
+    with contextlib.suppress(OSError), opened(path, os.O_RDONLY) as file:
         return os.read(file, 20).decode("ascii", "replace").strip() or "?"
     return "?"
 
 
 @contextlib.contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
-    """Open a file of ours; a FIFO would make us wait for its other end."""
+def opened(path: Path, flags: int, forbidden: int = stat.S_IWOTH) -> Iterator[int]:
+    """Opens a file of ours without a ``forbidden`` right; a FIFO would make us wait.
+
+    Raises ``OSError``, also if it is another's, or no regular file.
+    """
     file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        _refuse_foreign(path, os.fstat(file))
+        _refuse_foreign(path, os.fstat(file), forbidden)
         yield file
     finally:
         os.close(file)
 
 
 def _make_folder(folder: Path) -> None:
-    """Create a folder, but not the one it is in, whose name may be misspelt.
+    """Creates a folder, but not the one it is in, whose name may be misspelt.
 
     Raises ``OSError`` where other users may replace our files: ``/tmp`` has the sticky bit.
     """
@@ -104,13 +107,13 @@ def _make_folder(folder: Path) -> None:
         raise OSError(errno.EPERM, f"other users may replace files in {folder}")
 
 
-def _refuse_foreign(path: Path, found: os.stat_result) -> None:
-    """Raise ``OSError`` unless it is a regular file of ours that other users can't write."""
+def _refuse_foreign(path: Path, found: os.stat_result, forbidden: int = stat.S_IWOTH) -> None:
+    """Raises ``OSError`` unless it is a regular file of ours that other users can't write."""
     if not stat.S_ISREG(found.st_mode):
         problem = "it is not a regular file"
     elif found.st_uid != os.geteuid():
         problem = "it belongs to another user"
-    elif found.st_mode & stat.S_IWOTH:
+    elif found.st_mode & forbidden:
         problem = "other users may write to it"
     else:
         return
@@ -118,7 +121,7 @@ def _refuse_foreign(path: Path, found: os.stat_result) -> None:
 
 
 def create_part(folder: Path, prefix: str) -> tuple[IO[bytes], Path]:
-    """Create an open, locked file in ``folder``; also returns its path, ``<prefix>.k3v_0q9z.part``.
+    """Opens a new, locked file in ``folder``; returns its path, too: ``<prefix>.k3v_0q9z.part``.
 
     It is locked while this process lives, so that the next run can tell it from one that a killed
     run has left.
@@ -140,7 +143,7 @@ def create_part(folder: Path, prefix: str) -> tuple[IO[bytes], Path]:
 
 def is_abandoned(part: Path) -> bool:
     """Returns whether no process holds the lock of a part: the one that made it was killed."""
-    with _opened(part, os.O_RDONLY) as number:
+    with opened(part, os.O_RDONLY) as number:
         try:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -206,7 +209,7 @@ class _Locked(Exception):
 
 
 def open_database(path: Path, *, version: int, tables: str) -> sqlite3.Connection:
-    """Open the database at ``path``, created from the script ``tables`` if need be.
+    """Opens the database at ``path``, created from the script ``tables`` if need be.
 
     ``version`` is that of the tables. Raises :class:`Fatal` if the file can't be used although
     it is not corrupt.
@@ -226,7 +229,7 @@ def open_database(path: Path, *, version: int, tables: str) -> sqlite3.Connectio
 
 
 def _connect(path: Path, version: int, tables: str) -> sqlite3.Connection:
-    """Do the same as :func:`_connect_once`, later if the file is locked.
+    """Does the same as :func:`_connect_once`, later if the file is locked.
 
     SQLite does not apply its timeout to the change of journal_mode: of two runs that make the file
     at the same moment, one would find it locked.
@@ -240,7 +243,7 @@ def _connect(path: Path, version: int, tables: str) -> sqlite3.Connection:
 
 
 def _connect_once(path: Path, version: int, tables: str) -> sqlite3.Connection:
-    """Open it. Raises :class:`_NotUsable`, :class:`_Locked`, ``sqlite3.Error``, ``OSError``."""
+    """Opens it. Raises :class:`_NotUsable`, :class:`_Locked`, ``sqlite3.Error``, ``OSError``."""
     _refuse_foreign_database(path)
     if path.exists():
         # SQLite calls a file without rights "unable to open", as it does a missing folder.
@@ -263,7 +266,7 @@ def _connect_once(path: Path, version: int, tables: str) -> sqlite3.Connection:
 
 
 def _refuse_foreign_database(path: Path) -> None:
-    """Raise ``OSError`` if others may have written the database or what SQLite has beside it."""
+    """Raises ``OSError`` if others may have written the database or what SQLite has beside it."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         with contextlib.suppress(FileNotFoundError):
             part = path.with_name(path.name + suffix)
@@ -293,7 +296,7 @@ def _prepare(connection: sqlite3.Connection, version: int, tables: str) -> None:
 
 
 def _set_aside(path: Path, problem: str) -> None:
-    """Rename the file; what was set aside before is kept."""
+    """Renames the file; what was set aside before is kept."""
     for number in itertools.count(1):
         aside = path.with_name(f"{path.name}.damaged-{number}")
         with contextlib.suppress(FileExistsError):

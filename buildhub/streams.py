@@ -65,7 +65,7 @@ class _Source:
         return os.read(self._fd, CHUNK)
 
     def starts_with_gzip_magic(self) -> bool:
-        """Look at the first two bytes without consuming them."""
+        """Looks at the first two bytes without consuming them."""
         while len(self._ahead) < len(_GZIP_MAGIC):
             self._wait()
             if not (data := os.read(self._fd, len(_GZIP_MAGIC))):
@@ -129,7 +129,7 @@ def chunks(
 
 
 def _reuse_memory() -> None:
-    """Let each piece have the memory of one before, instead of new memory of the system.
+    """Lets each piece have the memory of one before, instead of new memory of the system.
 
     glibc gives memory back to the system at once where it was for more than the largest that has
     been freed so far; see M_MMAP_THRESHOLD in mallopt(3). To be given new memory for each piece
@@ -258,7 +258,6 @@ def is_cut(line: bytes) -> bool:
 
 
 def _beginning(line: Sequence[bytes]) -> bytes:
-    """Returns what is given out of a line that is too long."""
     beginning = line[0]
     return beginning if beginning.endswith(_CUT) else beginning[:1000] + _CUT
 

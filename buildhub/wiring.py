@@ -35,10 +35,7 @@ SEARCHES = 4
 
 
 def kinto_client(
-    settings: Settings,
-    cancellation: CancellationToken | None = None,
-    *,
-    anonymous: bool = False,
+    settings: Settings, cancellation: CancellationToken | None = None, *, anonymous: bool = False
 ) -> Client:
     """Makes the client of the collection that the settings name. Raises :class:`Fatal`.
 
@@ -56,8 +53,7 @@ def kinto_client(
         settings.auth,
         settings.bucket,
         settings.collection,
-        retries=settings.nb_retry_request,
-        timeout=settings.timeout_seconds,
+        **_limits(settings),
         batch_size=settings.batch_max_requests,
         cancellation=cancellation,
     )
@@ -68,6 +64,10 @@ def _is_local(url: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
+def _limits(settings: Settings) -> dict[str, int]:
+    return {"retries": settings.nb_retry_request, "timeout": settings.timeout_seconds}
+
+
 def archive_client(settings: Settings) -> Archive:
     """Makes the HTTP client of the archive, not connected yet."""
     from .archive.client import Archive
@@ -75,8 +75,7 @@ def archive_client(settings: Settings) -> Archive:
     return Archive(
         settings.archive_url,
         parallel=settings.nb_parallel_requests,
-        retries=settings.nb_retry_request,
-        timeout=settings.timeout_seconds,
+        **_limits(settings),
     )
 
 
@@ -89,8 +88,7 @@ def product_details_client(settings: Settings) -> HttpClient:
         down="The server of the official lists does not answer",
         setting="PRODUCT_DETAILS_URL",
         parallel=1,
-        retries=settings.nb_retry_request,
-        timeout=settings.timeout_seconds,
+        **_limits(settings),
     )
 
 
@@ -102,8 +100,7 @@ def archive_bucket(settings: Settings) -> Bucket:
         settings.archive_bucket,
         host=settings.storage_emulator_host,
         parallel=settings.nb_parallel_requests,
-        retries=settings.nb_retry_request,
-        timeout=settings.timeout_seconds,
+        **_limits(settings),
     )
 
 

@@ -1,1 +1,1 @@
-"""What the archive says about a build: its client, its metadata files, their cache."""
+"""The archive: its client, its metadata files, the cache of both."""

@@ -1,4 +1,4 @@
-"""What is known of the archive: in memory, and in a SQLite file in ``CACHE_FOLDER``."""
+"""The cache of the archive: in memory, and in a SQLite file in ``CACHE_FOLDER``."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _NO_LIMIT = "9999"
 
 
 class CacheEntry(NamedTuple):
-    """What is known of a location, and since when."""
+    """An answer of the archive about a location, and its time."""
 
     value: Any  #: Metadata; or the number of the highest build; None: there is none
     newest: str  #: date of the newest file that was seen there or asked for

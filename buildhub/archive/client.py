@@ -47,19 +47,19 @@ class Archive(HttpClient):
         self._shared: dict[tuple[str, str], asyncio.Task[Any]] = {}
 
     async def close(self) -> None:
-        """Cancel all requests and close the session."""
+        """Cancels all requests and closes the session."""
         await self.abandon()
         await super().close()
 
     async def abandon(self) -> None:
-        """Cancel the requests that are not awaited any more, so that no later call joins them."""
+        """Cancels the requests that are not awaited any more, so that no later call joins them."""
         requests = list(self._shared.values())
         for request in requests:
             request.cancel()
         await asyncio.gather(*requests, return_exceptions=True)
 
     async def listing(self, folder: str) -> FolderContents | None:
-        """The folder (raw key, ending in a slash), or None if there is none.
+        """Returns the folder (raw key, ending in a slash), or None if there is none.
 
         If no attempt brought a complete listing, an incomplete one is returned. Raises
         :class:`Unreachable` if there was none either.
@@ -69,7 +69,7 @@ class Archive(HttpClient):
     async def document(
         self, key: str, check: Callable[[bytes], object] = lambda content: None
     ) -> bytes | None:
-        """The content of a file, or None if there is none.
+        """Returns the content of a file, or None if there is none.
 
         ``check`` may raise :class:`InvalidContent`, for another attempt. Raises
         :class:`Unreadable` if the last attempt brought such content, else :class:`Unreachable`.
@@ -84,14 +84,14 @@ class Archive(HttpClient):
         return await self._once("GET", key, lambda: self.request("GET", key, parse))
 
     async def head(self, key: str) -> File | None:
-        """Exact size and date of a file, or None if there is none. Raises :class:`Unreachable`."""
+        """Returns a file's exact size and date, or None; raises :class:`Unreachable`."""
         # The length of the object itself is wanted, not that of a compressed transfer.
         headers = {"Accept-Encoding": "identity"}
         request = partial(self.request, "HEAD", key, _file, headers=headers)
         return await self._once("HEAD", key, request)
 
     async def _once(self, method: str, path: str, send: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One request per URL: calls that ask for it while it runs share the response."""
+        """Makes one request per URL: calls that ask for it while it runs share the response."""
         name = (method, path)
         request = self._shared.get(name)
         if request is None:
@@ -124,7 +124,7 @@ class Archive(HttpClient):
 
 
 def _is_there(response: Response) -> bool:
-    """False for 404; raises unless the response is the file or folder itself."""
+    """Returns False for 404; raises unless the response is the file or folder itself."""
     if response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
         return False
     if response.status != HTTPStatus.OK:
@@ -133,7 +133,7 @@ def _is_there(response: Response) -> bool:
 
 
 def _file(response: Response) -> File | None:
-    """The headers of a file. Raises :class:`RetryableError` if they lack its size or date."""
+    """Reads a file's headers; raises :class:`RetryableError` if they lack its size or date."""
     from email.utils import parsedate_to_datetime  # takes 3 ms, and only events need it
 
     if not _is_there(response):
@@ -147,7 +147,7 @@ def _file(response: Response) -> File | None:
 
 
 def _contents(body: bytes) -> tuple[FolderContents, int]:
-    """A listing, and the number of entries that have no name. Raises :class:`RetryableError`."""
+    """Parses a listing; counts its entries without a name. Raises :class:`RetryableError`."""
     try:
         content = json.loads(body)
         folders, files = content["prefixes"], content["files"]
@@ -163,12 +163,12 @@ def _contents(body: bytes) -> tuple[FolderContents, int]:
 
 
 def _date(value: Any) -> str:
-    """A date as the archive writes it, or empty: ``2017-03-07T12:07:51Z``."""
+    """Returns a date as the archive writes it, or empty: ``2017-03-07T12:07:51Z``."""
     return value if isinstance(value, str) and _DATE.fullmatch(value) else ""
 
 
 def _is_text(value: Any) -> bool:
-    """Return True for text that can be sent and stored: without lone surrogates."""
+    """Tells if a text can be sent and stored: it has no lone surrogates."""
     if not isinstance(value, str):
         return False
     try:

@@ -49,17 +49,17 @@ class CandidateLocation(NamedTuple):
 
     @property
     def candidates(self) -> str:
-        """The folder of the version's candidates: ``pub/firefox/candidates/54.0-candidates/``."""
+        """Returns the version's folder: ``pub/firefox/candidates/54.0-candidates/``."""
         return "/".join(self.folder.split("/")[:4]) + "/"
 
     @property
     def number(self) -> int:
-        """The number of the build folder."""
+        """Returns the number of the build folder."""
         return build_number(self.folder.split("/")[4]) or 0
 
     @property
     def info_files(self) -> list[str]:
-        """Keys of the last resort, the most trusted first: ``…/build3/win32_info.txt``.
+        """Returns the keys of the last resort, the most trusted first: ``…/build3/win32_info.txt``.
 
         A funnelcake, which has a folder of its own in the build folder, has none.
         """
@@ -69,7 +69,7 @@ class CandidateLocation(NamedTuple):
         return [f"{build_folder}/{name}_info.txt" for name in info_names(platform)]
 
     def metadata_names(self, names: list[str]) -> list[str]:
-        """Those of ``names`` that are the metadata of this build, the most trusted first.
+        """Returns those of ``names`` that are this build's metadata, the most trusted first.
 
         In 52.0's folder, ``firefox-52.0.json`` is metadata; ``firefox-52.0.1.json``,
         ``firefox-52.0.mozinfo.json`` and ``firefox-52.0.test_packages.json`` are not. Names may
@@ -87,7 +87,7 @@ class CandidateLocation(NamedTuple):
         return record_shaped
 
     def likely_names(self) -> list[str]:
-        """The usual names of the metadata, for callers that can't rely on a listing."""
+        """Returns the usual names of the metadata, for callers that can't rely on a listing."""
         product = PRODUCTS[self.product]
         versions = filter(None, self.versions)
         names = [product.metadata_file(version, self.file_platform) for version in versions]
@@ -105,7 +105,7 @@ class ReleaseLocation(NamedTuple):
 
     @functools.lru_cache(maxsize=1024)  # noqa: B019 - a value, and as few as these
     def in_build(self, number: int) -> CandidateLocation:
-        """The location in the build folder of this number."""
+        """Returns the location in the build folder of this number."""
         folder = f"{self.candidates}build{number}/{self.platform}/en-US/"
         return CandidateLocation(self.product, folder, self.versions, self.file_platform)
 
@@ -119,14 +119,14 @@ class SamePushLocation(NamedTuple):
     version: str  #: ``154.0a1``
 
     def metadata_names(self, names: Iterable[str]) -> list[str]:
-        """Those of ``names`` that may be used: first those of linux-x86_64, then all by name."""
+        """Returns the ``names`` that may be used: first those of linux-x86_64, then all."""
         wanted = re.compile(rf"{self._app}-\d[\w.]*\.en-US\.[\w-]+(?:\.buildhub)?\.json")
         found = sorted(filter(wanted.fullmatch, names))
         preferred = [name for name in found if ".linux-x86_64." in name]
         return list(dict.fromkeys([*reversed(preferred), *found]))
 
     def likely_names(self) -> list[str]:
-        """The usual names of the metadata, for callers that can't rely on a listing."""
+        """Returns the usual names of the metadata, for callers that can't rely on a listing."""
         stem = f"{self._app}-{self.version}.en-US.linux-x86_64"
         return [f"{stem}.json", f"{stem}.{BUILDHUB_JSON}"]
 
@@ -149,7 +149,7 @@ MetadataLocation = FileLocation | ReleaseLocation | NoLocation
 
 
 def location_of(build: Build) -> MetadataLocation:
-    """Where the metadata of a build is, by the rules of the archive."""
+    """Returns where the metadata of a build is, by the rules of the archive."""
     product = PRODUCTS[build.product]
     if product.same_push:
         return same_push_location(build) or NoLocation(build.product, build.number)
@@ -168,7 +168,7 @@ def location_of(build: Build) -> MetadataLocation:
 
 
 def same_push_location(build: Build) -> SamePushLocation | None:
-    """Where a nightly finds metadata of another product; None for all other builds."""
+    """Returns where a nightly finds metadata of another product; None for all other builds."""
     other = PRODUCTS[build.product].same_push
     if not other or build.section != "nightly":
         return None
@@ -192,7 +192,7 @@ def _nightly_location(build: Build, folder: str, name: str) -> NightlyLocation:
 
 @functools.lru_cache(maxsize=1024)
 def _location_beside(product: str, folder: str, name: str) -> NightlyLocation:
-    """Where the metadata of a nightly is that is in the folder itself."""
+    """Returns where the metadata of a nightly is that is in the folder itself."""
     stem = _EXTENSION.sub("", name)
     return NightlyLocation(product, f"{folder.replace('-l10n', '', 1)}/{stem}")
 
@@ -201,7 +201,7 @@ def _location_beside(product: str, folder: str, name: str) -> NightlyLocation:
 def _candidate_location(
     product: str, above: str, name: str, file_platform: str
 ) -> CandidateLocation:
-    """``above`` is the platform's folder; repacks use that of the plain platform."""
+    """Takes the platform's folder, ``above``; repacks use that of the plain platform."""
     folder_version = above.split("/")[3].removesuffix("-candidates")
     return CandidateLocation(
         product,
@@ -215,7 +215,7 @@ def _candidate_location(
 def _release_location(
     product: str, above: str, platform: str, name: str, file_platform: str
 ) -> ReleaseLocation:
-    """The candidates of exactly the folder's version: funnelcakes never use another version's."""
+    """Returns the candidates of exactly the folder's version, also for funnelcakes."""
     found = _VERSIONS_FOLDER.match(above)
     assert found, above
     return ReleaseLocation(
@@ -228,7 +228,7 @@ def _release_location(
 
 
 def _file_version(name: str) -> str:
-    """``55.0.1`` of ``Firefox Setup 55.0.1.exe``; empty where the name has none.
+    """Returns ``55.0.1`` of ``Firefox Setup 55.0.1.exe``; empty where the name has none.
 
     The dot before the extension does not belong to it, nor does a locale that follows it.
     """
@@ -238,17 +238,17 @@ def _file_version(name: str) -> str:
 
 
 def _file_platform(name: str, locale: str) -> str:
-    """``android-arm`` of ``fennec-56.0b3.multi.android-arm.apk``."""
+    """Returns ``android-arm`` of ``fennec-56.0b3.multi.android-arm.apk``."""
     return _EXTENSION.sub("", name).rpartition(f".{locale}.")[2]
 
 
 def plain_platform(platform: str) -> str:
-    """``win32`` of ``win32-EME-free``: repacks use the metadata of their plain platform."""
+    """Returns ``win32`` of ``win32-EME-free``: repacks use the plain platform's metadata."""
     return _REPACK.sub("", platform)
 
 
 def info_names(platform: str) -> tuple[str, ...]:
-    """How the ``_info.txt`` of a platform may be called, without that: ``win64_aarch64``.
+    """Returns how the ``_info.txt`` of a platform may be called, without that: ``win64_aarch64``.
 
     The most trusted first: where there are several for one platform, that with more bits.
     """
@@ -257,6 +257,6 @@ def info_names(platform: str) -> tuple[str, ...]:
 
 
 def build_number(folder: str) -> int | None:
-    """10 of ``build10``; None for a folder of another name (``beta-channel-switch``)."""
+    """Returns 10 of ``build10``; None for another folder (``beta-channel-switch``)."""
     found = _BUILD_FOLDER.fullmatch(folder)
     return int(found["number"]) if found and len(found["number"]) < 10 else None

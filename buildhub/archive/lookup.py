@@ -148,5 +148,4 @@ def _numbers(candidates: str, listing: FolderContents) -> set[int]:
 
 
 def _is_filled(listing: FolderContents) -> bool:
-    """Tells if there is something in a folder."""
     return bool(listing.folders or listing.files or not listing.complete)

@@ -45,7 +45,7 @@ class SourceData(TypedDict):
 
 
 class Metadata(NamedTuple):
-    """What the archive says about a build, in the shape of a record."""
+    """The archive's statements about a build, in the shape of a record."""
 
     build: BuildData
     source: SourceData
@@ -129,21 +129,17 @@ def from_text(content: bytes, product: str) -> Metadata | None:
     ``old_repository`` of the product. Files from the time of CVS contain nothing but a build id.
     """
     text = content.decode("utf-8", "replace")
-    if found := _TEXT_WITH_URL.match(text):
-        return _metadata(
-            product,
-            build_id=found["build_id"],
-            repository=found["repository"],
-            revision=found["revision"],
-        )
-    if found := _TEXT_WITH_REVISION.fullmatch(text):
-        return _metadata(
-            product,
-            build_id=found["build_id"],
-            repository=PRODUCTS[product].old_repository if found["revision"] else None,
-            revision=found["revision"],
-        )
-    return None
+    found = _TEXT_WITH_URL.match(text) or _TEXT_WITH_REVISION.fullmatch(text)
+    if not found:
+        return None
+    facts = found.groupdict()
+    repository = facts.get("repository") or PRODUCTS[product].old_repository
+    return _metadata(
+        product,
+        build_id=facts["build_id"],
+        repository=repository if facts["revision"] else None,
+        revision=facts["revision"],
+    )
 
 
 def from_info_text(content: bytes, product: str) -> Metadata | None:
@@ -272,7 +268,6 @@ def is_doubtful(build_id: str, location: FileLocation) -> bool:
 
 
 def _expected(location: FileLocation) -> tuple[str, str]:
-    """Returns the name of the app and the platform."""
     product = PRODUCTS[location.product]
     if isinstance(location, SamePushLocation):
         return PRODUCTS[product.same_push or product.name].app, ""

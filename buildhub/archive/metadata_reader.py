@@ -41,7 +41,7 @@ _Parse = Callable[[bytes, str], Metadata | None]
 
 
 class Reading(NamedTuple):
-    """What the files of a location say."""
+    """The content of the files of a location."""
 
     metadata: Metadata | None
     final: bool  #: False if a more trusted file is there, but unreadable now

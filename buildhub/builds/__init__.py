@@ -1,1 +1,1 @@
-"""What a key of the archive says about a build. Pure: no I/O, no clock, no environment."""
+"""The keys of the archive that are builds. Pure: no I/O, no clock, no environment."""

@@ -26,10 +26,7 @@ _RULES = (
         rf"\A(?!pub/(?:{_FOLDERS})/)",
         f"only {', '.join(f'pub/{folder}/' for folder in product_folders())} are catalogued",
     ),
-    (
-        rf"\A(?P<place>pub/[\w-]+/(?!(?:{_SECTIONS})/)[\w.-]+/)",
-        "{place} holds no published builds",
-    ),
+    (rf"\A(?P<place>pub/[\w-]+/(?!(?:{_SECTIONS})/)[\w.-]+/)", "{place} holds no published builds"),
     (
         rf"\A(?P<place>pub/[\w-]+/)(?!(?:{_SECTIONS})/)",
         f"of {{place}} only {', '.join(f'{section}/' for section in SECTIONS)} are catalogued",
@@ -98,7 +95,7 @@ RULES = tuple((re.compile(pattern, re.ASCII), reason) for pattern, reason in _RU
 
 
 def reason_against(key: str) -> str:
-    """Why a key that was not recognised is not a build: a clause, without its full stop.
+    """Says why a key that was not recognised is not a build: a clause, without full stop.
 
     Where no rule matches, it says how builds are named in the key's section.
     """
@@ -116,7 +113,7 @@ def reason_against(key: str) -> str:
 
 
 def explain(key: str) -> str:
-    """What kind of build a raw key is, or the rule by which it is not a build.
+    """Says what kind of build a raw key is, or by which rule it is none.
 
     Starts with ``build:`` or ``no build:``, and says ``no build`` exactly where
     :func:`recognise` returns None.

@@ -1,4 +1,4 @@
-"""How the archive spells platforms, file names and folders: regular expressions in tables.
+"""The archive's platforms, file names and folders: regular expressions in tables.
 
 :mod:`buildhub.builds.products` says which product uses which of them,
 :mod:`buildhub.builds.recognise` reads keys with them. A new platform, file extension or folder
@@ -98,11 +98,7 @@ _FLAT_FILE = (
 # ---- folders ----
 
 #: The archive's sections that hold published builds, and how what follows begins.
-SECTIONS = {
-    "releases": r"\d",
-    "candidates": r"\d",
-    "nightly": r"\d\d\d\d/\d\d/\d",
-}
+SECTIONS = {"releases": r"\d", "candidates": r"\d", "nightly": r"\d\d\d\d/\d\d/\d"}
 
 #: Trees whose nightlies are catalogued, besides comm-central-trunk of 2009 and 2010.
 TREES = ("mozilla-central", "comm-central")
@@ -136,11 +132,11 @@ class Shape(NamedTuple):
 
     @property
     def has_locale_folder(self) -> bool:
-        """Whether the locale is the name of the last folder, and read nowhere else."""
+        """Tells if the locale is the name of the last folder, and read nowhere else."""
         return self.pattern.endswith(_PLACE)
 
     def compiled(self, app: str, file: str, trees: Sequence[str]) -> re.Pattern[str]:
-        """The pattern of all that follows the section in a key, for one product.
+        """Returns the pattern of all that follows the section in a key, for one product.
 
         ``app`` is how the names of its files begin, ``file`` the pattern of a release's file,
         ``trees`` are those of its nightlies.

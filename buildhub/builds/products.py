@@ -11,15 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .patterns import (
-    APP_SHAPES,
-    DESKTOP_FILE,
-    DEVICE_NIGHTLY,
-    FULL_NAME_FILE,
-    SHAPES,
-    TREES,
-    Shape,
-)
+from .patterns import APP_SHAPES, DESKTOP_FILE, DEVICE_NIGHTLY, FULL_NAME_FILE, SHAPES, TREES, Shape
 
 _MOZILLA_CENTRAL = "https://hg.mozilla.org/mozilla-central"
 _DESKTOP_EXAMPLES = "{0}-55.0.tar.bz2 (.xz, .gz), {1} 55.0.dmg or {1} Setup 55.0.exe".format
@@ -49,7 +41,7 @@ class Product(NamedTuple):
     default: bool = True  #: whether it is catalogued unless ``PRODUCTS`` says otherwise
 
     def metadata_file(self, version: str, platform: str) -> str:
-        """The name of a candidate's metadata file; ``platform`` is that of the file names."""
+        """Returns the name of a candidate's metadata file; ``platform`` is as in file names."""
         return self.metadata_name.format(
             app=self.app, version=version, locale="en-US", platform=platform
         )
@@ -57,7 +49,7 @@ class Product(NamedTuple):
     def metadata_pattern(
         self, version: str, platform: str, locale: str = "en-US"
     ) -> re.Pattern[str]:
-        """A pattern of metadata files; the arguments are regular expressions."""
+        """Returns a pattern of metadata files; the arguments are regular expressions."""
         pattern = re.escape(self.metadata_name)
         parts = {"app": self.app, "version": version, "locale": locale, "platform": platform}
         for part, wanted in parts.items():
@@ -66,7 +58,7 @@ class Product(NamedTuple):
 
 
 def _app(name: str, folder: str) -> Product:
-    """An app for Android, off unless ``PRODUCTS`` names it."""
+    """Returns an app for Android, off unless ``PRODUCTS`` names it."""
     return Product(
         name,
         folder,
@@ -87,10 +79,7 @@ _TABLE = (
         old_repository=_MOZILLA_CENTRAL,
     ),
     Product(
-        "thunderbird",
-        "thunderbird",
-        "thunderbird",
-        _DESKTOP_EXAMPLES("thunderbird", "Thunderbird"),
+        "thunderbird", "thunderbird", "thunderbird", _DESKTOP_EXAMPLES("thunderbird", "Thunderbird")
     ),
     Product(
         "fennec",
@@ -121,23 +110,23 @@ PRODUCTS: dict[str, Product] = {product.name: product for product in _TABLE}
 
 
 def product_folders(*, default: bool = False) -> tuple[str, ...]:
-    """The archive's folders of all products, or of those that are catalogued by default."""
+    """Returns the archive's folders of all products, or of those that are catalogued by default."""
     products = (p for p in PRODUCTS.values() if p.default or not default)
     return tuple(dict.fromkeys(product.folder for product in products))
 
 
 def products_in(folder: str) -> list[Product]:
-    """The products whose builds are in ``pub/<folder>/``."""
+    """Returns the products whose builds are in ``pub/<folder>/``."""
     return [product for product in PRODUCTS.values() if product.folder == folder]
 
 
 def folder_named(word: str) -> str | None:
-    """The archive's folder that is meant by its own name or by a product's, or None."""
+    """Returns the archive's folder that is meant by its own name or by a product's, or None."""
     if word in PRODUCTS:
         return PRODUCTS[word].folder
     return word if products_in(word) else None
 
 
 def aliases() -> dict[str, str]:
-    """Product → folder, of the products whose folder has another name."""
+    """Maps products to their folders, where these have another name."""
     return {p.name: p.folder for p in PRODUCTS.values() if p.name not in product_folders()}

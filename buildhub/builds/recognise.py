@@ -1,4 +1,4 @@
-"""Which keys of the archive are builds, and what the key alone says about a build.
+"""Recognises which keys of the archive are builds, and what the key alone says of them.
 
 Pure: no I/O, no clock, no environment. How builds are named is in the tables of
 :mod:`buildhub.builds.products` and :mod:`buildhub.builds.patterns`.
@@ -17,7 +17,7 @@ from .products import PRODUCTS, Product, product_folders
 
 
 class Build(NamedTuple):
-    """What the key of a build says.
+    """A build, as far as its key describes it.
 
     ``channel`` is a guess. Metadata may correct it, but the ``id`` keeps the guess.
     """
@@ -37,81 +37,32 @@ class Build(NamedTuple):
     archive_platform: str  #: as the archive spells it: ``mac``, ``win32-EME-free``
 
 
-# ---- from a match to a build, by shape ----
-
-
-def _release(key: str, product: str, mimetype: str, match: re.Match[str]) -> Build | None:
-    version, platform, locale = match.group("version", "platform", "locale")
-    return _build(key, product, "releases", version, platform, locale, mimetype)
-
-
-def _candidate(key: str, product: str, mimetype: str, match: re.Match[str]) -> Build | None:
-    version, number, platform, locale = match.group("version", "number", "platform", "locale")
-    version = f"{version}rc{number}"
-    return _build(key, product, "candidates", version, platform, locale, mimetype, int(number))
-
-
-def _funnelcake(key: str, product: str, mimetype: str, match: re.Match[str]) -> Build | None:
-    version, number, platform, locale = match.group("version", "number", "platform", "locale")
-    version = f"{version}rc{number}-{match['funnelcake']}"
-    return _build(key, product, "candidates", version, platform, locale, mimetype, int(number))
-
-
-def _nightly(key: str, product: str, mimetype: str, match: re.Match[str]) -> Build | None:
-    version, platform, locale, folder = match.group("version", "platform", "locale", "folder")
-    return _build(key, product, "nightly", version, platform, locale, mimetype, None, folder)
-
-
-def _device_nightly(key: str, product: str, mimetype: str, match: re.Match[str]) -> Build | None:
-    version, platform, locale, folder = match.group("version", "platform", "locale", "folder")
+def build_in(
+    key: str, product: str, section: str, mimetype: str, match: re.Match[str]
+) -> Build | None:
+    """Returns the build of a match of one of the section's shapes; None for a strange platform."""
+    found = match.groupdict()
     # The folder's android-api-15 is the platform, not the file's android-arm: builds for several
     # devices are called the same, and made at the same second.
-    platform = match["device"] or platform
-    return _build(key, product, "nightly", version, platform, locale, mimetype, None, folder)
-
-
-_READ = {
-    "release": _release,
-    "funnelcake release": _release,
-    "flat release": _release,
-    "candidate": _candidate,
-    "funnelcake candidate": _funnelcake,
-    "nightly": _nightly,
-    "nightly for a device": _device_nightly,
-    "release of an app": _release,
-    "candidate of an app": _candidate,
-    "nightly of an app": _nightly,
-}
-
-# ---- common to all shapes ----
-
-
-def _build(
-    key: str,
-    product: str,
-    section: str,
-    version: str,
-    archive_platform: str,
-    locale: str,
-    mimetype: str,
-    number: int | None = None,
-    folder: str = "",
-) -> Build | None:
-    """The build, or None if its platform is unknown; ``folder`` is a nightly's."""
+    archive_platform = found.get("device") or found["platform"]
     platform, os = _platform(archive_platform)
     if not os:
         return None
-    channel, prefix = _channel_and_prefix(product, section, version, folder)
+    version, locale, number = found["version"], found["locale"], found.get("number")
+    if number:
+        version = "-".join(filter(None, (f"{version}rc{number}", found.get("funnelcake"))))
+    channel, prefix = _channel_and_prefix(product, section, version, found.get("folder", ""))
     return Build(
         key, locale, f"{prefix}_{platform}_{locale.lower()}",
-        product, section, version, channel, platform, os, mimetype, number, archive_platform,
+        product, section, version, channel, platform, os, mimetype,
+        int(number) if number else None, archive_platform,
     )  # fmt: skip
 
 
 # Adjacent rows of an inventory share their folders, so small caches nearly always hit.
 @lru_cache(maxsize=1024)
 def _platform(archive_platform: str) -> tuple[str, str]:
-    """The record's platform and its os; the os of an unknown platform is empty."""
+    """Returns the record's platform and its os; the os of an unknown platform is empty."""
     platform = re.sub(r"^mac(?!osx)", "macosx", archive_platform.lower())
     if not re.fullmatch(PLATFORM, archive_platform, re.VERBOSE | re.ASCII | re.IGNORECASE):
         return platform, ""
@@ -120,7 +71,7 @@ def _platform(archive_platform: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=1024)
 def _channel_and_prefix(product: str, section: str, version: str, folder: str) -> tuple[str, str]:
-    """The channel that the key suggests, and the id up to the version.
+    """Returns the channel that the key suggests, and the id up to the version.
 
     The version of an ESR candidate ends in ``rc<N>``, so its channel is ``release``, which is left
     out of ids: ids stay as they have always been. A nightly's id contains the first six parts of
@@ -151,7 +102,6 @@ class _Reader(NamedTuple):
     shape: Shape
     product: str
     fullmatch: Callable[[str, int], re.Match[str] | None]
-    read: Callable[[str, str, str, re.Match[str]], Build | None]
     has_locale_folder: bool
 
 
@@ -177,14 +127,14 @@ class _Readers(dict[str, tuple[_Reader, ...]]):
 
 def _reader(product: Product, shape: Shape) -> _Reader:
     fullmatch = shape.compiled(product.app, product.file, product.trees).fullmatch
-    return _Reader(shape, product.name, fullmatch, _READ[shape.name], shape.has_locale_folder)
+    return _Reader(shape, product.name, fullmatch, shape.has_locale_folder)
 
 
 READERS = _Readers()
 
 
 def recognise(key: str) -> Build | None:
-    """The build that a raw key names, or None if it is not a build.
+    """Returns the build that a raw key names, or None if it is not a build.
 
     Never raises and never guesses: a key of which any part is not understood is not a build.
     """
@@ -200,7 +150,6 @@ def recognise(key: str) -> Build | None:
 
 
 def _start_of_version(key: str) -> int:
-    """Where ``pub/<folder>/<section>/`` ends in a key."""
     return key.find("/", key.find("/", 4) + 1) + 1
 
 
@@ -208,15 +157,15 @@ def _recognise(key: str, start: int, readers: Sequence[_Reader]) -> Build | None
     mimetype = MIMETYPES.get(key[key.rfind(".") + 1 :].lower())
     if mimetype is None:
         return None
-    for _, product, fullmatch, read, _ in readers:
+    for shape, product, fullmatch, _ in readers:
         if match := fullmatch(key, start):
-            return read(key, product, mimetype, match)
+            return build_in(key, product, shape.section, mimetype, match)
     return None
 
 
 @lru_cache(maxsize=1024)
 def _in_all_locales(above: str, name: str) -> tuple[str, tuple[Any, ...]] | None:
-    """What the builds ``{above}/<locale>/{name}`` have in common, whatever their locale.
+    """Returns what the builds ``{above}/<locale>/{name}`` have in common, whatever their locale.
 
     The start of their ids and the fields of :class:`Build` after that; None if they are no builds,
     or named without a folder for the locale.
@@ -230,12 +179,12 @@ def _in_all_locales(above: str, name: str) -> tuple[str, tuple[Any, ...]] | None
 
 @lru_cache(maxsize=1024)
 def _lower_locale(folder: str) -> str:
-    """The name of a locale's folder in lower case; empty if it is none."""
+    """Returns the name of a locale's folder in lower case; empty if it is none."""
     return folder.lower() if re.fullmatch(LOCALE_FOLDER, folder, re.ASCII) else ""
 
 
 def candidate_pattern(folders: Sequence[str] | None = None) -> re.Pattern[bytes]:
-    """A pattern that finds, in the raw bytes of an inventory, the keys that may be builds.
+    """Returns a pattern that finds, in the raw bytes of an inventory, the keys that may be builds.
 
     For ``finditer``: each match is a whole key, form-encoded as S3 writes it, without the quotes
     around its column. Every key below the product folders ``folders`` (default: all) that
@@ -258,7 +207,7 @@ def candidate_pattern(folders: Sequence[str] | None = None) -> re.Pattern[bytes]
 
 
 def ending_pattern() -> re.Pattern[bytes]:
-    """A pattern that finds where keys may end of which :func:`candidate_pattern` finds all.
+    """Returns a pattern that finds where keys may end of which :func:`candidate_pattern` finds all.
 
     It finds some more, and takes half the time: it begins with the rarest character of a row that
     all these keys have, and tells the letters of their extensions apart by their position only,

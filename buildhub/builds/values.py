@@ -208,7 +208,6 @@ def key_of(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    """The words of a text in lower case with one blank between them."""
     return " ".join(re.split(r"[\s-]+", text.strip().lower()))
 
 

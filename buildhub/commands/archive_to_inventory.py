@@ -77,10 +77,7 @@ def _shell_word(key: str) -> str:
     help="List only what comes after this key, written as the archive writes it: to continue an"
     " earlier run.",
 )
-@options(
-    "nb_parallel_requests",
-    help="Requests to the bucket at the same time.",
-)
+@options("nb_parallel_requests", help="Requests to the bucket at the same time.")
 @options(
     "archive_bucket", "storage_emulator_host", "nb_retry_request", "timeout_seconds", "sentry_dsn"
 )
@@ -150,7 +147,7 @@ class _Output:
         self._rows = 0
 
     async def run(self, cancellation: CancellationToken) -> None:
-        """Write all rows; a signal ends it between two lines."""
+        """Writes all rows; a signal ends it between two lines."""
         import asyncio
 
         task = asyncio.current_task()

@@ -48,7 +48,7 @@ _LINES = 1000
 def _filter(
     flag: str, metavar: str, read: Callable[[str], values.Values], text: str
 ) -> Callable[[Any], Any]:
-    """An option that can be repeated, or have several values with commas between them.
+    """Returns an option that can be repeated, or have several values with commas between them.
 
     Its value has an item for each that was typed: the values of the field that are meant.
     """
@@ -99,10 +99,7 @@ def _age(context: click.Context, param: click.Parameter, text: str | None) -> da
     "Records of this version, or of a pattern such as '55.*' (in quotes); 55 is all of them.",
 )
 @_filter(
-    "--channel",
-    "NAME",
-    values.channel,
-    f"Records of this channel: {', '.join(values.CHANNELS)}.",
+    "--channel", "NAME", values.channel, f"Records of this channel: {', '.join(values.CHANNELS)}."
 )
 @_filter(
     "--platform",
@@ -229,7 +226,7 @@ def _print_count(
     anonymous: bool,
     cancellation: CancellationToken,
 ) -> bool:
-    """Print how many records there are, and return whether there are any."""
+    """Prints how many records there are; tells if there are any."""
     from ..kinto import reader
 
     number = reader.count_records(client, conditions, anonymous=anonymous)
@@ -247,7 +244,7 @@ def _print_count(
 
 
 def _print_all(pages: Iterable[Iterable[StoredData]], with_metadata: bool, verbosity: int) -> int:
-    """Write the records of all pages and a summary, and return their number."""
+    """Writes the records of all pages and a summary; returns their number."""
     count = 0
     try:
         for page in pages:
@@ -281,7 +278,6 @@ def _flat(typed: Iterable[values.Values]) -> values.Values:
 
 
 def _print(records: Iterable[StoredData], with_metadata: bool) -> int:
-    """Write the records, and return their number."""
     lines = map(_line if with_metadata else _line_without_metadata, records)
     count = 0
     while some := list(itertools.islice(lines, _LINES)):

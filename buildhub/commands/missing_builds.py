@@ -94,7 +94,6 @@ def _title(one: Missing) -> str:
 
 
 def _wanted(first: str | datetime | None) -> Callable[[Release], bool]:
-    """Returns the condition that ``--since`` makes."""
     from ..product_details import version_order
 
     if first is None:
@@ -138,7 +137,6 @@ def _fetched(
 
 
 def _catalogue(settings: Settings, cancellation: CancellationToken) -> Catalogue:
-    """Reads which releases the server has, and on which platforms."""
     from ..kinto.filters import OneOf
     from ..kinto.reader import read_records
     from ..product_details import add_releases

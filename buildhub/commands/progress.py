@@ -39,7 +39,7 @@ Status = tuple[str, float | None]
 
 @contextmanager
 def pipe_display(show: bool, status: Callable[[float], str]) -> Iterator[None]:
-    """Show ``status`` on a terminal while the block runs; elsewhere nothing.
+    """Shows ``status`` on a terminal while the block runs; elsewhere nothing.
 
     ``status`` gets the seconds since the start. It is called from another thread.
     """
@@ -102,7 +102,7 @@ def load_status(result: LoadResult) -> str:
 
 @contextmanager
 def _live(status: Callable[[], Status]) -> Iterator[None]:
-    """Show ``status`` in the last line while the block runs; log lines are printed above it."""
+    """Shows ``status`` in the last line while the block runs; log lines are printed above it."""
     from rich.console import Console
     from rich.live import Live
 
@@ -132,7 +132,7 @@ class _Printer:
         self._console.print(Text(text), end="", soft_wrap=True)
 
     def flush(self) -> None:
-        """Do nothing: no text is buffered."""
+        """Does nothing: no text is buffered."""
 
 
 def _line(text: str, fraction: float | None) -> Any:
@@ -170,7 +170,7 @@ _TEXT_COLUMNS = ("inventory", "section", "skipped")
 
 
 def print_results(results: Sequence[LoadResult]) -> None:
-    """Print the counts of each inventory, or section, as a table, and which are not complete."""
+    """Prints the counts of each inventory, or section, as a table, and which are not complete."""
     kind = results[0].task.kind if results else "inventory"
     names = [kind, *_FIGURES]
     rows = [[r.name, *(figure(r) for figure in _FIGURES.values())] for r in results]
@@ -226,13 +226,13 @@ class Differences:
         self._count = 0
 
     def add(self, record_id: str, effect: str) -> None:
-        """Count a record; ``effect`` is ``"created"`` or ``"updated"``."""
+        """Counts a record; ``effect`` is ``"created"`` or ``"updated"``."""
         self._count += 1
         if self._count <= MAX_DIFFERENCES:
             self._lines.append(f"{effect}\t{record_id or 'a record without id'}\n")
 
     def report(self, verbosity: int, *, complete: bool) -> int:
-        """Print them to standard output, one per line; returns the exit status.
+        """Prints them to standard output, one per line; returns the exit status.
 
         A difference is an answer even if not everything could be compared (not ``complete``).
         """

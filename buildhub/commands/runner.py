@@ -37,7 +37,7 @@ class _Command(click.Command):
     """Runs with the right exit status and without a traceback, wherever it writes."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run the command and exit, as click does."""
+        """Runs the command and exits, as click does."""
         _open_what_is_closed()
         try:
             return super().main(*args, **extra)
@@ -45,12 +45,12 @@ class _Command(click.Command):
             _discard_unwritten_output()
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Parse the arguments; ``--help`` and ``-V`` print here."""
+        """Parses the arguments; ``--help`` and ``-V`` print here."""
         with _readable_errors():
             return super().make_context(*args, **extra)
 
     def invoke(self, context: click.Context) -> Any:
-        """Call the function of the command, with ``settings`` in place of their options."""
+        """Calls the function of the command, with ``settings`` in place of their options."""
         others = {name: value for name, value in context.params.items() if name not in SETTINGS}
         context.params = {"settings": Settings.of(context), **others}
         with _readable_errors():
@@ -145,7 +145,7 @@ def run(
     on_error: int = FAILED,
     summary: Summary | None = None,
 ) -> NoReturn:
-    """Do the ``work`` of a command, and exit with the status of its result.
+    """Does the ``work`` of a command, and exits with the status of its result.
 
     ``work`` returns whether all went well, or the exit status; SIGINT, SIGTERM and SIGHUP cancel
     its :class:`CancellationToken`. An error ends the program with the status ``on_error``.
@@ -187,7 +187,7 @@ def _status(
 
 @contextlib.contextmanager
 def stop_reported(line: str, verbosity: int) -> Iterator[None]:
-    """Print this summary if a signal ends the block, before there are counts."""
+    """Prints this summary if a signal ends the block, before there are counts."""
     try:
         yield
     except Interrupted:
@@ -196,19 +196,19 @@ def stop_reported(line: str, verbosity: int) -> Iterator[None]:
 
 
 def echo_summary(line: str, verbosity: int) -> None:
-    """Print the summary to stderr, unless ``-q`` was given."""
+    """Prints the summary to stderr, unless ``-q`` was given."""
     if verbosity > logs.QUIET:
         echo(line)
 
 
 def echo(line: str) -> None:
-    """Print a line to stderr, without secrets and control characters."""
+    """Prints a line to stderr, without secrets and control characters."""
     click.echo(logs.printable(line), err=True)
 
 
 @contextlib.contextmanager
 def _readable_errors() -> Iterator[None]:
-    """Report errors of printing as sentences; those of a command's work :func:`run` reports."""
+    """Reports errors of printing as sentences; those of a command's work :func:`run` reports."""
     try:
         yield
     except BrokenPipeError:

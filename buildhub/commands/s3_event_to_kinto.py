@@ -87,7 +87,7 @@ class _EventFiles:
         return {"newest_build": self.result.newest_build or None, "counts": builds | files}
 
     def handle_file(self, service: EventService, path: str) -> None:
-        """Handle all events of a file. Raises :class:`Interrupted` on a signal."""
+        """Handles all events of a file. Raises :class:`Interrupted` on a signal."""
         try:
             for where, document in _documents(path, self._cancellation):
                 self._handle(service, where, document)

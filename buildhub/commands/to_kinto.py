@@ -169,7 +169,7 @@ class _RecordFiles:
         return f", {self.bad_lines} bad lines" if self.bad_lines else ""
 
     def read_into(self, publisher: Publisher) -> None:
-        """Add every record to ``publisher``; bad lines and unreadable files are logged."""
+        """Adds every record to ``publisher``; bad lines and unreadable files are logged."""
         for path in self._files:
             number = 1
             chunks = streams.chunks(path, self._cancellation, on_idle=publisher.flush)

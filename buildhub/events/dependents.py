@@ -327,7 +327,6 @@ class _Search:
         return builds[0].key.removeprefix(folder) if builds else None
 
     def _builds_in(self, folder: str, listing: FolderContents) -> list[Build]:
-        """Returns the builds in a listing that depend on the metadata."""
         builds = (recognise(folder + name) for name in listing.files)
         return [build for build in builds if build and self._dependents.concerns(build)]
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from ..archive.cache import LookupCache
@@ -23,15 +22,7 @@ from ..archive.lookup import MetadataLookup
 from ..builds.recognise import Build, recognise
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..inventory.row_formats import InventoryRow
-from ..kinto import (
-    Client,
-    PutResult,
-    StoredRecord,
-    differs,
-    digest,
-    fetch_stored,
-    put_if_unchanged,
-)
+from ..kinto import Client, PutResult, StoredRecord, differs, digest, fetch_stored, put_if_unchanged
 from ..pipeline.record_maker import NotMade, RecordMaker
 from ..records import Outcome, Record
 from ..retries import Retry
@@ -52,7 +43,7 @@ _CONFLICT = PutResult(Outcome.CONFLICT, "other writers keep changing it")
 
 
 class _Written(NamedTuple):
-    """What became of a record that was to be stored."""
+    """The outcome for a record that was to be stored."""
 
     put: PutResult
     stored: StoredRecord | None  #: what the server had before
@@ -89,12 +80,7 @@ class EventHandler:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.wait([self._writer])

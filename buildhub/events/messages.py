@@ -50,7 +50,7 @@ Message = FilePublished | Ignored | Malformed
 
 
 def unwrap(event: Any) -> list[Message]:
-    """Everything that an event says, in its order. ``event`` is decoded JSON; never raises.
+    """Yields all that an event, decoded JSON, says, in its order; never raises.
 
     A record that is wrong becomes a :class:`Malformed` and does not hide the others.
     """
@@ -58,7 +58,7 @@ def unwrap(event: Any) -> list[Message]:
 
 
 def is_queue_event(event: Any) -> bool:
-    """Whether the event comes from SQS, to which each message that failed is reported."""
+    """Tells if the event comes from SQS, to which each message that failed is reported."""
     records = event.get("Records") if isinstance(event, Mapping) else None
     return isinstance(records, list) and any(
         isinstance(record, Mapping) and record.get("eventSource") == "aws:sqs" for record in records
@@ -99,7 +99,6 @@ def _open(event: Mapping[str, Any], message: str | None, levels: int) -> Iterato
 
 
 def _open_google(event: Mapping[str, Any], message: str | None, levels: int) -> Iterator[Message]:
-    """Opens a Pub/Sub message or a CloudEvent."""
     attributes, data = event.get("attributes"), event.get("data")
     if isinstance(event.get("message"), Mapping):  # pushed, or pulled with its ackId
         yield from _unwrap(event["message"], message, levels)
@@ -122,7 +121,6 @@ def _named(event: Mapping[str, Any]) -> Any:
 
 
 def _open_text(text: Any, message: str | None, levels: int) -> Iterator[Message]:
-    """An event as a JSON string."""
     try:
         event = json.loads(text)
     except (TypeError, ValueError, RecursionError):
@@ -132,7 +130,7 @@ def _open_text(text: Any, message: str | None, levels: int) -> Iterator[Message]
 
 
 def _notification(record: Mapping[str, Any], message: str | None) -> Message:
-    """A record of S3 itself. Its key is form-encoded (``Firefox+Setup+55.0.exe``).
+    """Returns a record of S3 itself. Its key is form-encoded (``Firefox+Setup+55.0.exe``).
 
     Older tools, and people, leave out ``eventName``: then a file was created.
     """
@@ -150,7 +148,7 @@ def _notification(record: Mapping[str, Any], message: str | None) -> Message:
 
 
 def _bridged(event: Mapping[str, Any], message: str | None) -> Message:
-    """An event of EventBridge. Its key is raw (``Firefox Setup 55.0.exe``)."""
+    """Returns an event of EventBridge. Its key is raw (``Firefox Setup 55.0.exe``)."""
     kind = event["detail-type"]
     if kind != "Object Created":
         return Ignored(_key(event.get("detail")) or "EventBridge", f"the event is {kind}", message)
@@ -171,14 +169,13 @@ def _object_event(kind: Any, key: Any, event: Mapping[str, Any], message: str | 
 
 
 def _key(facts: Any) -> str | None:
-    """``facts["object"]["key"]``, if there is such a thing."""
+    """Returns ``facts["object"]["key"]``, if there is such a thing."""
     described = facts.get("object") if isinstance(facts, Mapping) else None
     key = described.get("key") if isinstance(described, Mapping) else None
     return key if isinstance(key, str) and key else None
 
 
 def _shown(value: Any) -> str:
-    """A wrong value, shortened for a message."""
     try:
         text = json.dumps(value)
     except (TypeError, ValueError, RecursionError):

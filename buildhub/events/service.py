@@ -11,7 +11,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from ..records import Outcome
@@ -62,12 +61,7 @@ class EventService:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def handle(
@@ -162,7 +156,7 @@ async def _run(
 async def _handle_file(
     handler: EventHandler, events: Sequence[FilePublished], result: EventResult
 ) -> None:
-    """Handles the events about one file as one; count and log each. Only a cancellation raises."""
+    """Handles the events about one file as one; counts and logs each. Only cancelling raises."""
     key = events[0].key
     started = time.monotonic()
     try:

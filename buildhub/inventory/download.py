@@ -21,7 +21,7 @@ from typing import IO, NamedTuple
 
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..retries import Retry
-from ..storage import create_part, is_abandoned
+from ..storage import create_part, is_abandoned, opened
 from .manifest import InventoryFile, Manifest
 from .s3_inventories import ConnectionBroken, Inventories, RangeNotSupported
 
@@ -57,7 +57,7 @@ def download(
     retries: int,
     raise_if_cancelled: Callable[[], None] = lambda: None,
 ) -> Generator[Download]:
-    """The manifest's files, in its order, each verified and open until the next is asked for.
+    """Yields the files of a manifest in its order, each verified and open until the next.
 
     They are in ``buildhub/`` below ``directory`` (default: the system's temporary folder),
     named by their MD5: a file that is there and right is not fetched again. While the caller
@@ -79,7 +79,7 @@ def download(
 
 
 def _check_folder(folder: Path) -> None:
-    """In a folder that others can write, such as /tmp, they could have prepared ours."""
+    """Raises :class:`Fatal` for a folder that others prepared, where they can write (/tmp)."""
     found = folder.lstat()
     if stat.S_ISLNK(found.st_mode):
         problem = "it is a symbolic link"
@@ -97,7 +97,7 @@ def _check_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _written_aside(path: Path) -> Iterator[_Part]:
-    """A file that gets the name ``path`` if the block succeeds and is removed if it fails.
+    """Yields a file that gets the name ``path`` if the block succeeds, and goes if it fails.
 
     Its own name is unique, as another process may fetch the same file. It is locked, so that
     other runs can tell it from one that a killed run has left.
@@ -150,7 +150,7 @@ class _Downloads:
         self._retries = retries
 
     def fetch(self, file: InventoryFile) -> Path:
-        """The path of ``file``, which is complete there; nothing is begun after an error."""
+        """Returns the path of a complete ``file``; begins nothing after an error."""
         path = self._folder / f"{file.md5}{_SUFFIX}"
         try:
             self._check(file)
@@ -166,12 +166,12 @@ class _Downloads:
         return path
 
     def _check(self, file: InventoryFile, seconds: float = 0) -> None:
-        """Wait so long; raise if it was stopped."""
+        """Waits so long; raises if it was stopped."""
         if self.stop.wait(seconds):
             raise BuildhubError(f"The download of {self._inventories.url(file.key)} was stopped.")
 
     def _fill(self, part: _Part, file: InventoryFile) -> None:
-        """Put the object's bytes into ``part``, continuing where a connection broke."""
+        """Puts the object's bytes into ``part``, continuing where a connection broke."""
         errors = (ConnectionBroken, RangeNotSupported, _WrongSum)
         retry = Retry(
             self._retries + 1,
@@ -190,7 +190,7 @@ class _Downloads:
             ) from None
 
     def _append_rest(self, part: _Part, file: InventoryFile) -> None:
-        """Append what ``part`` lacks and verify the whole; empty it if it can't be completed."""
+        """Appends what ``part`` lacks and verifies the whole; empties it if that fails."""
         check = functools.partial(self._check, file)
         try:
             for chunk in self._inventories.read(file.key, start=part.size, check=check):
@@ -213,7 +213,7 @@ class _Downloads:
 def _given_out(
     downloads: _Downloads, files: Sequence[InventoryFile], raise_if_cancelled: Callable[[], None]
 ) -> Generator[Download]:
-    """Each file, open; what is read from it is what was verified, whatever its name means then."""
+    """Yields each file, open: what is read is what was verified, whatever has its name then."""
     rest = iter(files)
     pending: deque[Future[Path]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="download") as thread:
@@ -222,11 +222,11 @@ def _given_out(
                 ahead = itertools.islice(rest, _AHEAD + 1 - len(pending))
                 pending.extend(thread.submit(downloads.fetch, one) for one in ahead)
                 path = _result(pending.popleft(), raise_if_cancelled)
-                with _readable_errors(path), _open(path) as opened:
-                    if not _has_md5(opened, file.md5):
+                with _readable_errors(path), opened(path, os.O_RDONLY, _OTHERS_WRITE) as fd:
+                    if not _has_md5(fd, file.md5):
                         raise Unreachable(f"{path} was changed after it was downloaded: run again.")
-                    os.lseek(opened.fileno(), 0, os.SEEK_SET)
-                    yield Download(path, opened.fileno())
+                    os.lseek(fd, 0, os.SEEK_SET)
+                    yield Download(path, fd)
         finally:
             downloads.stop.set()
             thread.shutdown(wait=False, cancel_futures=True)
@@ -243,10 +243,9 @@ def _result(future: Future[Path], raise_if_cancelled: Callable[[], None]) -> Pat
 
 
 def _is_right(path: Path, md5: str) -> bool:
-    """Return True if the file is there and complete."""
     try:
-        with _open(path) as file:
-            right = _has_md5(file, md5)
+        with opened(path, os.O_RDONLY, _OTHERS_WRITE) as fd:
+            right = _has_md5(fd, md5)
     except FileNotFoundError:
         return False
     if not right:
@@ -254,20 +253,9 @@ def _is_right(path: Path, md5: str) -> bool:
     return right
 
 
-def _open(path: Path) -> IO[bytes]:
-    """The file, if it is one of ours that nobody else can write. Raises ``OSError``."""
-    number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    file = os.fdopen(number, "rb", buffering=0)
-    found = os.fstat(file.fileno())
-    own = found.st_uid == os.geteuid() and not found.st_mode & _OTHERS_WRITE
-    if not (stat.S_ISREG(found.st_mode) and own):
-        file.close()
-        raise OSError(None, "there is something else than a file of ours")
-    return file
-
-
-def _has_md5(file: IO[bytes], md5: str) -> bool:
-    return hashlib.file_digest(file, _md5).hexdigest() == md5  # type: ignore[arg-type]
+def _has_md5(fd: int, md5: str) -> bool:
+    with open(fd, "rb", buffering=0, closefd=False) as file:
+        return hashlib.file_digest(file, _md5).hexdigest() == md5
 
 
 def _md5() -> hashlib._Hash:
@@ -275,7 +263,7 @@ def _md5() -> hashlib._Hash:
 
 
 def _remove_old(folder: Path, keep: Collection[str]) -> None:
-    """Remove files of ours that were not used for two days, and parts that no process writes."""
+    """Removes files of ours that were not used for two days, and parts that no process writes."""
     oldest = time.time() - _KEPT_SECONDS
     for entry in folder.iterdir():
         name = _OURS.fullmatch(entry.name)
@@ -290,7 +278,6 @@ def _remove_old(folder: Path, keep: Collection[str]) -> None:
 
 @contextlib.contextmanager
 def _readable_errors(path: Path) -> Iterator[None]:
-    """Turns what the file system refuses into an error of ours."""
     try:
         yield
     except OSError as error:

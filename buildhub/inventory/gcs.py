@@ -87,7 +87,7 @@ class Bucket(HttpClient):
     async def objects(
         self, prefix: str, start: str, end: str, token: Next | None = None, at_most: int = 1000
     ) -> Page:
-        """A page of the objects below ``prefix`` from ``start`` (inclusive) to ``end`` (exclusive).
+        """Returns a page of the objects below ``prefix`` from ``start`` to before ``end``.
 
         Raises :class:`Unreachable` if the page stays unreadable however often it is tried,
         :class:`Fatal` if the bucket can't be listed at all.
@@ -99,7 +99,7 @@ class Bucket(HttpClient):
         self, prefix: str, start: str = "", end: str = "", token: Next | None = None,
         delimiter: str = "/",
     ) -> Page:  # fmt: skip
-        """A page of the folders in the folder ``prefix``; raises as :meth:`objects` does."""
+        """Returns a page of the folders in ``prefix``; raises as :meth:`objects` does."""
         query = {"prefix": prefix, "delimiter": delimiter, "maxResults": "1000"}
         offsets = {"startOffset": start, "endOffset": end}
         return await self._page(query | {k: v for k, v in offsets.items() if v}, token)
@@ -117,7 +117,7 @@ class Bucket(HttpClient):
 
 
 def rows(bucket: str, names: Sequence[str], items: Sequence[Item]) -> bytes:
-    """The rows of ``items``, whose ``names`` are given as well, each with its newline.
+    """Returns the rows of ``items``, whose ``names`` are given as well, each with its newline.
 
     >>> item = {"size": "5", "timeCreated": "2017-07-13T23:37:23.000Z", "md5Hash": ""}
     >>> rows("bucket", ["pub/Firefox 55.0.dmg"], [item]).decode()
@@ -135,7 +135,7 @@ def rows(bucket: str, names: Sequence[str], items: Sequence[Item]) -> bytes:
 
 
 def _encoded(names: Sequence[str]) -> list[str]:
-    """Each name form-encoded. Google's names have no line feeds, so they separate the names."""
+    """Form-encodes each name. Google's have no line feeds, which separate them here."""
     joined = "\n".join(names).encode()
     unsafe = set(joined.translate(None, _SAFE)) - {0x0A}
     # The percent sign first, and then the plus: both are what others become.
@@ -145,7 +145,7 @@ def _encoded(names: Sequence[str]) -> list[str]:
 
 
 def _md5s(items: Sequence[Item]) -> Sequence[str]:
-    """The hexadecimal MD5 of each item, in the first 32 characters; "" where there is none."""
+    """Returns each item's MD5, hexadecimal, in the first 32 characters; "" if there is none."""
     encoded = [item.get("md5Hash", "") for item in items]
     joined = "".join(encoded).encode()
     if len(joined) != _BASE64_MD5 * len(items) or joined.count(_PADDING) != len(items):
@@ -185,7 +185,7 @@ def _parsed(query: Mapping[str, str], token: Next, response: Response) -> Page:
 
 
 def _are_rows(items: Sequence[Item]) -> bool:
-    """Return True if rows can be made of all; looked at in bulk, as a page has a thousand."""
+    """Tells if rows can be made of all; looked at in bulk, as a page has a thousand."""
     try:
         numbers = [item[field] for field in ("size", "timeCreated") for item in items]
         "\n".join([item.get("md5Hash", "") for item in items])
@@ -197,7 +197,7 @@ def _are_rows(items: Sequence[Item]) -> bool:
 def _is_asked_for(
     names: list[str], folders: list[str], query: Mapping[str, str], last: str
 ) -> bool:
-    """Return True for a page in order, in the range of the request, and behind ``last``."""
+    """Tells if a page is in order, in the range of the request, and behind ``last``."""
     start, end = query.get("startOffset", ""), query.get("endOffset", "")
     return (
         names == sorted(names)
@@ -209,7 +209,6 @@ def _is_asked_for(
 
 
 def _rejection(response: Response) -> Exception:
-    """The error of a response that is not a listing."""
     message, reason = _message(response.body)
     problem = f"HTTP {response.status}: {message}"
     if response.status == HTTPStatus.FORBIDDEN and reason.lower().endswith("ratelimitexceeded"):
@@ -220,7 +219,7 @@ def _rejection(response: Response) -> Exception:
 
 
 def _message(body: bytes) -> tuple[str, str]:
-    """The service's description of an error and its reason; first characters if it isn't JSON."""
+    """Returns the service's description of an error and its reason, as far as it is JSON."""
     try:
         error = orjson.loads(body)["error"]
         reasons = [str(one["reason"]) for one in error.get("errors", ())]

@@ -44,7 +44,7 @@ Step: TypeAlias = "Request | Range"
 
 
 class Found(NamedTuple):
-    """What a step has found."""
+    """The rows and steps that a step has found."""
 
     rows: bytes  #: whole lines
     follow: Sequence[Step]  #: the steps for what is behind the rows, in order
@@ -58,7 +58,7 @@ class Request(NamedTuple):
     missing: str  #: what is not listed if there is no response
 
     def give_up(self) -> tuple[str, Sequence[Step]]:
-        """Name what is not listed; return the steps for what still can be, too."""
+        """Names what is not listed; returns the steps for what still can be, too."""
         return self.missing, ()
 
 
@@ -92,7 +92,7 @@ class BucketListing:
         self._running: dict[asyncio.Task[Found], _Entry] = {}
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
-        """The rows, whole lines, as soon as all before them were given out.
+        """Yields the rows, whole lines, as soon as all before them were given out.
 
         Raises :class:`Fatal` if the bucket can't be listed. What is under way is given up when
         the iterator is closed.
@@ -112,7 +112,7 @@ class BucketListing:
             await asyncio.gather(*self._running, return_exceptions=True)
 
     def _start(self) -> None:
-        """Start the first steps that are not under way on the free connections."""
+        """Starts the first steps that are not under way on the free connections."""
         free = self._jobs - len(self._running)
         entries = list(islice(self._startable(), free))
         for entry in entries:
@@ -139,7 +139,7 @@ class BucketListing:
         return await step.run(self._bucket, idle)
 
     def _take(self, task: asyncio.Task[Found], entry: _Entry) -> None:
-        """Put what a step has given into its place."""
+        """Puts what a step has given into its place."""
         try:
             entry.rows, follow, bad = task.result()
             self.bad += len(bad)
@@ -162,13 +162,13 @@ class Density:
         self._page = max(rows, 1)  #: the most rows that one page had
 
     def add(self, rows: int, folders: int) -> None:
-        """Note a page: its rows, and the folders that ended in it."""
+        """Notes a page: its rows, and the folders that ended in it."""
         self._rows = self._rows * 0.9 + rows
         self._folders = self._folders * 0.9 + folders
         self._page = max(self._page, rows)
 
     def folders_in(self, pages: int) -> int:
-        """Folders that fill so many pages, at least one; one as long as nothing is known."""
+        """Returns how many folders fill so many pages; one as long as nothing is known."""
         if not self._rows:
             return 1
         return max(1, math.ceil(pages * self._page * self._folders / self._rows))
@@ -195,11 +195,11 @@ class Range:
 
     @property
     def position(self) -> str:
-        """No row comes before this name."""
+        """Returns the name before which no row comes."""
         return max(self.start, self.after)
 
     async def run(self, bucket: Bucket, idle: bool) -> Found:
-        """Read a page, or look for cuts if connections are ``idle``."""
+        """Reads a page, or looks for cuts if connections are ``idle``."""
         if idle and (self.level or (self.pages >= PAGES and not self.cuts)):
             with contextlib.suppress(Unreachable):  # then it goes on as it is
                 await self._find_cuts(bucket)
@@ -217,7 +217,7 @@ class Range:
         return Found(lines, [self] if goes_on else (), bad)
 
     def _wanted(self, names: Sequence[str]) -> Iterator[tuple[int, int]]:
-        """The parts of a page that are behind ``after``, and not in folders without builds."""
+        """Yields the parts of a page that are behind ``after`` and in folders with builds."""
         begin = i = bisect_right(names, self.after)
         while i < len(names):
             folder = self.section.folder_of(names[i])
@@ -231,7 +231,7 @@ class Range:
             yield begin, len(names)
 
     def _advance(self, names: Sequence[str], page: Page) -> bool:
-        """Go to the next page; return whether there is one."""
+        """Goes to the next page; tells if there is one."""
         self.token = page.token
         if page.token is None:
             return False
@@ -245,7 +245,7 @@ class Range:
         return self.start < self.end
 
     async def _find_cuts(self, bucket: Bucket) -> None:
-        """List where the names behind the last page divide."""
+        """Lists where the names behind the last page divide."""
         self.pages = -PAGES  # if there are no cuts, they are not to be looked for again soon
         for prefix, sign in [self.level] if self.level else self._levels():
             last = self.cuts[-1] if self.cuts else self.position
@@ -273,7 +273,7 @@ class Range:
                 yield prefix, sign
 
     def cut(self) -> Range | None:
-        """Keep the folders that fill some pages; return the range of what is behind them."""
+        """Keeps the folders that fill some pages; returns the range of what is behind them."""
         folders = self.density.folders_in(max(PAGES - self.pages, 1))
         return self._cut_at(folders - 1) if folders <= len(self.cuts) else None
 
@@ -286,7 +286,7 @@ class Range:
         return rest
 
     def give_up(self) -> tuple[str, Sequence[Step]]:
-        """Go on with the next folder: where the page behind this one starts is not known."""
+        """Goes on with the next folder: where the page behind this one starts is not known."""
         missing = f"the objects from {self.position} to {self.cuts[0] if self.cuts else self.end}"
         return missing, [self._cut_at(0)] if self.cuts else ()
 
@@ -300,7 +300,7 @@ class _SectionPlan:
         self._density = Density()
 
     def first_step(self) -> Step:
-        """List the section's folders: years, or versions, all of which start with a digit."""
+        """Lists the section's folders: years, or versions, all of which start with a digit."""
         prefix = self._section.prefix
         if self._section.name == "nightly":
             return _folders(prefix, self._years, prefix + "1", prefix + "3")
@@ -343,7 +343,7 @@ class _SectionPlan:
         return self._range(folder, successor(folder)) if wanted else ()
 
     def _range(self, begin: str, end: str, folders: Sequence[str] = ()) -> list[Step]:
-        """The range from ``begin`` to ``end``, or what is left of it behind ``start_after``."""
+        """Returns the range from ``begin`` to ``end``, as far as it is behind ``start_after``."""
         after = self._selection.start_after
         start = max(begin, after)
         cuts = [folder for folder in folders if start < folder < end]
@@ -354,7 +354,7 @@ def _folders(
     prefix: str, found: Callable[[list[str]], Sequence[Step]], start: str = "", end: str = "",
     token: Next | None = None, last: str = "",
 ) -> Request:  # fmt: skip
-    """List the folders in a folder; ``found`` makes the steps for those of each page."""
+    """Lists the folders in a folder; ``found`` makes the steps for those of each page."""
 
     async def run(bucket: Bucket, idle: bool) -> Found:
         page = await bucket.folders(prefix, start, end, token)
@@ -369,7 +369,7 @@ def _folders(
 def _first_object(
     folder: str, found: Callable[[str], Sequence[Step]], token: Next | None = None
 ) -> Request:
-    """Look at the first object of a folder; ``found`` makes steps of its date of creation.
+    """Looks at the first object of a folder; ``found`` makes steps of its date of creation.
 
     An object that is named like the folder does not count: it may be older than the rest.
     """
@@ -386,7 +386,7 @@ def _first_object(
 
 
 def _rows(bucket: str, items: Sequence[Item]) -> tuple[bytes, list[str]]:
-    """The rows of objects, and the names of those whose checksum is none."""
+    """Returns the rows of objects, and the names of those whose checksum is none."""
     names = [item["name"] for item in items]
     try:
         return rows(bucket, names, items), []
@@ -398,5 +398,4 @@ def _rows(bucket: str, items: Sequence[Item]) -> tuple[bytes, list[str]]:
 
 
 def _named(folders: Sequence[str], pattern: str) -> list[str]:
-    """The folders whose own name fits."""
     return [one for one in folders if re.fullmatch(pattern, one[:-1].rpartition("/")[2])]

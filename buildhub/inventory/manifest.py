@@ -38,14 +38,14 @@ class Manifest:
     files: tuple[InventoryFile, ...]
 
     def only(self, keys: Collection[str] | None) -> Manifest:
-        """The same with the files of these keys alone; with all of them for None."""
+        """Returns the same with the files of these keys alone; with all of them for None."""
         if keys is None:
             return self
         return dataclasses.replace(self, files=tuple(f for f in self.files if f.key in keys))
 
     @classmethod
     def parse(cls, data: bytes, inventory: str, date: str, *, where: str) -> Manifest:
-        """A manifest from its JSON. ``where`` is its address, for messages.
+        """Returns a manifest from its JSON. ``where`` is its address, for messages.
 
         Raises :class:`Fatal` if the files are no CSV, :class:`BadInput` if it is malformed.
         """

@@ -47,7 +47,7 @@ class InventoryReader:
         self.bad_rows = 0
 
     def entries(self, blocks: Iterable[bytes], name: str) -> Iterator[list[InventoryRow]]:
-        """The rows of each block that may be builds, in order. ``name`` is for messages.
+        """Yields the rows of each block that may be builds, in order. ``name`` is for messages.
 
         Raises :class:`BadInput` if the file can't be read at all.
         """
@@ -116,7 +116,7 @@ class InventoryReader:
     def _parse(
         self, raw: bytes, line_format: LineFormat, where: str, *, wanted: bool = True
     ) -> InventoryRow | None:
-        """The row of a line; None if it is none, or not wanted. Bad ones are reported."""
+        """Returns the row of a line; None if it is none, or not wanted. Bad ones are reported."""
         try:
             return line_format.parse(raw, wanted=wanted)
         except BadInput as error:
@@ -126,7 +126,6 @@ class InventoryReader:
 
 
 def _detect(block: bytes, name: str) -> LineFormat:
-    """The format of a block's first line."""
     try:
         return detect(block.partition(b"\n")[0].rstrip(b"\r"))
     except BadInput as error:
@@ -152,7 +151,7 @@ _OTHER_KINDS = [
 
 
 def _without_byte_order_mark(block: bytes, name: str) -> bytes:
-    """The first block of a file. Raises :class:`BadInput` if it is of another kind."""
+    """Returns the first block of a file. Raises :class:`BadInput` if it is of another kind."""
     is_gzip = block.startswith(b"\x1f\x8b")
     if block.startswith(_UTF16) or (b"\0" in block[: block.find(b"\n")][:100] and not is_gzip):
         raise BadInput(

@@ -74,7 +74,7 @@ class InventoryRow(NamedTuple):
 
     @classmethod
     def usual(cls, key: bytes, size: bytes, date: bytes) -> Self | None:
-        """From what :func:`usual_row` has found; None if the date is not one."""
+        """Makes a row of what :func:`usual_row` has found; None if the date is not one."""
         text = date.decode("ascii")
         try:
             datetime.fromisoformat(text)
@@ -95,7 +95,7 @@ class Schema(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Schema:
-        """From a manifest's ``fileSchema``: ``Bucket, Key, Size, LastModifiedDate, ETag``.
+        """Parses a manifest's ``fileSchema``: ``Bucket, Key, Size, LastModifiedDate, ETag``.
 
         Raises ValueError if a column that is needed is missing.
         """
@@ -109,7 +109,7 @@ class Schema(NamedTuple):
     @classmethod
     @lru_cache(maxsize=16)
     def of_length(cls, columns: int) -> Schema | None:
-        """The usual schema with so many columns; None if there is none.
+        """Returns the usual schema with so many columns; None if there is none.
 
         4 to 6 columns are an inventory of current versions, 7 to 9 one of all versions.
         """
@@ -122,10 +122,10 @@ class LineFormat(Protocol):
     """The format of one file."""
 
     def is_row(self, line: bytes) -> bool:
-        """Return True if the line stands for an object: not a header, a total or a folder."""
+        """Tells if the line stands for an object: not a header, a total or a folder."""
 
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
-        """The row of a line; None if it is not ``wanted``, an old version or a delete marker.
+        """Parses a line; None if it is not ``wanted``, an old version or a delete marker.
 
         A line is validated in any case: raises :class:`BadInput` if it can't be read.
         """
@@ -142,7 +142,7 @@ class S3Csv:
         self.schema = schema
 
     def regular_rows(self, block: bytes) -> int:
-        """The number of rows of a block, if each is ASCII, quoted, and has all its columns; else 0.
+        """Counts a block's rows, if each is ASCII, quoted, and has all its columns; else returns 0.
 
         What is left of a row of three columns without all but its structure is ``"","",""``: S3
         encodes commas and quotes in keys. ``translate`` does it at more than 1 GB/s.
@@ -162,11 +162,11 @@ class S3Csv:
         return rows
 
     def is_row(self, line: bytes) -> bool:
-        """Every line is a row."""
+        """Returns True: every line is a row."""
         return True
 
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
-        """See :class:`LineFormat`."""
+        """Parses as :class:`LineFormat` says."""
         columns = csv_columns(line)
         schema = self.schema = self.schema or Schema.of_length(len(columns))
         if schema is None:
@@ -178,7 +178,7 @@ class S3Csv:
 
 @lru_cache(maxsize=16)
 def usual_row(schema: Schema) -> re.Pattern[bytes]:
-    """A pattern of nearly all rows of a current version, up to the last column needed.
+    """Returns a pattern of nearly all rows of a current version, up to the last column needed.
 
     For the rows of which :meth:`S3Csv.regular_rows` says that they are regular. A key with a
     percent sign, a size such as ``2E+10`` and a date with an offset are not usual.
@@ -210,7 +210,7 @@ class HeaderCsv:
 
     @classmethod
     def detect(cls, line: bytes) -> Self | None:
-        """The format whose header is ``line``; None if it is not such a header."""
+        """Returns the format whose header is ``line``; None if it is not such a header."""
         try:
             names = csv_columns(line)
         except BadInput:
@@ -218,7 +218,7 @@ class HeaderCsv:
         return cls(names) if {"name", "size"} <= {name.strip().lower() for name in names} else None
 
     def is_row(self, line: bytes) -> bool:
-        """A header may occur again: ``zcat *.csv.gz``."""
+        """Tells a row from a header, which may occur again: ``zcat *.csv.gz``."""
         if b"size" not in line.lower():
             return True
         try:
@@ -227,7 +227,7 @@ class HeaderCsv:
             return True
 
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
-        """See :class:`LineFormat`."""
+        """Parses as :class:`LineFormat` says."""
         columns = csv_columns(line)
         if len(columns) != len(self._names):
             raise BadInput(f"{len(columns)} columns where the header has {len(self._names)}")
@@ -245,11 +245,11 @@ class ListOutput:
         self._other_lines = other_lines
 
     def is_row(self, line: bytes) -> bool:
-        """Folders, totals and the headings of folders are not rows."""
+        """Tells a row from a folder, a total or the heading of a folder."""
         return not self._other_lines.fullmatch(line)
 
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
-        """See :class:`LineFormat`."""
+        """Parses as :class:`LineFormat` says."""
         match = self._pattern.fullmatch(decode(line))
         if match is None:
             raise BadInput("the line is not size, date and key")
@@ -263,7 +263,7 @@ _AWS_OTHERS = re.compile(rb"\s*PRE .*|\s*Total (?:Objects|Size): .*|\s*")
 
 
 def detect(first_line: bytes) -> LineFormat:
-    """The format of a file, from its first line that is not blank.
+    """Returns the format of a file, from its first line that is not blank.
 
     Raises :class:`BadInput` for a report without the columns that are needed.
     """
@@ -280,7 +280,7 @@ def detect(first_line: bytes) -> LineFormat:
 
 
 def last_key(lines: bytes) -> str:
-    """The raw key of the last of some rows.
+    """Returns the raw key of the last of some rows.
 
     >>> last_key(b'"b","pub/a","1","",""\\n"b","pub/b+c","1","",""\\n')
     'pub/b c'
@@ -290,7 +290,7 @@ def last_key(lines: bytes) -> str:
 
 
 def csv_columns(line: bytes) -> list[str]:
-    """The values of a line of CSV. Raises :class:`BadInput`."""
+    """Returns the values of a line of CSV. Raises :class:`BadInput`."""
     text = decode(line)
     if text.count('"') % 2:
         raise BadInput("the row is not valid CSV (a quote is not closed)")
@@ -302,7 +302,7 @@ def csv_columns(line: bytes) -> list[str]:
 
 
 def decode(line: bytes) -> str:
-    """UTF-8 to text. Raises :class:`BadInput`."""
+    """Decodes UTF-8. Raises :class:`BadInput`."""
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:
@@ -312,7 +312,7 @@ def decode(line: bytes) -> str:
 
 
 def _s3_row(columns: Sequence[str], schema: Schema) -> InventoryRow | None:
-    """A row of S3's; None for an old version and for a delete marker. Raises BadInput."""
+    """Returns a row of S3's; None for an old version and for a delete marker. Raises BadInput."""
     _, key, size, date, is_latest, is_delete_marker = schema
     if is_latest is not None and columns[is_latest].lower() == "false":
         return None
@@ -322,7 +322,7 @@ def _s3_row(columns: Sequence[str], schema: Schema) -> InventoryRow | None:
 
 
 def _s3_key(encoded: str) -> str:
-    """The raw key of a form-encoded one. Raises :class:`BadInput`."""
+    """Returns the raw key of a form-encoded one. Raises :class:`BadInput`."""
     if "%" not in encoded:
         return encoded.replace("+", " ")
     try:
@@ -332,7 +332,7 @@ def _s3_key(encoded: str) -> str:
 
 
 def _size(text: str) -> int:
-    """Bytes. Raises :class:`BadInput`."""
+    """Reads a number of bytes. Raises :class:`BadInput`."""
     if text.isdecimal() and text.isascii() and len(text) < len(str(MAX_SIZE)):
         return int(text)
     if _SIZE.fullmatch(text) and (size := _whole(text)) is not None and size <= MAX_SIZE:
@@ -341,7 +341,7 @@ def _size(text: str) -> int:
 
 
 def _whole(text: str) -> int | None:
-    """The value of ``2E+10``; None if it is not an integer."""
+    """Returns the value of ``2E+10``; None if it is not an integer."""
     from decimal import Decimal  # takes 2 ms, and sizes are hardly ever written like that
 
     size = Decimal(text)
@@ -349,13 +349,13 @@ def _whole(text: str) -> int | None:
 
 
 def _s3_date(text: str) -> str:
-    """Whole seconds, from a UTC date with any number of decimals. Raises :class:`BadInput`."""
+    """Drops the decimals of a UTC date. Raises :class:`BadInput`."""
     found = _UTC_DATE.fullmatch(text)
     return _valid_date(found[1] if found else "", text)
 
 
 def _utc_date(text: str) -> str:
-    """Whole seconds in UTC, from a date with a ``T`` or a blank, with an offset or without.
+    """Reads a date with a ``T`` or a blank, with an offset or without, as whole seconds in UTC.
 
     Raises :class:`BadInput`.
     """
@@ -380,5 +380,4 @@ def _valid_date(date: str, text: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    """As much of a wrong value as belongs in a message."""
     return text if len(text) <= 100 else text[:100] + "…"

@@ -63,7 +63,7 @@ class Inventories:
     def __init__(
         self, *, timeout_seconds: float, retries: int, cancellation: CancellationToken | None = None
     ) -> None:
-        """No request is made yet. Raises :class:`Fatal` if AWS's own settings can't be used."""
+        """Makes no request yet. Raises :class:`Fatal` if AWS's own settings can't be used."""
         cancellation = cancellation or CancellationToken()
         self._timeout = timeout_seconds
         self._check = cancellation.raise_if_overdue
@@ -77,7 +77,7 @@ class Inventories:
         self._client = _botocore_client(timeout_seconds)
 
     def newest_manifest(self, inventory: str) -> Manifest:
-        """The manifest in the newest dated folder of ``inventory`` that has one already.
+        """Returns the manifest in the newest dated folder of ``inventory`` that has one already.
 
         Raises :class:`Fatal` if there is no such inventory or its format is not CSV,
         :class:`BadInput` for a malformed manifest, :class:`Unreachable` if S3 does not answer.
@@ -95,7 +95,7 @@ class Inventories:
         )
 
     def manifest_of(self, inventory: str, date: str) -> Manifest:
-        """The manifest of one day, such as ``2017-08-02T00-11Z``.
+        """Returns the manifest of one day, such as ``2017-08-02T00-11Z``.
 
         Raises as :meth:`newest_manifest` does, and :class:`ObjectNotFound` if it is not there.
         """
@@ -115,7 +115,7 @@ class Inventories:
     def read(
         self, key: str, start: int = 0, check: Callable[[], None] = lambda: None
     ) -> Iterator[bytes]:
-        """The bytes of an object from byte ``start`` on, in pieces, in one attempt.
+        """Yields the bytes of an object from byte ``start`` on, in pieces, in one attempt.
 
         ``check`` is called several times a second and may raise to end the reading. Raises
         :class:`ConnectionBroken` if the object can't be read (to its end) in time; what came
@@ -135,11 +135,11 @@ class Inventories:
             yield chunk
 
     def url(self, key: str) -> str:
-        """The address of an object, for messages."""
+        """Returns the address of an object, for messages."""
         return f"{self._client.meta.endpoint_url}/{BUCKET}/{key}"
 
     def _dated_folders(self, inventory: str) -> list[str]:
-        """Keys of the folders named after a time, newest first; ``hive/`` and others are not."""
+        """Returns the folders named after a time, newest first; ``hive/`` and others are not."""
         prefix = PREFIX.format(inventory)
         dated = re.compile(re.escape(prefix) + _DATE + "/")
         wanted = {"Bucket": BUCKET, "Prefix": prefix, "Delimiter": "/"}
@@ -156,7 +156,6 @@ class Inventories:
         return call(functools.partial(self._client.list_objects_v2, **wanted))
 
     def _small(self, key: str) -> bytes:
-        """The whole of a small object."""
         content = bytearray()
         for chunk in self.read(key, check=self._check):
             content += chunk
@@ -175,7 +174,7 @@ class Inventories:
     def _calls_until(
         self, key: str, end: float, check: Callable[[], None]
     ) -> Callable[[Callable[[], T]], T]:
-        """A function that makes calls of one request, all of which end at ``end``."""
+        """Returns a function that makes calls of one request, all of which end at ``end``."""
 
         def call(function: Callable[[], T]) -> T:
             try:
@@ -192,7 +191,6 @@ class Inventories:
 
 
 def _rejection(url: str, error: ClientError) -> Exception:
-    """The error of a response of 4xx or 5xx."""
     status, code = _status(error.response), error.response["Error"].get("Code")
     if code == "NoSuchKey":
         return ObjectNotFound(f"{url} is not there: run again later.")

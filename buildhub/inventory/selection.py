@@ -37,7 +37,7 @@ _DEPTHS = {"releases": 2, "candidates": 3, "nightly": 3}
 
 
 def successor(prefix: str) -> str:
-    """The first name behind all names that start with ``prefix``.
+    """Returns the first name behind all that start with ``prefix``.
 
     >>> successor("pub/firefox/releases/55.0/")
     'pub/firefox/releases/55.00'
@@ -53,11 +53,11 @@ class Section(NamedTuple):
 
     @property
     def prefix(self) -> str:
-        """The start of all of its names."""
+        """Returns the start of all of its names."""
         return f"pub/{self.product}/{self.name}/"
 
     def folder_of(self, name: str) -> str | None:
-        """The folder of ``name`` that is read or skipped as a whole; None if it is above.
+        """Returns the folder of ``name`` that is read or skipped as a whole; None if it is above.
 
         >>> Section("firefox", "releases").folder_of("pub/firefox/releases/55.0/update/win32/a")
         'pub/firefox/releases/55.0/update/'
@@ -67,14 +67,14 @@ class Section(NamedTuple):
         return self.prefix + "/".join(parts[:depth]) + "/" if len(parts) > depth else None
 
     def without_builds(self, folder: str) -> bool:
-        """Return True if there are no builds in a folder that :meth:`folder_of` gives."""
+        """Tells if there are no builds in a folder that :meth:`folder_of` gives."""
         name = folder[:-1].rpartition("/")[2]
         if self.name == "nightly":
             return not _NIGHTLY.match(name)
         return _WITHOUT_BUILDS.fullmatch(name) is not None
 
     def left_out(self, name: str, folder: str | None) -> bool:
-        """Return True if ``name`` gives no row; nor does what is in no folder at all."""
+        """Tells if ``name`` gives no row; nor does what is in no folder at all."""
         if folder:
             return self.without_builds(folder)
         return "/" not in name[len(self.prefix) :]
@@ -93,35 +93,35 @@ class Selection:
     matched: set[str] = field(default_factory=set)  #: globs of ``versions`` that fit so far
 
     def all_sections(self) -> list[Section]:
-        """The sections of all products, but for those that end before ``start_after``."""
+        """Returns the sections of all products, but for those that end before ``start_after``."""
         sections = (Section(product, name) for product in self.products for name in self.sections)
         return sorted(section for section in sections if self.reaches(section.prefix))
 
     def reaches(self, folder: str) -> bool:
-        """Return True if names in ``folder`` can come after ``start_after``."""
+        """Tells if names in ``folder`` can come after ``start_after``."""
         return successor(folder) > self.start_after
 
     @property
     def dated(self) -> bool:
-        """Return True if folders are chosen by their dates."""
+        """Tells if folders are chosen by their dates."""
         return bool(self.since or self.until)
 
     def wants_version(self, folder: str) -> bool:
-        """Return True if one of the globs fits: ``152.*`` fits ``…/152.0b3-candidates/``."""
+        """Tells if one of the globs fits: ``152.*`` fits ``…/152.0b3-candidates/``."""
         version = folder[:-1].rpartition("/")[2].removesuffix("-candidates")
         found = [glob for glob in self.versions if fnmatchcase(version, glob)]
         self.matched.update(found)
         return bool(found or not self.versions)
 
     def wants_created(self, created: str) -> bool:
-        """Return True if a version, or build, is read whose first object is of that time."""
+        """Tells if a version, or build, is read whose first object is of that time."""
         moment = datetime.fromisoformat(created)
         return (self.since is None or moment + MARGIN >= self.since) and (
             self.until is None or moment <= self.until
         )
 
     def days(self, section: Section) -> tuple[str, str]:
-        """The names at which the nightlies of the wanted days begin, and end (exclusive)."""
+        """Returns the names at which the wanted days' nightlies begin, and end (exclusive)."""
         first, end = section.prefix + "1", section.prefix + "3"
         if self.since:
             first = section.prefix + _day(self.since)
@@ -132,13 +132,13 @@ class Selection:
 
 
 def _day(moment: datetime) -> str:
-    """The start of a day's nightlies: ``2026/07/2026-07-04``; %Y does not pad years."""
+    """Returns the start of a day's nightlies: ``2026/07/2026-07-04``; %Y does not pad years."""
     day = moment.date().isoformat()
     return f"{day[:4]}/{day[5:7]}/{day}"
 
 
 def days(month: str) -> list[str]:
-    """The names at which the days of a month's folder may begin.
+    """Returns the names at which the days of a month's folder may begin.
 
     >>> days("pub/firefox/nightly/2026/07/")[:2]
     ['pub/firefox/nightly/2026/07/', 'pub/firefox/nightly/2026/07/2026-07-01']

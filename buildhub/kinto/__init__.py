@@ -1,16 +1,4 @@
-"""Records into a Kinto collection and back. Knows nothing of the archive.
-
-``client``              requests of one collection: retries, pages, error messages
-``session``             one HTTP request: deadline, credentials, bounds
-``batch``               many requests in one, and the response to each
-``record_index``        ids and digests of the records on the server, kept between runs
-``refresh``             what changed in a collection
-``publisher``           a stream of records → the server → counts
-``conditional_writes``  a few records that others may be writing at the same moment
-``filters``             conditions on records, for the server and for us
-``reader``              the records that fulfil them
-``initialization``      ``initialization.yml`` → bucket, collection, schema and permissions
-"""
+"""Records into a Kinto collection and back. Knows nothing of the archive."""
 
 from ..records import Outcome
 from .batch import BatchResponse, record_data

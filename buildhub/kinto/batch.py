@@ -37,27 +37,27 @@ class BatchResponse(NamedTuple):
 
     @property
     def outcome(self) -> Outcome:
-        """What became of the record of the request."""
+        """Returns what became of the record of the request."""
         return _OUTCOMES.get(self.status, Outcome.REFUSED)
 
     @property
     def stored(self) -> bool:
-        """True if the record is on the server now."""
+        """Tells if the record is on the server now."""
         return self.outcome in (Outcome.CREATED, Outcome.UPDATED)
 
     @property
     def failed(self) -> bool:
-        """True if the server failed, rather than accept or reject the request."""
+        """Tells if the server failed, rather than accept or reject the request."""
         return self.outcome is Outcome.FAILED
 
     @property
     def concerns_all(self) -> bool:
-        """True if every other record would be rejected, too."""
+        """Tells if every other record would be rejected, too."""
         return self.status in (401, 403, 404)
 
     @property
     def reason(self) -> str:
-        """Why the record is not stored, for messages; empty if it is, or after a conflict."""
+        """Says why the record is not stored; empty if it is, or after a conflict."""
         if self.status == NO_RESPONSE:
             return str(self.body["message"])
         if self.failed:

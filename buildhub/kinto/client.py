@@ -94,9 +94,7 @@ class Client:
         self.records_path = f"{self.collection_path}/records"
         self._wanted_batch_size = batch_size
         cancellation = cancellation or CancellationToken()
-        self._open_session = functools.partial(
-            _open_session, server_url, self.url, _credentials(auth), timeout, cancellation
-        )
+        self._session_of = (server_url, self.url, _credentials(auth), timeout, cancellation)
         common: dict[str, Any] = {
             "deadline": (retries + 1) * timeout,
             "sleep": cancellation.sleep,
@@ -113,11 +111,15 @@ class Client:
 
     @functools.cached_property
     def _session(self) -> Session:
-        return self._open_session()
+        # kinto_http and requests take 0.1 s to import, which a client without requests does not
+        # need: most events of the archive's bucket are about files that are not builds.
+        from .session import Session
+
+        return Session(*self._session_of, _failure)
 
     @property
     def target(self) -> str:
-        """The address of the collection, which no other has."""
+        """Returns the address of the collection, which no other has."""
         return self.url + self.collection_path
 
     def request(
@@ -205,7 +207,7 @@ class Client:
 
     @functools.cached_property
     def _root(self) -> dict[str, Any]:
-        """What the server says of itself, to everybody; ``user`` if it accepts the credentials."""
+        """Returns what the server says of itself to all; ``user`` if it accepts the credentials."""
         try:
             return self.request("GET", "/", validate=_validate_root)[0]  # type: ignore[no-any-return]
         except RequestRejected as error:
@@ -264,7 +266,7 @@ class Client:
         return Fatal(f"Kinto at {self.url} {problem}.")
 
     def _root_rejected(self, rejection: RequestRejected) -> Fatal:
-        """Kinto shows its root to everybody: a proxy may have rejected the request."""
+        """Makes an error: Kinto shows its root to everybody, so a proxy may have rejected it."""
         if rejection.status in (401, 403):
             return self._not_accepted(rejection.status)
         return Fatal(
@@ -310,29 +312,7 @@ def reason_in(body: Any) -> str:
     return words if len(words) <= 300 else words[:297] + "…"
 
 
-def _open_session(
-    server_url: str,
-    shown_url: str,
-    credentials: Any,
-    timeout: float,
-    cancellation: CancellationToken,
-) -> Session:
-    # kinto_http and requests take 0.1 s to import, which a client without requests does not
-    # need: most events of the archive's bucket are about files that are not builds.
-    from .session import Session
-
-    return Session(
-        server_url,
-        shown_url,
-        credentials,
-        timeout=timeout,
-        cancellation=cancellation,
-        failure=_failure,
-    )
-
-
 def _failure(request: str, response: requests.Response) -> Exception:
-    """Returns the error for a response with 4xx or 5xx."""
     status = response.status_code
     if status == 409:
         return Conflict("it answered 409")

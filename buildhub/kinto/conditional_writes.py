@@ -19,7 +19,7 @@ from .record_index import differs, digest
 
 
 class PutResult(NamedTuple):
-    """What became of a record, and why if it is not stored."""
+    """The outcome for a record, and the reason if it is not stored."""
 
     outcome: Outcome
     reason: str = ""

@@ -37,14 +37,14 @@ class Condition(Protocol):
 
     @property
     def is_exact(self) -> bool:
-        """Whether the filters let pass only records that fulfil the condition."""
+        """Tells if the filters let pass only records that fulfil the condition."""
 
     def matches(self, record: Mapping[str, Any]) -> bool:
-        """Whether the record fulfils the condition."""
+        """Tells if the record fulfils the condition."""
 
 
 def value_of(record: Mapping[str, Any], field: str) -> Any:
-    """The value of a field by its dotted name (``build.id``); None if the record lacks it."""
+    """Returns a field's value by its dotted name (``build.id``); None without it."""
     value: Any = record
     for name in field.split("."):
         if not isinstance(value, Mapping):
@@ -54,7 +54,7 @@ def value_of(record: Mapping[str, Any], field: str) -> Any:
 
 
 def date_of_build(record: Mapping[str, Any]) -> datetime | None:
-    """The moment of ``build.date``; None if the record has none, or one that is not a date."""
+    """Returns the moment of ``build.date``; None if there is none, or it is not a date."""
     text = value_of(record, "build.date")
     try:
         moment = datetime.fromisoformat(text)
@@ -214,17 +214,16 @@ def _range(field: str, since: str | None, until: str) -> dict[str, str]:
 
 
 def _is_between(value: Any, since: Any, until: Any) -> bool:
-    """Whether a value is ``since`` or later, and before ``until``; None: no limit."""
     return (since is None or value >= since) and (until is None or value < until)
 
 
 def quoted(text: str) -> str:
-    """A text as Kinto takes it for one: digits alone would be a number to it."""
+    """Quotes a text: digits alone would be a number to Kinto."""
     return json.dumps(text)
 
 
 def _day(moment: datetime, days: int) -> str:
-    """The day that lies ``days`` after a moment, as ``2017-06-12``."""
+    """Returns the day that lies ``days`` after a moment, as ``2017-06-12``."""
     try:
         day = moment.astimezone(UTC) + timedelta(days=days)
     except OverflowError:  # the first and the last days of the calendar
@@ -233,5 +232,5 @@ def _day(moment: datetime, days: int) -> str:
 
 
 def _milliseconds(moment: datetime | None) -> int | None:
-    """A moment as ``last_modified`` has it: milliseconds since 1970, the next whole one."""
+    """Converts a moment to ``last_modified``: milliseconds since 1970, the next whole one."""
     return None if moment is None else max(0, math.ceil(moment.timestamp() * 1000))

@@ -50,7 +50,7 @@ class CollectionFlushed(Fatal):
 
 @dataclass
 class PublishCounts:
-    """What became of the records of a run."""
+    """Counts of the records of a run, by outcome."""
 
     created: int = 0
     updated: int = 0
@@ -64,12 +64,12 @@ class PublishCounts:
 
     @property
     def records(self) -> int:
-        """All records that are counted."""
+        """Returns the number of all records that are counted."""
         return self.created + self.updated + self.unchanged + self.refused + self.failed
 
     @property
     def ok(self) -> bool:
-        """True if every record is on the server."""
+        """Tells if every record is on the server."""
         return not (self.refused or self.failed)
 
     def __str__(self) -> str:
@@ -88,17 +88,17 @@ class _Item(NamedTuple):
 
     @property
     def data(self) -> dict[str, Any]:
-        """As it is sent: always with an id."""
+        """Returns it as it is sent: always with an id."""
         return self.request["body"]["data"]  # type: ignore[no-any-return]
 
     @property
     def came_without_id(self) -> bool:
-        """True if its id was generated here."""
+        """Tells if its id was generated here."""
         return bool(self.request["method"] == "POST")
 
     @property
     def name(self) -> str:
-        """For messages: a generated id would mean nothing to the reader."""
+        """Returns a name for messages: a generated id would mean nothing to the reader."""
         return "a record without id" if self.came_without_id else str(self.data["id"])
 
 
@@ -185,14 +185,14 @@ class Publisher:
             return
         data = self._client.without_unknown(given)
         line = line if data is given else b""  # it is another once the server knows all of it
-        outcome = self._outcome(data)
+        outcome, may_lack = self._compare(data)
         if outcome is Outcome.UNCHANGED and not self._are_on_their_way([data["id"]]):
             self._count_unchanged([data["id"]], line)
         elif self._dry_run:
             self.counts.add(outcome)
             self._on_difference(data.get("id", ""), outcome.value)
         else:
-            item = _Item(where, store_request(self._client, data), self._may_lack(data))
+            item = _Item(where, store_request(self._client, data), may_lack)
             self._open.append(item)
             self._on_their_way[item.data["id"]] += 1
             if len(self._open) >= self._size:
@@ -204,22 +204,20 @@ class Publisher:
         while self._in_flight:
             self._count_oldest()
 
-    def _outcome(self, data: Mapping[str, Any]) -> Outcome:
-        """Returns what storing this record does, as far as is known."""
-        if self._index is None or "id" not in data:
-            return Outcome.CREATED
+    def _compare(self, data: Mapping[str, Any]) -> tuple[Outcome, bool]:
+        """Returns what storing this record does, as far as is known.
+
+        Tells as well if the server may have fields that this version of it lacks.
+        """
+        if "id" not in data or self._index is None:
+            return Outcome.CREATED, "id" in data
         on_server = self._index.digest(data["id"])
         if on_server is None:
-            return Outcome.CREATED
-        if self._rewrite or differs(on_server, digest(data)):
-            return Outcome.UPDATED
-        return Outcome.UNCHANGED
-
-    def _may_lack(self, data: Mapping[str, Any]) -> bool:
-        """Returns True if the server may have fields that this version of a record lacks."""
-        if "id" not in data:
-            return False
-        return self._index is None or lacks(self._index.digest(data["id"]), digest(data))
+            return Outcome.CREATED, False
+        new = digest(data)
+        if self._rewrite or differs(on_server, new):
+            return Outcome.UPDATED, lacks(on_server, new)
+        return Outcome.UNCHANGED, on_server != new and lacks(on_server, new)
 
     def _count_unchanged(self, ids: Sequence[str], line: bytes = b"") -> None:
         self.counts.unchanged += len(ids)
@@ -232,7 +230,7 @@ class Publisher:
         return bool(self._on_their_way) and any(one in self._on_their_way for one in ids)
 
     def _send(self) -> None:
-        """Open → in flight."""
+        """Moves what is open to in flight."""
         if not self._open:
             return
         while len(self._in_flight) >= _MAX_IN_FLIGHT:
@@ -241,7 +239,7 @@ class Publisher:
         self._open = []
 
     def _count_oldest(self) -> None:
-        """In flight → counted: waits for the response to the oldest batch."""
+        """Counts the oldest batch in flight, when its response is there."""
         items, future = self._in_flight.popleft()
         self._on_their_way -= Counter(item.data["id"] for item in items)
         try:
@@ -340,7 +338,6 @@ class Publisher:
 
 
 def _id_of(record: Any) -> str | None:
-    """Returns the id of what may be a record."""
     try:
         record_id = record["data"]["id"]
     except (TypeError, KeyError):

@@ -128,7 +128,7 @@ def newest(records: Iterable[StoredData], count: int) -> list[StoredData]:
 
 
 def _age(record: Mapping[str, Any]) -> tuple[datetime, bool, int, str]:
-    """What is greater the newer a record is."""
+    """Returns what is greater the newer a record is."""
     candidate = re.search(r"rc(\d+)", str(value_of(record, "target.version")))
     number = int(candidate[1]) if candidate else 0
     built = date_of_build(record) or _NEVER

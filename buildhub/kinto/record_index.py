@@ -168,7 +168,7 @@ class RecordIndex:
 
     @property
     def position(self) -> Position:
-        """The point up to which the collection was read."""
+        """Returns the point up to which the collection was read."""
         return Position.from_json(self._value("SELECT position FROM state"))
 
     def refresh(
@@ -276,7 +276,6 @@ class RecordIndex:
         return found
 
     def _value(self, query: str, *values: Any) -> Any:
-        """Returns the first column of the first row, or None."""
         try:
             row = self._database.execute(query, values).fetchone()
         except sqlite3.Error as error:

@@ -186,7 +186,6 @@ class _Reader:
 
 
 def _advanced(position: Position, page: Sequence[StoredData]) -> Position:
-    """Returns the position after a page."""
     for one in page:
         position = position.with_newest(one["last_modified"], one["id"])
     return position

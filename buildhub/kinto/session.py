@@ -45,7 +45,6 @@ class Session:
         server_url: str,
         shown_url: str,
         auth: Any,
-        *,
         timeout: float,
         cancellation: CancellationToken,
         failure: Callable[[str, requests.Response], Exception],

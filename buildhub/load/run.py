@@ -257,7 +257,6 @@ class _Load:
         return processor
 
     def _publish(self, records: Sequence[Record]) -> None:
-        """Stores records, unless their lines are known to be stored."""
         lines = [orjson.dumps(record) for record in records]
         if self.publisher.skip_known(lines):
             return

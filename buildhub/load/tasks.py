@@ -68,7 +68,7 @@ LoadTask = InventoryTask | SectionTask
 
 @dataclass
 class LoadResult:
-    """What became of one task, also while it is being loaded."""
+    """The result of one task, also while it is being loaded."""
 
     task: LoadTask
     manifest: str = ""  #: the date of the inventory's folder

@@ -161,9 +161,7 @@ class InventoryProcessor:
                 await asyncio.wait([self._reading])
 
     async def _run(
-        self,
-        blocks: AsyncGenerator[list[InventoryRow], None],
-        stopped: asyncio.Future[None],
+        self, blocks: AsyncGenerator[list[InventoryRow], None], stopped: asyncio.Future[None]
     ) -> AsyncIterator[list[Record]]:
         while True:
             reading = self._reading = asyncio.ensure_future(anext(blocks, None))
@@ -195,7 +193,6 @@ class InventoryProcessor:
         await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
 
     def _take(self, rows: Sequence[InventoryRow]) -> list[Record]:
-        """Processes rows; returns the records that are ready."""
         ready = self._ready()
         for made in map(self._maker.make, rows):
             if isinstance(made, NotMade):

@@ -24,7 +24,7 @@ from ..records import Outcome, Record, invalid_field, make_record
 
 @dataclass
 class PipelineCounts:
-    """What became of the rows of a run: each builds a record, is skipped or failed."""
+    """Counts of the rows of a run: each builds a record, is skipped or failed."""
 
     rows: int = 0
     bad_rows: int = 0
