@@ -201,6 +201,8 @@ class _Load:
         from ..inventory.s3_inventories import Inventories
 
         s3 = Inventories(
+            self.settings.inventory_bucket,
+            self.settings.inventory_prefix,
             timeout_seconds=self.settings.timeout_seconds,
             retries=self.settings.nb_retry_request,
             cancellation=self.cancellation,
