@@ -302,6 +302,12 @@ _TABLE: dict[str, _Row] = dict((
          " installers since 30 April 2024."),
     _row("inventories", LIST, ["firefox archive"], "The inventories to load, in this order.",
          "--inventory", multiple=True),
+    _row("inventory_bucket", TEXT, "net-mozaws-prod-delivery-inventory-us-east-1",
+         "The S3 bucket of the inventories, which anybody may read."),
+    _row("inventory_prefix", TEXT,
+         "public/inventories/net-mozaws-prod-delivery-{inventory}/delivery-{inventory}/",
+         "Where the dated folders of an inventory are in that bucket; {inventory} stands for its"
+         " name in INVENTORIES."),
     _row("csv_download_directory", FOLDER, None,
          "Inventory files are downloaded to the subfolder buildhub/ of this folder.",
          show_default="the system's temporary folder"),
@@ -355,6 +361,8 @@ class Settings:
     products: tuple[str, ...]
     source: str
     inventories: tuple[str, ...]
+    inventory_bucket: str
+    inventory_prefix: str
     csv_download_directory: Path | None
     product_details_url: str
     explicit: frozenset[str]  #: names of those that were given or set, and are no defaults

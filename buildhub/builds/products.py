@@ -39,6 +39,8 @@ class Product(NamedTuple):
     #: else is published without a build id.
     same_push: str | None = None
     default: bool = True  #: whether it is catalogued unless ``PRODUCTS`` says otherwise
+    #: The parts of its folder that have builds: without any there, the source has dried up.
+    sections: tuple[str, ...] = ("candidates", "nightly", "releases")
 
     def metadata_file(self, version: str, platform: str) -> str:
         """Returns the name of a candidate's metadata file; ``platform`` is as in file names."""
@@ -67,6 +69,7 @@ def _app(name: str, folder: str) -> Product:
         shapes=APP_SHAPES,
         same_push="firefox",
         default=False,
+        sections=("nightly", "releases"),
     )
 
 
@@ -99,6 +102,7 @@ _TABLE = (
         "firefox",  # its files are called Firefox
         _DESKTOP_EXAMPLES("firefox", "Firefox"),
         beta="aurora",
+        sections=("candidates", "releases"),
     ),
     _app("fenix", "fenix"),
     _app("focus", "focus"),

@@ -15,6 +15,7 @@ from . import progress, runner
 
 @runner.command()
 @options("server_url", "bucket", "collection", "auth", "source", "inventories", "products")
+@options("inventory_bucket", "inventory_prefix")
 @options(
     "since",
     help="Skip files that were last modified before this date (2026-11-01), time or age (36h, 7d);"

@@ -14,8 +14,8 @@ from typing import Any
 
 from ..errors import BadInput, Fatal
 
-#: The manifests' keys are those of the bucket from which S3's own are copied to public/.
-_FILES_PREFIX = "public/"
+#: The archive's inventories are copied below it; the keys in their manifests are without it.
+_COPIES = "public/"
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Manifest:
         return dataclasses.replace(self, files=tuple(f for f in self.files if f.key in keys))
 
     @classmethod
-    def parse(cls, data: bytes, inventory: str, date: str, *, where: str) -> Manifest:
-        """Returns a manifest from its JSON. ``where`` is its address, for messages.
+    def parse(cls, data: bytes, inventory: str, date: str, *, key: str, where: str) -> Manifest:
+        """Returns a manifest from its JSON; ``key`` is its own, ``where`` its address for messages.
 
         Raises :class:`Fatal` if the files are no CSV, :class:`BadInput` if it is malformed.
         """
@@ -57,7 +57,7 @@ class Manifest:
                     date,
                     source_bucket=str(content["sourceBucket"]),
                     columns=_columns(content["fileSchema"]),
-                    files=_files(content["files"]),
+                    files=_files(content["files"], _COPIES if key.startswith(_COPIES) else ""),
                 )
         except (
             ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError
@@ -79,18 +79,18 @@ def _columns(schema: str) -> tuple[str, ...]:
     return columns
 
 
-def _files(entries: list[dict[str, Any]]) -> tuple[InventoryFile, ...]:
+def _files(entries: list[dict[str, Any]], above: str) -> tuple[InventoryFile, ...]:
     if not entries:
         raise ValueError("files is empty")
-    return tuple(map(_file, entries))
+    return tuple(_file(entry, above) for entry in entries)
 
 
-def _file(entry: dict[str, Any]) -> InventoryFile:
+def _file(entry: dict[str, Any], above: str) -> InventoryFile:
     md5 = entry["MD5checksum"].lower()
     # It becomes a file's name: nothing but digits may pass.
     if not re.fullmatch(r"[0-9a-f]{32}", md5):
         raise ValueError(f"MD5checksum {md5!r} is none")
-    key, size = _FILES_PREFIX + entry["key"], int(entry["size"])
+    key, size = above + entry["key"].removeprefix(above), int(entry["size"])
     key.encode()  # raises UnicodeEncodeError, a ValueError, for what can't be part of a URL
     if size < 0:
         raise ValueError(f"size {size} is negative")

@@ -23,9 +23,7 @@ from ..retries import Retry, RetryableError, retry_after
 from ..signals import AbandonableCalls, CancellationToken
 from .manifest import Manifest
 
-BUCKET = "net-mozaws-prod-delivery-inventory-us-east-1"
 REGION = "us-east-1"
-PREFIX = "public/inventories/net-mozaws-prod-delivery-{0}/delivery-{0}/"
 
 #: How many dated folders are looked at before an inventory counts as abandoned.
 _OLDEST = 10
@@ -61,9 +59,20 @@ class Inventories:
     """
 
     def __init__(
-        self, *, timeout_seconds: float, retries: int, cancellation: CancellationToken | None = None
+        self,
+        bucket: str,
+        prefix: str,
+        *,
+        timeout_seconds: float,
+        retries: int,
+        cancellation: CancellationToken | None = None,
     ) -> None:
-        """Makes no request yet. Raises :class:`Fatal` if AWS's own settings can't be used."""
+        """Makes no request yet; ``prefix`` has ``{inventory}`` in place of an inventory's name.
+
+        Raises :class:`Fatal` if AWS's own settings can't be used.
+        """
+        self._bucket = bucket
+        self._prefix = prefix.rstrip("/") + "/"
         cancellation = cancellation or CancellationToken()
         self._timeout = timeout_seconds
         self._check = cancellation.raise_if_overdue
@@ -89,9 +98,10 @@ class Inventories:
             logger.info("%s has no manifest yet: taking the one before it.", self.url(folder))
         found = f"none of its newest {len(folders)} folders has a manifest.json"
         raise Fatal(
-            f"No inventory {inventory} below {self.url(PREFIX.format(inventory))}:"
+            f"No inventory {inventory} below {self.url(self._folder(inventory))}:"
             f" {found if folders else 'no folder there is a date'};"
-            " check INVENTORIES (firefox and archive are known) and AWS_ENDPOINT_URL."
+            " check INVENTORIES (firefox and archive are known), INVENTORY_PREFIX and"
+            " AWS_ENDPOINT_URL."
         )
 
     def manifest_of(self, inventory: str, date: str) -> Manifest:
@@ -103,14 +113,14 @@ class Inventories:
             raise BadInput(
                 f"{date!r} is not the date of an inventory: they look like 2017-08-02T00-11Z."
             )
-        key = f"{PREFIX.format(inventory)}{date}/manifest.json"
+        key = f"{self._folder(inventory)}{date}/manifest.json"
         try:
             content = self._retried(functools.partial(self._small, key))
         except ObjectNotFound:
             raise ObjectNotFound(
                 f"{self.url(key)} is not there: leave out the date to load the newest."
             ) from None
-        return Manifest.parse(content, inventory, date, where=self.url(key))
+        return Manifest.parse(content, inventory, date, key=key, where=self.url(key))
 
     def read(
         self, key: str, start: int = 0, check: Callable[[], None] = lambda: None
@@ -124,7 +134,7 @@ class Inventories:
         """
         call = self._calls_until(key, time.monotonic() + self._timeout, check)
         wanted = {"Range": f"bytes={start}-"} if start else {}
-        get = functools.partial(self._client.get_object, Bucket=BUCKET, Key=key, **wanted)
+        get = functools.partial(self._client.get_object, Bucket=self._bucket, Key=key, **wanted)
         answer = call(get)
         body = answer["Body"]
         if start and _status(answer) != 206:
@@ -136,13 +146,16 @@ class Inventories:
 
     def url(self, key: str) -> str:
         """Returns the address of an object, for messages."""
-        return f"{self._client.meta.endpoint_url}/{BUCKET}/{key}"
+        return f"{self._client.meta.endpoint_url}/{self._bucket}/{key}"
+
+    def _folder(self, inventory: str) -> str:
+        return self._prefix.replace("{inventory}", inventory)
 
     def _dated_folders(self, inventory: str) -> list[str]:
         """Returns the folders named after a time, newest first; ``hive/`` and others are not."""
-        prefix = PREFIX.format(inventory)
+        prefix = self._folder(inventory)
         dated = re.compile(re.escape(prefix) + _DATE + "/")
-        wanted = {"Bucket": BUCKET, "Prefix": prefix, "Delimiter": "/"}
+        wanted = {"Bucket": self._bucket, "Prefix": prefix, "Delimiter": "/"}
         folders: list[str] = []
         while True:
             page = self._retried(functools.partial(self._page, prefix, wanted))

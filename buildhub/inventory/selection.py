@@ -7,10 +7,11 @@ bucket lists.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from itertools import groupby
 from typing import NamedTuple
 
 #: The sections of a product that hold published builds.
@@ -135,6 +136,18 @@ def _day(moment: datetime) -> str:
     """Returns the start of a day's nightlies: ``2026/07/2026-07-04``; %Y does not pad years."""
     day = moment.date().isoformat()
     return f"{day[:4]}/{day[5:7]}/{day}"
+
+
+def unknown_trees(folders: Iterable[str], since: str) -> list[str]:
+    """The names of nightly folders since a date, on days when no folder is of a known tree.
+
+    >>> unknown_trees(["2026/11/2026-11-27-09-27-14-firefox-main/"], since="2026-11-01")
+    ['2026-11-27-09-27-14-firefox-main']
+    """
+    names = sorted(folder[:-1].rpartition("/")[2] for folder in folders)
+    dated = [name for name in names if name >= since and re.match(r"\d{4}-\d\d-\d\d-", name)]
+    on_days = (list(day) for _, day in groupby(dated, key=lambda name: name[:10]))
+    return [name for day in on_days if not any(map(_NIGHTLY.match, day)) for name in day]
 
 
 def days(month: str) -> list[str]:

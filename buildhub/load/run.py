@@ -12,17 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import orjson
 
 from ..archive.lookup import MetadataLookup
 from ..errors import BadInput, BuildhubError, Fatal, Interrupted
-from ..inventory.gcs import SCHEMA
+from ..inventory.gcs import SCHEMA, Bucket
 from ..inventory.listing import BucketListing
-from ..inventory.manifest import Manifest
 from ..inventory.row_formats import Schema
-from ..inventory.selection import Selection
+from ..inventory.selection import Section, Selection, unknown_trees
 from ..kinto import Client, CollectionFlushed, Publisher, RecordIndex
 from ..kinto.initialization import exists, initialize
 from ..logs import FirstErrors
@@ -34,15 +32,15 @@ from ..storage import LockHeld, locked
 from ..wiring import archive_bucket, inventory_processor, kinto_client, open_lookup
 from .tasks import InventoryTask, LoadResult, LoadTask, SectionTask
 
-if TYPE_CHECKING:
-    from ..inventory.s3_inventories import Inventories
-
 logger = logging.getLogger(__name__)
 
 LOCK_FILE = "buildhub-run.lock"
 
-#: S3 makes an inventory every day; an older one than this is not up to date.
+#: There are nightlies every day; an S3 inventory without one since then is not up to date.
 STALE = timedelta(days=3)
+
+#: Nightly folders of so long ago are looked at for new names of trees.
+RECENT = timedelta(days=30)
 
 
 def load_tasks(
@@ -58,8 +56,9 @@ def load_tasks(
     """Loads ``tasks`` into Kinto; returns a result for each, also for those that failed.
 
     One that fails does not stop the others, unless the reason concerns all: a wrong password, a
-    server, archive or bucket that does not answer. If nothing that was read has a single build, the
-    run has failed, unless the settings leave out old files.
+    server, archive or bucket that does not answer. If nothing that was read has a single build, or
+    a section has none that must have some, the run has failed, unless the settings leave out old
+    files.
 
     When ``cancellation`` is set, the records that are ready are stored, and the results say what
     remains: everything, if the records of the server were still being read (those that were read
@@ -71,6 +70,7 @@ def load_tasks(
     written to at all.
     """
     results = [LoadResult(task, remaining=task) for task in tasks]
+    unknown: list[str] = []
     with _single_run(settings.cache_folder):
         client = kinto_client(settings, cancellation)
         with RecordIndex(settings.cache_folder, client.target) as index:
@@ -92,26 +92,37 @@ def load_tasks(
             async def load_all() -> None:
                 async with open_lookup(settings, keep_absent=keep_absent) as lookup:
                     for result in results:
-                        load = _Load(result, settings, lookup, publisher(), cancellation, progress)
+                        load = _Load(
+                            result, settings, lookup, publisher(), cancellation, progress, unknown
+                        )
                         if not await load.run():
                             break
 
             asyncio.run(load_all())
+    if unknown:
+        logger.warning(
+            "Nightlies of unknown trees are not catalogued: %s (%d folders). If a tree has another"
+            " name now, update buildhub, or add the name to its table of products.",
+            unknown[-1],
+            len(unknown),
+        )
     _require_builds(settings, results)
     return results
 
 
 def _require_builds(settings: Settings, results: Sequence[LoadResult]) -> None:
-    """Notes it as an error if nothing that was read has a single build.
+    """Notes it as an error if a section that must have builds has none, or if nothing has any.
 
     A source that has dried up would look like one without news otherwise. Not where the settings
     leave out old files, nor where only the rest of a task was loaded, or not all of it.
     """
-    partial = settings.since or settings.min_age_last_modified_hours
-    if partial or any(r.pipeline.builds or r.remaining or r.task.is_rest for r in results):
+    if settings.since or settings.min_age_last_modified_hours:
         return
+    nothing = not any(r.pipeline.builds or r.remaining or r.task.is_rest for r in results)
     for result in results:
-        if not result.error:
+        if result.error or result.remaining or result.task.is_rest or result.pipeline.builds:
+            continue
+        if nothing or (isinstance(result.task, SectionTask) and result.task.has_builds):
             result.error = "no build was found: check that its source still delivers."
             logger.error("%s: %s", result.title, result.error)
 
@@ -149,6 +160,7 @@ class _Load:
     publisher: Publisher
     cancellation: CancellationToken
     progress: Callable[[LoadResult], None]
+    unknown: list[str]  #: nightly folders of unknown trees, of all tasks
 
     async def run(self) -> bool:
         """Loads the task; what went wrong is logged and in its result.
@@ -187,12 +199,18 @@ class _Load:
         from ..inventory.s3_inventories import Inventories
 
         s3 = Inventories(
+            self.settings.inventory_bucket,
+            self.settings.inventory_prefix,
             timeout_seconds=self.settings.timeout_seconds,
             retries=self.settings.nb_retry_request,
             cancellation=self.cancellation,
         )
         try:
-            manifest = await asyncio.to_thread(_manifest, s3, task)
+            if task.manifest:
+                find = functools.partial(s3.manifest_of, task.name, task.manifest)
+            else:
+                find = functools.partial(s3.newest_manifest, task.name)
+            manifest = (await asyncio.to_thread(find)).only(task.files)
         except Fatal as error:  # of this inventory; there may be others
             raise BadInput(str(error)) from None
         self.result.manifest = manifest.date
@@ -219,6 +237,8 @@ class _Load:
                     opener=functools.partial(_duplicate, found.fd),
                 )
                 await asyncio.to_thread(self.publisher.flush)
+        if not task.is_rest and (processor.counts.newest_file or not processor.counts.builds):
+            _warn_if_stale(task.name, processor.counts.newest_file)
         if unreadable := processor.counts.unreadable_files:
             self.result.error = f"{unreadable} of its files could not be read; the log names them."
 
@@ -244,6 +264,9 @@ class _Load:
                 if processor.position and not self.result.published.failed:
                     self.result.remaining = task._replace(start_after=processor.position)
                 raise
+            if task.section == "nightly" and task.has_builds:
+                prefix = Section(task.product, task.section).prefix
+                self.unknown += await _unknown_trees(bucket, prefix)
         if listing.failed or listing.bad:
             missing = f"{listing.failed} of its pages"
             if listing.bad:
@@ -268,22 +291,30 @@ class _Load:
         self.progress(self.result)
 
 
-def _manifest(s3: Inventories, task: InventoryTask) -> Manifest:
-    """Returns the manifest that a task names, or the newest one; warns if that is old."""
-    if task.manifest:
-        return s3.manifest_of(task.name, task.manifest).only(task.files)
-    manifest = s3.newest_manifest(task.name)
-    made = datetime.strptime(manifest.date, "%Y-%m-%dT%H-%MZ").replace(tzinfo=UTC)
-    age = datetime.now(UTC) - made
-    if age > STALE:
+def _warn_if_stale(inventory: str, newest: str) -> None:
+    """Warns if the newest build of an inventory, or the inventory itself, is old."""
+    if newest < f"{datetime.now(UTC) - STALE:%Y-%m-%dT%H:%M:%SZ}":
         logger.warning(
-            "The newest inventory of %s is %d days old (%s). Use --source bucket (SOURCE=bucket)"
-            " for what was published since.",
-            task.name,
-            age.days,
-            manifest.date,
+            "The newest build in the inventory of %s was published more than %d days ago (%s). Use"
+            " --source bucket (SOURCE=bucket) for what was published since.",
+            inventory,
+            STALE.days,
+            newest or "there is none",
         )
-    return manifest
+
+
+async def _unknown_trees(bucket: Bucket, prefix: str) -> list[str]:
+    """Lists the nightly folders of the last month whose tree is not known, nor one beside it."""
+    now = datetime.now(UTC)
+    start = now - RECENT
+    folders: list[str] = []
+    for month in sorted({f"{start:%Y/%m/}", f"{now:%Y/%m/}"}):
+        page = await bucket.folders(prefix + month)
+        folders += page.folders
+        while page.token:
+            page = await bucket.folders(prefix + month, token=page.token)
+            folders += page.folders
+    return [prefix + name for name in unknown_trees(folders, f"{start:%Y-%m-%d}")]
 
 
 def _duplicate(fd: int, _path: str) -> int:

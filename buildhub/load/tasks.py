@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..builds.products import products_in
 from ..errors import BadInput
 from ..inventory.selection import SECTIONS, Selection
 from ..kinto import PublishCounts
@@ -52,6 +53,11 @@ class SectionTask(NamedTuple):
     def name(self) -> str:
         """Returns ``mobile/nightly``."""
         return f"{self.product}/{self.section}"
+
+    @property
+    def has_builds(self) -> bool:
+        """Tells if the table of products says that there are builds."""
+        return any(self.section in product.sections for product in products_in(self.product))
 
     @property
     def is_rest(self) -> bool:

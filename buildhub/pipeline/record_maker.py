@@ -34,6 +34,7 @@ class PipelineCounts:
     failed: int = 0  #: builds whose metadata could not be fetched
     skipped: Counter[str] = field(default_factory=Counter)  #: builds, by reason
     newest_build: str = ""  #: the newest build date of a record; of some builds it is not known
+    newest_file: str = ""  #: when the newest build's file was modified, also if that is too old
 
     @property
     def not_finished(self) -> int:
@@ -48,6 +49,7 @@ class PipelineCounts:
     def as_dict(self) -> dict[str, Any]:
         """Returns the figures as ``--summary`` writes them."""
         counts = dataclasses.asdict(self) | {"not_finished": self.not_finished}
+        del counts["newest_file"]
         return {"newest_build": counts.pop("newest_build") or None, "counts": counts}
 
     def skipped_by_reason(self) -> str:
@@ -140,6 +142,7 @@ class RecordMaker:
         self.counts.builds += 1
         if build.product not in self._products:
             return self._skip("other product", _IGNORED)
+        self.counts.newest_file = max(self.counts.newest_file, row.date)
         if row.date < self._oldest:
             return self._skip("too old", _IGNORED)
         return self._begin(row, build)

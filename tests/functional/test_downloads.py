@@ -21,11 +21,10 @@ import pytest
 from buildhub.errors import Fatal, Unreachable
 from buildhub.inventory.download import download
 from buildhub.inventory.manifest import Manifest
-from buildhub.inventory.s3_inventories import BUCKET, Inventories
 from tests.support import s3_bucket
 from tests.support.hostile.faults import cut_at, damaged, slow_down
 from tests.support.hostile.proxy import Behaviour, HostileProxy, SeenRequest
-from tests.support.s3_bucket import Bucket
+from tests.support.s3_bucket import BUCKET, Bucket, archive_inventories
 
 pytestmark = pytest.mark.functional
 
@@ -56,7 +55,7 @@ def proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostilePr
 
 @pytest.fixture
 def manifest(proxy: HostileProxy) -> Manifest:
-    return Inventories(timeout_seconds=5, retries=3).newest_manifest("firefox")
+    return archive_inventories(timeout_seconds=5, retries=3).newest_manifest("firefox")
 
 
 @pytest.fixture
@@ -66,7 +65,7 @@ def fetch(manifest: Manifest, tmp_path: Path) -> Fetch:
     def fetch(
         retries: int = 3, raise_if_cancelled: Callable[[], None] = lambda: None
     ) -> Generator[Path]:
-        inventories = Inventories(timeout_seconds=5, retries=retries)
+        inventories = archive_inventories(timeout_seconds=5, retries=retries)
         downloads = download(
             inventories, manifest, tmp_path, retries=retries, raise_if_cancelled=raise_if_cancelled
         )
@@ -242,8 +241,8 @@ def test_a_killed_run_is_followed_by_one_that_works(
     program = (
         "import sys; from pathlib import Path\n"
         "from buildhub.inventory.download import download\n"
-        "from buildhub.inventory.s3_inventories import Inventories\n"
-        "inventories = Inventories(timeout_seconds=60, retries=0)\n"
+        "from tests.support.s3_bucket import archive_inventories\n"
+        "inventories = archive_inventories(timeout_seconds=60, retries=0)\n"
         "manifest = inventories.newest_manifest('firefox')\n"
         "list(download(inventories, manifest, Path(sys.argv[1]), retries=0))\n"
     )
@@ -344,7 +343,7 @@ def test_a_file_is_verified_where_it_is_read(
     manifest: Manifest, tmp_path: Path, swap: Callable[[Path], object]
 ) -> None:
     """Before it is read, and what has its name later does not matter."""
-    inventories = Inventories(timeout_seconds=5, retries=0)
+    inventories = archive_inventories(timeout_seconds=5, retries=0)
     downloads = download(inventories, manifest, tmp_path, retries=0)
     first = next(downloads)
     second = tmp_path / "buildhub" / name_of(FILES[1])
@@ -392,7 +391,7 @@ def test_an_old_file_that_is_still_needed_is_kept_and_touched(
 
 def test_a_folder_that_cannot_be_is_a_sentence(manifest: Manifest, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    inventories = Inventories(timeout_seconds=5, retries=0)
+    inventories = archive_inventories(timeout_seconds=5, retries=0)
 
     with pytest.raises(Fatal, match=r"Cannot write .*file/buildhub.*set CSV_DOWNLOAD_DIRECTORY"):
         list(download(inventories, manifest, tmp_path / "file", retries=0))
@@ -404,10 +403,10 @@ def test_a_disk_that_is_full_is_a_sentence(proxy: HostileProxy, tmp_path: Path) 
     program = (
         "import resource, signal, sys; from pathlib import Path\n"
         "from buildhub.inventory.download import download\n"
-        "from buildhub.inventory.s3_inventories import Inventories\n"
+        "from tests.support.s3_bucket import archive_inventories\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "inventories = Inventories(timeout_seconds=60, retries=0)\n"
+        "inventories = archive_inventories(timeout_seconds=60, retries=0)\n"
         "manifest = inventories.newest_manifest('firefox')\n"
         "list(download(inventories, manifest, Path(sys.argv[1]), retries=0))\n"
     )

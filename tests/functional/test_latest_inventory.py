@@ -437,3 +437,14 @@ def test_a_run_without_a_single_build_has_failed(
     done = run(*options)
     assert done.returncode == status
     assert ("no build was found" in done.stderr) == (status != 0)
+
+
+def test_inventories_of_a_bucket_of_one_s_own_are_loaded(run: Run) -> None:
+    """S3 writes them below PREFIX/SOURCE/CONFIGURATION; the keys in the manifest are whole."""
+    run.bucket.add_inventory_of_own("mine", "lists/mirror/daily/", TODAY, [csv(LATER)])
+    done = run(
+        "--inventory-bucket", "mine", "--inventory-prefix", "lists/{inventory}/daily",
+        "--inventory", "mirror",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert run.has_all(LATER)

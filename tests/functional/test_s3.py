@@ -13,12 +13,12 @@ from collections.abc import Iterator
 import pytest
 
 from buildhub.errors import BadInput, Fatal, Unreachable
-from buildhub.inventory.s3_inventories import BUCKET, PREFIX, Inventories, ObjectNotFound
+from buildhub.inventory.s3_inventories import Inventories, ObjectNotFound
 from tests.support import s3_bucket
 from tests.support.hostile.faults import changed, cut_at, slow_down
 from tests.support.hostile.proxy import HostileProxy
 from tests.support.raw_server import Answer, response, serving
-from tests.support.s3_bucket import Bucket
+from tests.support.s3_bucket import BUCKET, PREFIX, Bucket, archive_inventories
 
 pytestmark = pytest.mark.functional
 
@@ -34,7 +34,7 @@ def proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostilePr
 
 @pytest.fixture
 def inventories(proxy: HostileProxy) -> Inventories:
-    return Inventories(timeout_seconds=5, retries=3)
+    return archive_inventories(timeout_seconds=5, retries=3)
 
 
 def test_the_newest_date_is_taken_whatever_lies_beside_it(
@@ -151,14 +151,14 @@ def test_s3_that_stays_busy_is_a_sentence(bucket: Bucket, proxy: HostileProxy) -
     proxy.fault("list-type=2", *[slow_down] * 2)
 
     with pytest.raises(Unreachable, match=rf"{proxy.url}/{BUCKET}/.* answers 503 SlowDown"):
-        Inventories(timeout_seconds=5, retries=1).newest_manifest("firefox")
+        archive_inventories(timeout_seconds=5, retries=1).newest_manifest("firefox")
 
 
 def test_no_server_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
 
     with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:9/.* does not answer"):
-        Inventories(timeout_seconds=1, retries=0).newest_manifest("firefox")
+        archive_inventories(timeout_seconds=1, retries=0).newest_manifest("firefox")
 
 
 def test_another_server_than_s3_is_a_sentence(
@@ -179,7 +179,7 @@ def test_aws_settings_that_cannot_be_used_are_a_sentence(
     monkeypatch.setenv(name, value)
 
     with pytest.raises(Fatal, match="AWS's own settings"):
-        Inventories(timeout_seconds=1, retries=0)
+        archive_inventories(timeout_seconds=1, retries=0)
 
 
 # Servers that behave badly on purpose
@@ -235,7 +235,7 @@ def test_a_listing_that_breaks_is_tried_again_and_then_a_sentence(
     with serving(answer) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url.rstrip("/"))
         with pytest.raises(Unreachable, match=rf"{server.url}.*check the network and AWS_ENDPOINT"):
-            Inventories(timeout_seconds=0.5, retries=1).newest_manifest("firefox")
+            archive_inventories(timeout_seconds=0.5, retries=1).newest_manifest("firefox")
         assert len(server.requests) == 2
 
 
@@ -249,7 +249,7 @@ def test_a_refusal_that_is_cut_is_a_sentence(monkeypatch: pytest.MonkeyPatch) ->
     with serving(refused) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url.rstrip("/"))
         with pytest.raises(Fatal, match=r"answers 403 .*the bucket is public"):
-            Inventories(timeout_seconds=5, retries=1).newest_manifest("firefox")
+            archive_inventories(timeout_seconds=5, retries=1).newest_manifest("firefox")
 
 
 @pytest.mark.parametrize(
@@ -283,5 +283,5 @@ def test_a_listing_may_break_once(
 
     with serving(once) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url.rstrip("/"))
-        manifest = Inventories(timeout_seconds=5, retries=2).newest_manifest("firefox")
+        manifest = archive_inventories(timeout_seconds=5, retries=2).newest_manifest("firefox")
     assert manifest.date == "2017-08-01T00-12Z"

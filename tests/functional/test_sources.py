@@ -40,6 +40,12 @@ NIGHTLIES = nightly_tree("firefox", locales=LOCALES) | nightly_tree(
 RELEASES = release_tree("firefox", "54.0", locales=LOCALES) | release_tree(
     "thunderbird", "52.2.0", (1,), platforms=("mac", "win64"), locales=LOCALES
 )
+#: Every section that must have builds has some.
+ONE = {"platforms": ("win64",), "locales": ("en-US",)}
+NIGHTLIES |= nightly_tree("thunderbird", **ONE)
+RELEASES |= release_tree("devedition", "54.0b1", (1,), **ONE) | release_tree(
+    "mobile", "54.0", (1,), platforms=("android-api-15",), locales=("multi", "en-US")
+)
 #: No build, and a key that each format writes in another way.
 OTHER = {
     'pub/firefox/releases/54.0/contrib "1", ü+%20.txt': File(body=b"?", date="2017-06-13T12:00:00Z")
@@ -252,11 +258,14 @@ def test_products_and_since_choose_what_is_listed(sources: Sources) -> None:
     rows = table(sources(command).stderr, "section")
     assert list(rows) == [name for name in SECTIONS if name.startswith(("firefox", "mobile"))]
     # Candidates of 9 June are within the three days before, as with archive-to-inventory.
-    assert sorted(sources.moments()) == [key for key in KEYS if "thunderbird" not in key]
+    assert sorted(sources.moments()) == [
+        key for key in KEYS if key.startswith(("pub/firefox/", "pub/mobile/"))
+    ]
     rows = table(sources(f"{RUN} --since 2017-08-01").stderr, "section")
     assert {name for name, row in rows.items() if row["rows"] != "0"} == {
         "firefox/nightly",
         "mobile/nightly",
+        "thunderbird/nightly",
     }
 
 
@@ -375,8 +384,8 @@ def test_a_build_whose_metadata_did_not_come_in_time_remains(
     sources.archive.latency = 30
     answer = container.invoke({}, seconds=6)
     remaining = {f"{one['product']}/{one['section']}": one for one in answer["remaining"]}
-    assert remaining["firefox/candidates"]["start_after"] < KEYS[0]
-    assert answer["inventories"][SECTIONS.index("firefox/candidates")]["rows"] > 0
+    assert remaining[SECTIONS[0]]["start_after"] < KEYS[0]
+    assert answer["inventories"][0]["rows"] > 0
     sources.archive.latency = 0
     answer = container.invoke(answer)
     assert "remaining" not in answer
@@ -388,19 +397,69 @@ def test_remaining_that_no_invocation_returned_is_refused(container: LambdaRunti
         container.invoke({"remaining": [{"product": "firefox", "section": "beta"}]})
 
 
-# ---- the age of inventories ----
+# ---- sources that stop delivering ----
 
 
 @pytest.mark.parametrize(
-    ("days", "is_stale"), [(4, True), pytest.param(1, False, marks=pytest.mark.slow)]
+    ("days", "options", "is_stale"),
+    [
+        (4, "", True),
+        (4, "--since 2d", True),
+        pytest.param(1, "", False, marks=pytest.mark.slow),
+        (1, "--since 2h", False),
+    ],
 )
-def test_an_inventory_older_than_three_days_is_a_warning_that_names_the_bucket(
-    sources: Sources, days: int, is_stale: bool
+def test_builds_older_than_three_days_in_today_s_inventory_are_a_warning_that_names_the_bucket(
+    sources: Sources, days: int, options: str, is_stale: bool
 ) -> None:
-    date = f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H-%MZ}"
-    sources.s3.add_inventory("firefox", date, [s3_bucket.packed(s3_csv().encode())])
-    done = sources("latest-inventory-to-kinto --inventory firefox")
+    """Since April 2024 S3's inventories have been made every day, and list no new installers."""
+    now, newest = datetime.now(UTC), max(FILES[key].date for key in KEYS)
+    later = now - timedelta(days=days) - datetime.fromisoformat(newest)
+    rows = s3_bucket.packed(s3_csv(later=later).encode())
+    sources.s3.add_inventory("firefox", f"{now:%Y-%m-%dT%H-%MZ}", [rows])
+    done = sources(f"latest-inventory-to-kinto --inventory firefox {options}")
     warnings = [line for line in done.stderr.splitlines() if "--source bucket" in line]
     assert len(warnings) == is_stale
-    assert all(f"inventory of firefox is {days} days old ({date})" in line for line in warnings)
-    assert sorted(sources.moments()) == KEYS
+    date = f"{now - timedelta(days=days):%Y-%m-%dT%H:}"
+    assert all("firefox was published more than 3 days ago" in line for line in warnings)
+    assert all(date in line for line in warnings)
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [("", 1), pytest.param("--check", 2, marks=pytest.mark.slow), ("--since 9999d", 0)],
+)
+def test_a_section_that_must_have_builds_and_has_none_fails_the_run(
+    sources: Sources, options: str, status: int
+) -> None:
+    """The others are loaded. Developer Edition has no nightlies, which is no failure."""
+    gone = "pub/thunderbird/nightly/"
+    sources.gcs.remove(gone)
+    if options == "--check":
+        sources(RUN, status=1)  # what there is is stored
+    done = sources(f"{RUN} {options}", status=status)
+    errors = [line for line in done.stderr.splitlines() if " ERROR " in line]
+    assert len(errors) == (status > 0)
+    assert all("Section thunderbird/nightly: no build was found" in line for line in errors)
+    if not options:
+        assert sorted(sources.moments()) == [key for key in KEYS if not key.startswith(gone)]
+
+
+@pytest.mark.parametrize(("beside", "warnings"), [([], 1), (["mozilla-central"], 0)])
+def test_an_unknown_tree_in_today_s_nightlies_is_one_warning(
+    sources: Sources, beside: list[str], warnings: int
+) -> None:
+    """Not beside a known tree, and not if it is older than a month."""
+    now = datetime.now(UTC)
+    sources.gcs.put(
+        made(f"pub/{product}/nightly/{day:%Y/%m/%Y-%m-%d}-09-27-14-{tree}/{name}.dmg", day)
+        for product in ("firefox", "thunderbird")
+        for day, trees in ((now, ["main", "main-l10n", *beside]), (now - timedelta(99), ["old"]))
+        for tree in trees
+        for name in "ab"
+    )
+    done = sources(f"{RUN} --product firefox --product thunderbird --dry-run")
+    found = [line for line in done.stderr.splitlines() if "unknown trees" in line]
+    assert len(found) == warnings
+    assert all(f"{now:%Y-%m-%d}-09-27-14-main" in line for line in found)
+    assert all("(4 folders)" in line for line in found)

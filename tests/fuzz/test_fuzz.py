@@ -208,7 +208,7 @@ async def _list_bucket(body: bytes) -> None:
 def manifests(body: bytes) -> None:
     """A manifest is whole, or an error says what is wrong with it."""
     with contextlib.suppress(BuildhubError):
-        found = Manifest.parse(body, "firefox", "2017-08-02T00-11Z", where="here")
+        found = Manifest.parse(body, "firefox", "2017-08-02T00-11Z", key="public/", where="here")
         assert found.files
         json.dumps([[file.key, file.md5] for file in found.files]).encode("utf-8")
         assert all(file.size >= 0 and file.key.encode("utf-8") for file in found.files)

@@ -107,6 +107,11 @@ class GcsServer:
         self._objects = [by_name[name] for name in sorted(by_name)]
         self._names = [one.name for one in self._objects]
 
+    def remove(self, prefix: str) -> None:
+        """Delete the objects whose names start like that."""
+        self._objects = [one for one in self._objects if not one.name.startswith(prefix)]
+        self._names = [one.name for one in self._objects]
+
     @property
     def url(self) -> str:
         """Where it is: what ``STORAGE_EMULATOR_HOST`` has to be."""

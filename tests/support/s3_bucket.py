@@ -6,6 +6,7 @@ It is ``moto``'s server; programs find it by AWS_ENDPOINT_URL, set to :attr:`Buc
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import hashlib
 import json
@@ -17,7 +18,15 @@ from urllib.request import Request, urlopen
 import botocore.session
 from moto.server import ThreadedMotoServer
 
-from buildhub.inventory.s3_inventories import BUCKET, PREFIX, REGION
+from buildhub.inventory.s3_inventories import REGION, Inventories
+from buildhub.settings import Settings
+
+_SETTINGS = Settings.from_environment({})
+BUCKET = _SETTINGS.inventory_bucket
+PREFIX = _SETTINGS.inventory_prefix.replace("inventory", "0")
+
+#: The client of the archive's inventories.
+archive_inventories = functools.partial(Inventories, BUCKET, _SETTINGS.inventory_prefix)
 
 SCHEMA = "Bucket, Key, Size, LastModifiedDate, ETag"
 
@@ -61,9 +70,9 @@ class Bucket:
         with urlopen(Request(f"{self.url}/moto-api/reset", method="POST")):
             self._owner.create_bucket(Bucket=BUCKET, ACL="public-read")
 
-    def put(self, key: str, body: bytes) -> None:
+    def put(self, key: str, body: bytes, bucket: str = BUCKET) -> None:
         """An object that anybody may read."""
-        self._owner.put_object(Bucket=BUCKET, Key=key, Body=body, ACL="public-read")
+        self._owner.put_object(Bucket=bucket, Key=key, Body=body, ACL="public-read")
 
     def remove(self, key: str) -> None:
         self._owner.delete_object(Bucket=BUCKET, Key=key)
@@ -100,6 +109,23 @@ class Bucket:
         self.put(f"{prefix}{date}/manifest.checksum", hashlib.md5(content).hexdigest().encode())
         self.put(f"{prefix}hive/dt={date[:-4]}-{date[-3:-1]}/symlink.txt", b"s3://...\n")
         return keys
+
+    def add_inventory_of_own(
+        self, bucket: str, prefix: str, date: str, files: Sequence[bytes]
+    ) -> None:
+        """One day's inventory in a bucket that does not exist yet, as S3 writes it there."""
+        self._owner.create_bucket(Bucket=bucket, ACL="public-read")
+        entries = []
+        for file in files:
+            md5 = hashlib.md5(file).hexdigest()
+            self.put(f"{prefix}data/{md5}.csv.gz", file, bucket)
+            entries.append(
+                {"key": f"{prefix}data/{md5}.csv.gz", "size": len(file), "MD5checksum": md5}
+            )
+        manifest = {
+            "sourceBucket": "mirror", "fileFormat": "CSV", "fileSchema": SCHEMA, "files": entries
+        }  # fmt: skip
+        self.put(f"{prefix}{date}/manifest.json", json.dumps(manifest).encode(), bucket)
 
 
 @contextlib.contextmanager

@@ -25,11 +25,14 @@ MANIFEST = {
     "fileSchema": "Bucket, Key, Size, LastModifiedDate, ETag",
     "files": [FILE],
 }
+KEY = "public/inventories/x/2017-08-01T00-12Z/manifest.json"
 WHERE = "http://s3/manifest.json"
 
 
 def parse(content: Any) -> Manifest:
-    return Manifest.parse(json.dumps(content).encode(), "firefox", "2017-08-01T00-12Z", where=WHERE)
+    return Manifest.parse(
+        json.dumps(content).encode(), "firefox", "2017-08-01T00-12Z", key=KEY, where=WHERE
+    )
 
 
 def test_the_manifest_of_the_archive() -> None:
@@ -127,4 +130,4 @@ def test_a_malformed_manifest_is_a_sentence_with_its_address(content: Any) -> No
 @pytest.mark.parametrize("data", [b"", b"<Error/>", b'{"files": [', b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_json_is_malformed_too(data: bytes) -> None:
     with pytest.raises(BadInput, match="is not an inventory manifest"):
-        Manifest.parse(data, "firefox", "2017-08-01T00-12Z", where=WHERE)
+        Manifest.parse(data, "firefox", "2017-08-01T00-12Z", key=KEY, where=WHERE)

@@ -66,6 +66,8 @@ VALID: list[tuple[str, str, Any]] = [
     ("products", "mobile fennec", ("mobile",)),
     ("source", " Bucket", "bucket"),
     ("inventories", "firefox,archive", ("firefox", "archive")),
+    ("inventory_bucket", "mine", "mine"),
+    ("inventory_prefix", "reports/{inventory}", "reports/{inventory}"),
     ("csv_download_directory", "/var/tmp", Path("/var/tmp")),
     ("product_details_url", "http://mirror/1.0", "http://mirror/1.0/"),
 ]
@@ -121,6 +123,8 @@ INVALID: list[tuple[str, str, str]] = [
     ("products", "firefox netscape", "'netscape' is not a known product: choose from firefox, "),
     ("products", " , ", "the list is empty"),
     ("source", "s3", "'s3' is not one of 'inventory', 'bucket'"),
+    ("inventory_bucket", NOT_UTF8, "the value is not valid UTF-8"),
+    ("inventory_prefix", NOT_UTF8, "the value is not valid UTF-8"),
     ("inventories", NOT_UTF8, "the value is not valid UTF-8"),
 ]
 
