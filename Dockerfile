@@ -22,7 +22,7 @@ COPY jobs jobs
 COPY buildhub buildhub
 RUN /opt/tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && /opt/tools/bin/pip --python /opt/buildhub/bin/python install --only-binary=:all: \
-        --no-compile --constraint requirements/lock.txt dist/*.whl \
+        --no-compile --constraint requirements/lock.txt "$(echo dist/*.whl)[search]" \
     && python .lambda/prune.py /opt/buildhub/lib \
     && /opt/buildhub/bin/python -m compileall -q /opt/buildhub/lib
 

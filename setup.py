@@ -35,7 +35,15 @@ setup(
     ],
     python_requires=">=3.11",
     packages=find_packages(include=["buildhub", "buildhub.*"]),
-    package_data={"buildhub": ["py.typed", "initialization.yml", "indexes.sql", "page/*"]},
+    package_data={
+        "buildhub": [
+            "py.typed",
+            "initialization.yml",
+            "indexes.sql",
+            "page/*",
+            "search/successor.sql",
+        ]
+    },
     zip_safe=False,
     install_requires=[
         "aiohttp>=3.9",
@@ -52,11 +60,13 @@ setup(
     ],
     extras_require={
         "lambda": ["awslambdaric>=2.0"],
+        "search": ["duckdb>=1.2"],
         "dev": [
             "awslambdaric>=2.0",
             "build",
             "cfn-lint",
             "coverage",
+            "duckdb>=1.2",
             "duckdb-cli",
             "fastjsonschema",
             "furo",
@@ -64,6 +74,7 @@ setup(
             "hypothesis",
             "kinto[postgresql]",
             "kinto-wizard>=6.0",
+            "libmozdata<0.2.15",  # later ones need a setuptools that Kinto's pyramid excludes
             "moto[server]>=5.0",
             "mypy",
             "playwright",
@@ -87,6 +98,7 @@ setup(
             "inventory-to-records = buildhub.commands.inventory_to_records:main",
             "to-kinto = buildhub.commands.to_kinto:main",
             "kinto-to-records = buildhub.commands.kinto_to_records:main",
+            "kinto-to-search = buildhub.commands.kinto_to_search:main",
             "latest-inventory-to-kinto = buildhub.commands.latest_inventory_to_kinto:main",
             "missing-builds = buildhub.commands.missing_builds:main",
             "s3-event-to-kinto = buildhub.commands.s3_event_to_kinto:main",

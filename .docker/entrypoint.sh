@@ -11,6 +11,7 @@ Usage: docker run [-i] [-e VARIABLE=VALUE]... IMAGE COMMAND [OPTIONS]
   inventory-to-records       read S3 inventories (CSV), write records (one JSON object per line)
   to-kinto                   read records, store them on a Kinto server
   kinto-to-records           read a Kinto server, write records (all, or those asked for)
+  kinto-to-search            answer searches in the language of Elasticsearch
   latest-inventory-to-kinto  fetch the newest inventories and store what is new
   missing-builds             compare the official lists of releases with a Kinto server
   s3-event-to-kinto          handle S3 events (JSON): store the builds they are about

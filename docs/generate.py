@@ -27,6 +27,7 @@ COMMANDS = (
     "inventory-to-records",
     "to-kinto",
     "kinto-to-records",
+    "kinto-to-search",
     "latest-inventory-to-kinto",
     "missing-builds",
     "s3-event-to-kinto",

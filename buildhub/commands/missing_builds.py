@@ -47,7 +47,7 @@ def _since(value: str) -> str | datetime:
     " (90d).",
 )
 @options("nb_retry_request", "timeout_seconds", "sentry_dsn")
-@runner.common_options()
+@runner.common_options("--version")
 def main(
     settings: Settings, files: Sequence[str], first: str | datetime | None, verbosity: int
 ) -> None:

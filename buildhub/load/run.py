@@ -91,13 +91,11 @@ def load_tasks(
 
             async def load_all() -> None:
                 async with open_lookup(settings, keep_absent=keep_absent) as lookup:
-                    for number, result in enumerate(results):
+                    for result in results:
                         load = _Load(
                             result, settings, lookup, publisher(), cancellation, progress, unknown
                         )
                         if not await load.run():
-                            for other in results[number + 1 :]:
-                                other.error = result.error
                             break
 
             asyncio.run(load_all())

@@ -126,14 +126,17 @@ def test_a_server_that_trickles_is_left_at_the_deadline(
 def test_a_surplus_response_is_not_taken_for_the_next(pause: float) -> None:
     """The second one answers no request: with it, all that follow would be off by one."""
 
+    sent = threading.Event()
+
     async def one_after_the_other(archive: Archive) -> list[bytes | None]:
         found = []
         for key in ("a", "b", "c", "d"):
             found.append(await archive.document(key))
-            await asyncio.sleep(4 * pause)
+            await asyncio.to_thread(sent.wait)
+            sent.clear()
         return found
 
-    with serving(sent_twice(pause)) as server:
+    with serving(sent_twice(pause, sent)) as server:
         assert ask(server.url, one_after_the_other) == [b"/a", b"/b", b"/c", b"/d"]
         assert server.connections == 4
 

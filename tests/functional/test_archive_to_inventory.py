@@ -209,7 +209,7 @@ def test_the_first_object_is_not_the_one_named_like_the_folder() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--since", "yesterday"), "'yesterday' is not a valid date"),
+        (("--since", "last week"), "'last week' is not a valid date"),
         (("--until", "2017-13-01"), "'2017-13-01' is not a valid date"),
         (("--section", "beta"), "'beta' is not one of"),
         (("--product", "netscape"), "'netscape' is not a known product"),

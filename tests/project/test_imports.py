@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "wiring": BASE
     | {"http", "settings", "inventory", "builds", "archive", "records", "pipeline", "kinto"},
 }
+MAY_IMPORT["search"] = BASE | {"kinto"}
 MAY_IMPORT["load"] = MAY_IMPORT["wiring"] | {"wiring"}
 MAY_IMPORT["events"] = MAY_IMPORT["load"]
 MAY_IMPORT["lambda_s3_event"] = BASE | {"aws_secret", "settings", "events"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-HTTP = {"aiohttp", "botocore", "kinto_http", "raven", "requests", "urllib3"}
+HTTP = {"aiohttp", "duckdb", "botocore", "kinto_http", "raven", "requests", "urllib3"}
 HEAVY = HTTP | {"filelock", "rich", "yaml"}
 COMMANDS = {
     entry.name: entry.value.partition(":")[0]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -270,10 +272,18 @@ def test_results_are_taken_along_as_json_csv_and_commands(lookup: Lookup, tmp_pa
     assert {row["id"] for row in rows} == expected
     assert {row["target.locale"] for row in rows} == {"fr"}
     curl, command = lookup.tab.locator(".command code").all_inner_texts()
-    printed = subprocess.check_output(["bash", "-c", curl])
+    printed = run_in_shell(curl)
     assert {one["id"] for one in json.loads(printed)["data"]} == expected
-    printed = subprocess.check_output(["bash", "-c", command], stderr=subprocess.DEVNULL)
+    printed = run_in_shell(command)
     assert {json.loads(line)["data"]["id"] for line in printed.splitlines()} == expected
+
+
+def run_in_shell(line: str) -> bytes:
+    """The output of what the page shows, with the commands of this environment."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.check_output(
+        ["bash", "-c", line], stderr=subprocess.DEVNULL, env={**os.environ, "PATH": path}
+    )
 
 
 @pytest.mark.slow
@@ -298,9 +308,9 @@ def test_the_commands_print_just_what_the_page_saves(
     assert {one["id"] for one in json.loads(saved(lookup, "JSON", tmp_path))} == expected
     curl, command = lookup.tab.locator(".command code").all_inner_texts()
     if "candidates" in query:
-        lines = subprocess.check_output(["bash", "-c", curl]).splitlines()
+        lines = run_in_shell(curl).splitlines()
         assert {json.loads(line)["data"]["id"] for line in lines} == expected
-    printed = subprocess.check_output(["bash", "-c", command], stderr=subprocess.DEVNULL)
+    printed = run_in_shell(command)
     assert {json.loads(line)["data"]["id"] for line in printed.splitlines()} == expected
 
 

@@ -1,0 +1,1 @@
+"""Answers searches in the language of Elasticsearch, from a copy of a Kinto collection."""

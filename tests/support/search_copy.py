@@ -1,0 +1,45 @@
+"""A copy of records without a server, to search in."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from buildhub.kinto import Changes, Position
+from buildhub.search.answer import Dialect, answer, parse
+from buildhub.search.copy import Copy
+
+TARGET = "http://kinto.test/v1/buckets/b/collections/c"
+ALL_READ = Position(newest_id="x", newest=1, clock=1, full=1, etag=1)
+
+
+@contextlib.contextmanager
+def copy_of(records: Sequence[dict[str, Any]], folder: Path, **options: Any) -> Iterator[Copy]:
+    """A copy of these records, as one reading of a server made it."""
+    copy = Copy(folder, TARGET, **options)
+    refresh(copy, Changes(True, list(records), [], ALL_READ))
+    with contextlib.closing(copy):
+        yield copy
+
+
+def refresh(copy: Copy, *pages: Changes) -> None:
+    """Let the copy read these pages."""
+    copy.refresh(lambda position, count: iter(pages))
+
+
+def ask(copy: Copy, request: object, dialect: Dialect) -> dict[str, Any]:
+    """The answer to a request."""
+    with copy.snapshot() as snapshot:
+        return answer(snapshot.run, parse(request), dialect)
+
+
+def compared(answer: dict[str, Any]) -> dict[str, Any]:
+    """What the reference has of an answer."""
+    hits = answer["hits"]
+    return {
+        "total": hits["total"],
+        "hits": [(hit["_id"], hit["_source"]) for hit in hits["hits"]],
+        "aggregations": answer.get("aggregations", {}),
+    }
