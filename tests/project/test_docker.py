@@ -103,9 +103,22 @@ def test_compose_has_every_job_and_starts_none_but_the_scheduler_s():
 def test_compose_reads_today_s_archive_and_initialises_once():
     """kinto-wizard would download all records of the server before each job."""
     jobs = [s for s in COMPOSE["services"].values() if s.get("image") == "buildhub:latest"]
-    assert len(jobs) == 4
+    assert len(jobs) == 5
     assert {job["environment"]["SOURCE"] for job in jobs} == {"bucket"}
     assert "kinto-wizard" not in str(COMPOSE["services"])
+
+
+def test_compose_makes_the_indexes_once_kinto_has_made_its_tables():
+    indexes = COMPOSE["services"]["indexes"]
+    assert "psql --no-psqlrc --file /indexes.sql" in indexes["command"][-1]
+    assert indexes["volumes"] == ["./jobs/indexes.sql:/indexes.sql:ro"]
+    assert (ROOT / "jobs" / "indexes.sql").is_file()
+    assert indexes["depends_on"] == {"kinto": {"condition": "service_healthy"}}
+    postgres = COMPOSE["services"]["postgres"]
+    assert indexes["image"] == postgres["image"]
+    for name in ("USER", "PASSWORD"):
+        assert indexes["environment"][f"PG{name}"] == postgres["environment"][f"POSTGRES_{name}"]
+    assert "profiles" not in indexes
 
 
 def test_what_the_dockerfile_copies_is_in_the_context():
