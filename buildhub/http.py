@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from . import MAX_BODY, USER_AGENT
 from .errors import Fatal, Unreachable
-from .retries import Retry, RetryableError, retry_after
+from .retries import Retry, RetryableError, is_plain_http, retry_after
 
 if TYPE_CHECKING:
     import aiohttp
@@ -164,6 +164,11 @@ class HttpClient:
                 self.requests += 1
                 return await self._send(method, url, headers)
         except aiohttp.ClientConnectorError as error:
+            if is_plain_http(error.os_error):
+                raise Fatal(
+                    f"{self._down}; check {self._setting}: TLS failed, as the server at {self.url}"
+                    " speaks plain HTTP; its address begins with http://."
+                ) from None
             raise _NotConnected(str(error)) from None
         except aiohttp.ConnectionTimeoutError:
             raise _NotConnected(f"no connection in {self._connect_seconds:g} seconds") from None

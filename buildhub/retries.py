@@ -144,3 +144,8 @@ def retry_after(headers: Mapping[str, str]) -> float:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def is_plain_http(error: BaseException) -> bool:
+    """Tells if TLS failed as the server speaks plain HTTP: no retry changes that."""
+    return getattr(error, "reason", None) == "WRONG_VERSION_NUMBER"

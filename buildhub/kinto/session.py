@@ -7,7 +7,7 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -19,7 +19,7 @@ import requests.adapters
 
 from .. import MAX_PAGE, USER_AGENT
 from ..errors import Fatal, Unreachable
-from ..retries import RetryableError
+from ..retries import RetryableError, is_plain_http
 from ..signals import AbandonableCalls, CancellationToken
 
 logger = logging.getLogger(__name__)
@@ -82,6 +82,8 @@ class Session:
                 raise Fatal(
                     f"{self._shown_url} is not a URL: check --server or SERVER_URL."
                 ) from None
+            if any(map(is_plain_http, _causes(error))):
+                raise Unreachable(f"Kinto at {self._shown_url}: {_why(error)}.") from None
             raise RetryableError(_why(error)) from None
 
     def _when_allowed(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
@@ -190,13 +192,18 @@ def _why(error: BaseException) -> str:
         return str(error)
     timeout = isinstance(error, requests.Timeout)
     reason = "no response in time" if timeout else "the connection broke"
-    inner: BaseException | None = error
-    while inner is not None:
+    for inner in _causes(error):
         if isinstance(inner, ssl.SSLCertVerificationError):
             return f"TLS failed: its certificate is not valid, {inner.verify_message}"
         if isinstance(inner, ssl.SSLError) or "handshake" in str(inner):
             return "TLS failed: if the server speaks plain HTTP, its address begins with http://"
         if isinstance(inner, OSError) and inner.strerror and not timeout:
             reason = inner.strerror
-        inner = inner.__cause__ or inner.__context__
     return reason
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an error, and what caused each."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -28,6 +28,7 @@ from tests.support.bucket_tree import made
 from tests.support.gcs_server import BUCKET, GcsServer
 from tests.support.kinto_server import Kinto
 from tests.support.lambda_runtime import LambdaRuntime, installed_here
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.functional
 
@@ -300,6 +301,60 @@ def test_a_bucket_that_is_not_there_is_said_once_and_ends_the_run(sources: Sourc
     assert done.stderr.count(" ERROR ") == 1
     assert len(sources.gcs.requests) == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "sentence"),
+    [
+        ("STORAGE_EMULATOR_HOST", f"The bucket {BUCKET} cannot be listed"),
+        ("ARCHIVE_URL", "check ARCHIVE_URL"),
+    ],
+)
+def test_an_unreachable_server_is_said_once_and_not_once_per_section(
+    sources: Sources, variable: str, sentence: str
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    done = sources(f"NB_RETRY_REQUEST=0 {variable}={url} {RUN}", status=1)
+    assert done.stderr.count(" ERROR ") == 1, done.stderr
+    assert sentence in done.stderr
+    assert done.stderr.count("is not complete: ") == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["STORAGE_EMULATOR_HOST", "ARCHIVE_URL", "SERVER_URL"])
+def test_https_on_a_port_that_speaks_http_is_said_at_once(sources: Sources, variable: str) -> None:
+    """With so many retries the test would not end."""
+    url = sources.environ[variable].replace("http:", "https:")
+    done = sources(f"NB_RETRY_REQUEST=50 {variable}={url} {RUN}", status=1)
+    assert done.stderr.count(" ERROR ") == 1, done.stderr
+    assert "TLS failed" in done.stderr
+    assert "begins with http://" in done.stderr
+
+
+def test_a_wrong_password_is_said_once_and_ends_the_run(
+    sources: Sources, accounts_kinto: Kinto
+) -> None:
+    """Nothing is requested of the bucket, nor of the archive."""
+    accounts_kinto.make_collection()
+    done = sources(f"SERVER_URL={accounts_kinto.url} AUTH=user:pass-word {RUN}", status=1)
+    assert done.stderr.count(" ERROR ") == 1, done.stderr
+    assert "does not accept these credentials (401)" in done.stderr
+    assert "pass-word" not in done.stderr
+    assert not sources.gcs.requests
+    assert not sources.archive.requests
+
+
+def test_another_user_than_the_owner_is_said_once_and_ends_the_run(
+    sources: Sources, strict_kinto: Kinto
+) -> None:
+    """basicauth takes any password, and makes another user of it."""
+    strict_kinto.make_collection()
+    done = sources(f"SERVER_URL={strict_kinto.url} AUTH=user:pass-word {RUN}", status=1)
+    assert done.stderr.count(" ERROR ") == 1, done.stderr
+    assert "does not let these credentials" in done.stderr
+    assert "pass-word" not in done.stderr
+    assert not sources.gcs.requests
+    assert not sources.archive.requests
 
 
 def test_a_run_over_the_bucket_that_was_killed_is_completed_by_the_next(sources: Sources) -> None:

@@ -253,11 +253,33 @@ def _garbage(exchange: Exchange, listing: dict[str, list[object]]) -> object:
     return exchange.random.choice(odd)
 
 
+_BUILD_FOLDER = re.compile(r"(.*-candidates/build)(\d+)/")
+
+
+def _is_build_folder(exchange: Exchange) -> bool:
+    return _is_get(exchange) and _BUILD_FOLDER.fullmatch(exchange.path) is not None
+
+
+def every_build_folder(exchange: Exchange) -> bool:
+    """This build folder exists, and so does each one that is requested for it."""
+    match = _BUILD_FOLDER.fullmatch(exchange.path)
+    assert match
+    exchange.proxy.fault(f"{match[1]}{int(match[2]) + 1}/", every_build_folder)
+    response = exchange.forward()
+    if response.status != 200:
+        listing = {"prefixes": ["win32/"], "files": []}
+        headers = [("Content-Type", "application/json")]
+        response = Response(200, headers, json.dumps(listing).encode())
+    exchange.send(response)
+    return True
+
+
 def archive_faults(elsewhere: str) -> list[Fault]:
     """The faults of the archive."""
     return [
         *http_faults(elsewhere),
         Fault("half a listing", _altered_listing(_half), _is_listing, special=True, credible=True),
+        Fault("every build folder", every_build_folder, _is_build_folder, special=True),
         Fault("garbage for a listing", _altered_listing(_garbage), _is_listing, special=True),
     ]
 
@@ -281,10 +303,42 @@ def _half_s3_listing(exchange: Exchange) -> bool:
     return True
 
 
+#: Empty pages that follow each other.
+ENDLESS = 30
+
+
+def _is_first_s3_page(exchange: Exchange) -> bool:
+    return _is_s3_listing(exchange) and "continuation-token=" not in exchange.path
+
+
+def endless_pages(exchange: Exchange) -> bool:
+    """Empty pages, each with another token; at last what was asked for."""
+    first = exchange.path
+
+    def page(number: int) -> Behaviour:
+        def behaviour(exchange: Exchange) -> bool:
+            if number == ENDLESS:
+                exchange.path = first
+                return exchange.pass_on()
+            token = f"endless-{id(first)}-{number}-"
+            exchange.proxy.fault(f"continuation-token={token}", page(number + 1))
+            body = (
+                "<ListBucketResult><IsTruncated>true</IsTruncated><KeyCount>0</KeyCount>"
+                f"<NextContinuationToken>{token}</NextContinuationToken></ListBucketResult>"
+            )
+            exchange.send(Response(200, [("Content-Type", "application/xml")], body.encode()))
+            return True
+
+        return behaviour
+
+    return page(0)(exchange)
+
+
 def s3_faults(elsewhere: str) -> list[Fault]:
     """The faults of S3."""
     return [
         *http_faults(elsewhere),
         Fault("half a listing", _half_s3_listing, _is_s3_listing, special=True, credible=True),
+        Fault("endless pages", endless_pages, _is_first_s3_page, special=True),
         Fault("SlowDown", slow_down),
     ]
