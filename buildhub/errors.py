@@ -24,10 +24,7 @@ class Fatal(BuildhubError):
 
 
 class Interrupted(BuildhubError):
-    """The program was asked to stop.
-
-    ``signum`` is the signal; the exit status of a stopped command is 128 + ``signum``.
-    """
+    """The program was asked to stop by ``signum``; its exit status is 128 + that."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by signal {signum}")

@@ -1,7 +1,4 @@
-"""AWS Lambda: handles events of the archive's bucket, like ``s3-event-to-kinto``.
-
-Entry point: ``buildhub.lambda_s3_event.lambda_handler``.
-"""
+"""AWS Lambda: handles events of the archive's bucket, like ``s3-event-to-kinto``."""
 
 from __future__ import annotations
 

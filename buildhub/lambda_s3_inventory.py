@@ -1,7 +1,4 @@
-"""AWS Lambda: loads the newest builds into Kinto, like ``latest-inventory-to-kinto``.
-
-Entry point: ``buildhub.lambda_s3_inventory.lambda_handler``.
-"""
+"""AWS Lambda: loads the newest builds into Kinto, like ``latest-inventory-to-kinto``."""
 
 from __future__ import annotations
 

@@ -140,10 +140,7 @@ def _content(response: Response) -> bytes:
 
 
 def read_releases(content: bytes, name: str) -> list[Release]:
-    """Returns the releases of a list, of all products that buildhub knows.
-
-    ``name`` is for messages. Raises :class:`BadInput` if it is not such a list.
-    """
+    """Returns the releases of products that we know. Raises :class:`BadInput`."""
     try:
         entries = orjson.loads(content)["releases"].values()
         releases = [Release(one["product"], one["version"], one["date"]) for one in entries]

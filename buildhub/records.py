@@ -1,7 +1,4 @@
-"""Build + metadata + size and date → the record that is published; its checks.
-
-Pure: no I/O, no clock, no environment.
-"""
+"""Build + metadata + size and date → the record that is published; its checks. No I/O, no clock."""
 
 from __future__ import annotations
 

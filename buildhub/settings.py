@@ -214,10 +214,7 @@ def storage_host(value: str) -> str:
 
 
 def server_url(value: str) -> str:
-    """Returns the URL of Kinto with its version: ``http://localhost:8888/v1``.
-
-    A URL without a version, such as ``https://kinto/``, gets ``/v1``.
-    """
+    """Returns the URL of Kinto with its version: ``https://kinto/`` gets ``/v1``."""
     address = url(value).rstrip("/")
     return address if re.search(r"/v\d+$", address) else address + "/v1"
 

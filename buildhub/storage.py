@@ -81,11 +81,8 @@ def _read_pid(path: Path) -> str:
 
 @contextlib.contextmanager
 def opened(path: Path, flags: int, forbidden: int = stat.S_IWOTH) -> Iterator[int]:
-    """Opens a file of ours without a ``forbidden`` right; a FIFO would make us wait.
-
-    Raises ``OSError``, also if it is another's, or no regular file.
-    """
-    file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    """Opens a regular file of ours without ``forbidden`` rights, else raises ``OSError``."""
+    file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # a FIFO would make us wait
     try:
         _refuse_foreign(path, os.fstat(file), forbidden)
         yield file
@@ -211,8 +208,7 @@ class _Locked(Exception):
 def open_database(path: Path, *, version: int, tables: str) -> sqlite3.Connection:
     """Opens the database at ``path``, created from the script ``tables`` if need be.
 
-    ``version`` is that of the tables. Raises :class:`Fatal` if the file can't be used although
-    it is not corrupt.
+    Raises :class:`Fatal` if the file can't be used although it is not corrupt.
     """
     with _readable_errors(path):
         _make_folder(path.parent)

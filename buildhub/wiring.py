@@ -111,10 +111,7 @@ def inventory_processor(
     *,
     schema: Schema | None = None,
 ) -> InventoryProcessor:
-    """Makes the processor of a run. ``schema`` is that of :class:`InventoryReader`.
-
-    Skipped builds and the first errors are logged.
-    """
+    """Makes the processor of a run; skipped builds and the first errors are logged."""
     from .pipeline.processing import InventoryProcessor
     from .pipeline.record_maker import RecordMaker
 

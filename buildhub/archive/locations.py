@@ -88,9 +88,8 @@ class CandidateLocation(NamedTuple):
 
     def likely_names(self) -> list[str]:
         """Returns the usual names of the metadata, for callers that can't rely on a listing."""
-        product = PRODUCTS[self.product]
-        versions = filter(None, self.versions)
-        names = [product.metadata_file(version, self.file_platform) for version in versions]
+        named = PRODUCTS[self.product].metadata_file
+        names = [named(version, self.file_platform) for version in self.versions if version]
         return [*names, BUILDHUB_JSON]
 
 
@@ -132,8 +131,7 @@ class SamePushLocation(NamedTuple):
 
     @property
     def _app(self) -> str:
-        other = PRODUCTS[self.product].same_push
-        return PRODUCTS[other].app if other else ""
+        return PRODUCTS[PRODUCTS[self.product].same_push or self.product].app
 
 
 class NoLocation(NamedTuple):

@@ -44,9 +44,7 @@ class MetadataLookup:
     def fetch(self, location: MetadataLocation, date: str) -> asyncio.Task[Metadata | None]:
         """Fetches the metadata at ``location``: one search, however many ask for it.
 
-        The task's result is the metadata, or None if there is none. It raises
-        :class:`Unreachable`, also for those who ask later in the same run: the archive was asked
-        often enough.
+        None: there is none. The task raises :class:`Unreachable`, also for who asks later.
         """
         fetch = self._fetches.get(location)
         if fetch is None:

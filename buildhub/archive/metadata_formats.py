@@ -143,10 +143,7 @@ def from_text(content: bytes, product: str) -> Metadata | None:
 
 
 def from_info_text(content: bytes, product: str) -> Metadata | None:
-    """Parses ``<platform>_info.txt`` of a candidate's build: ``buildID=20100115144158``.
-
-    The last resort: it contains nothing but the build id.
-    """
+    """Parses ``<platform>_info.txt``, the last resort: ``buildID=20100115144158`` and no more."""
     first_line, _, _ = content.decode("utf-8", "replace").partition("\n")
     name, _, build_id = first_line.strip().partition("=")
     found = _metadata(product, build_id=build_id) if name == "buildID" else None

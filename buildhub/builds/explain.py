@@ -95,10 +95,7 @@ RULES = tuple((re.compile(pattern, re.ASCII), reason) for pattern, reason in _RU
 
 
 def reason_against(key: str) -> str:
-    """Says why a key that was not recognised is not a build: a clause, without full stop.
-
-    Where no rule matches, it says how builds are named in the key's section.
-    """
+    """Says why a key that was not recognised is not a build: a clause, without full stop."""
     for pattern, reason in RULES:
         if match := pattern.search(key):
             return reason.format_map(match.groupdict())

@@ -62,33 +62,22 @@ class Product(NamedTuple):
 def _app(name: str, folder: str) -> Product:
     """Returns an app for Android, off unless ``PRODUCTS`` names it."""
     return Product(
-        name,
-        folder,
-        name,
-        f"{name}-144.0.multi.android-arm64-v8a.apk",
-        shapes=APP_SHAPES,
-        same_push="firefox",
-        default=False,
-        sections=("nightly", "releases"),
-    )
+        name, folder, name, f"{name}-144.0.multi.android-arm64-v8a.apk",
+        shapes=APP_SHAPES, same_push="firefox", default=False, sections=("nightly", "releases"),
+    )  # fmt: skip
 
 
+# fmt: off
 _TABLE = (
     Product(
-        "firefox",
-        "firefox",
-        "firefox",
-        _DESKTOP_EXAMPLES("firefox", "Firefox"),
+        "firefox", "firefox", "firefox", _DESKTOP_EXAMPLES("firefox", "Firefox"),
         old_repository=_MOZILLA_CENTRAL,
     ),
     Product(
         "thunderbird", "thunderbird", "thunderbird", _DESKTOP_EXAMPLES("thunderbird", "Thunderbird")
     ),
     Product(
-        "fennec",
-        "mobile",
-        "fennec",
-        "fennec-55.0.multi.android-arm.apk",
+        "fennec", "mobile", "fennec", "fennec-55.0.multi.android-arm.apk",
         file=FULL_NAME_FILE,
         shapes=(*SHAPES, DEVICE_NIGHTLY),
         trees=(*TREES, "mozilla-esr68"),  # from June 2019 on
@@ -97,9 +86,7 @@ _TABLE = (
         old_repository=_MOZILLA_CENTRAL,
     ),
     Product(
-        "devedition",
-        "devedition",
-        "firefox",  # its files are called Firefox
+        "devedition", "devedition", "firefox",  # its files are called Firefox
         _DESKTOP_EXAMPLES("firefox", "Firefox"),
         beta="aurora",
         sections=("candidates", "releases"),
@@ -108,6 +95,7 @@ _TABLE = (
     _app("focus", "focus"),
     _app("klar", "focus"),
 )
+# fmt: on
 
 #: By name.
 PRODUCTS: dict[str, Product] = {product.name: product for product in _TABLE}

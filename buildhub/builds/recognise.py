@@ -1,8 +1,4 @@
-"""Recognises which keys of the archive are builds, and what the key alone says of them.
-
-Pure: no I/O, no clock, no environment. How builds are named is in the tables of
-:mod:`buildhub.builds.products` and :mod:`buildhub.builds.patterns`.
-"""
+"""Recognises which keys of the archive are builds, and what the key alone says of them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Shows progress and result of a run on stderr: live on a terminal, plain lines elsewhere.
-
-``rich`` is imported on a terminal only.
-"""
+"""Shows progress and result of a run on stderr: live on a terminal (by ``rich``), else in lines."""
 
 from __future__ import annotations
 

@@ -59,12 +59,8 @@ class _Command(click.Command):
 
 def command(defaults: Mapping[str, str] | None = None) -> Callable[[Any], click.Command]:
     """Makes a command of a function; ``defaults`` replace those of the settings, by name."""
-    context = {
-        "help_option_names": ["-h", "--help"],
-        "max_content_width": 100,
-        "default_map": defaults,
-    }
-    return click.command(cls=_Command, context_settings=context)
+    help_names = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    return click.command(cls=_Command, context_settings={**help_names, "default_map": defaults})
 
 
 def common_options(*version: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 from urllib.parse import unquote_plus
 
 from .. import MAX_LINE
@@ -118,20 +118,22 @@ class Schema(NamedTuple):
         return cls.parse(",".join((_CURRENT if columns <= 6 else _ALL_VERSIONS)[:columns]))
 
 
-class LineFormat(Protocol):
+class LineFormat:
     """The format of one file."""
 
     def is_row(self, line: bytes) -> bool:
         """Tells if the line stands for an object: not a header, a total or a folder."""
+        return True
 
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
         """Parses a line; None if it is not ``wanted``, an old version or a delete marker.
 
         A line is validated in any case: raises :class:`BadInput` if it can't be read.
         """
+        raise NotImplementedError
 
 
-class S3Csv:
+class S3Csv(LineFormat):
     """S3's inventory: CSV without a header, form-encoded keys.
 
     Without a ``schema`` the first row that has the usual columns decides: all rows of a file
@@ -160,10 +162,6 @@ class S3Csv:
             return 0
         self.schema = schema
         return rows
-
-    def is_row(self, line: bytes) -> bool:
-        """Returns True: every line is a row."""
-        return True
 
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
         """Parses as :class:`LineFormat` says."""
@@ -195,7 +193,7 @@ def usual_row(schema: Schema) -> re.Pattern[bytes]:
     return re.compile('"{}"(?=[,\\n]|\\Z)'.format('","'.join(needed)).encode())
 
 
-class HeaderCsv:
+class HeaderCsv(LineFormat):
     """CSV whose header names the columns: Google's inventory reports. Keys are raw."""
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -237,7 +235,7 @@ class HeaderCsv:
         return InventoryRow(key, _size(size), _utc_date(date))
 
 
-class ListOutput:
+class ListOutput(LineFormat):
     """The output of ``gcloud storage ls -l`` or ``aws s3 ls --recursive``; keys are raw."""
 
     def __init__(self, pattern: re.Pattern[str], other_lines: re.Pattern[bytes]) -> None:

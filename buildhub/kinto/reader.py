@@ -59,10 +59,7 @@ def read_records(
 def count_records(
     client: Client, conditions: Sequence[Condition] = (), *, anonymous: bool = False
 ) -> int | None:
-    """Returns how many records fulfil all conditions; None where Kinto cannot count them.
-
-    Raises as :func:`read_records` does.
-    """
+    """Returns how many records fulfil all conditions; None where Kinto cannot count them."""
     if not all(condition.is_exact for condition in conditions):
         return None
     path = f"{client.records_path}?{urlencode(_params(conditions))}"

@@ -141,10 +141,7 @@ class RecordIndex:
     """
 
     def __init__(self, folder: Path, target: str) -> None:
-        """Opens the store of ``target`` (:attr:`Client.target`) in ``folder``.
-
-        Raises :class:`Fatal` where the folder can't be used.
-        """
+        """Opens the store of ``target`` (of a client) in ``folder``. Raises :class:`Fatal`."""
         self._cleanup = contextlib.ExitStack()
         self.path = folder / _file_name(target)
         try:

@@ -61,8 +61,8 @@ class InventoryProcessor:
     ) -> None:
         """Passes the records of ``files`` (path, name for messages) to ``sink``, in order.
 
-        ``opener`` is that of :func:`streams.chunks`. A file that cannot be read (to its end) is
-        reported and counted; the next one follows. Raises as :meth:`process`.
+        A file that cannot be read (to its end) is reported and counted; the next one follows.
+        ``opener`` is that of :func:`streams.chunks`. Raises as :meth:`process`.
         """
         await self.process(self._rows_of_files(files, opener), sink, on_progress)
 
