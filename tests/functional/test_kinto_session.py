@@ -121,7 +121,7 @@ def test_http_in_answer_to_tls_names_the_cure() -> None:
         threading.Thread(target=answer, daemon=True).start()
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/v1"
         with pytest.raises(Unreachable, match=r"TLS failed: .* plain HTTP.* http://"):
-            client(url, retries=0).request("GET", "/")
+            client(url, retries=50).request("GET", "/")
 
 
 def test_a_page_beyond_the_limit_is_refused_before_it_is_in_memory() -> None:

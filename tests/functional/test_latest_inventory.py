@@ -24,7 +24,14 @@ from tests.support import s3_bucket
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import nightly_tree, release_tree
-from tests.support.hostile.faults import cut_at, damaged, held_halfway, slow_down
+from tests.support.hostile.faults import (
+    ENDLESS,
+    cut_at,
+    damaged,
+    endless_pages,
+    held_halfway,
+    slow_down,
+)
 from tests.support.hostile.proxy import Behaviour, Exchange, HostileProxy
 from tests.support.kinto_server import Kinto
 from tests.support.lambda_runtime import LambdaRuntime, installed_here
@@ -224,6 +231,14 @@ def test_a_download_that_fails_once_is_tried_again(run: Run, fault: Behaviour) -
     assert done.returncode == 0, done.stderr
     assert len(run.s3.fetched(".csv.gz")) == 5
     assert run.has_all(FIREFOX, OTHERS)
+
+
+def test_empty_pages_of_a_listing_hide_nothing(run: Run) -> None:
+    run.s3.fault("list-type=2", endless_pages)
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert run.has_all(FIREFOX, OTHERS)
+    assert len(run.s3.fetched("continuation-token=")) == ENDLESS
 
 
 def test_a_run_leaves_another_alone(run: Run) -> None:

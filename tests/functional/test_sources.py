@@ -324,7 +324,7 @@ def test_an_unreachable_server_is_said_once_and_not_once_per_section(
 @pytest.mark.parametrize("variable", ["STORAGE_EMULATOR_HOST", "ARCHIVE_URL", "SERVER_URL"])
 def test_https_on_a_port_that_speaks_http_is_said_at_once(sources: Sources, variable: str) -> None:
     """With so many retries the test would not end."""
-    url = sources.environ[variable].replace("http:", "https:")
+    url = sources.archive.url.replace("http:", "https:")
     done = sources(f"NB_RETRY_REQUEST=50 {variable}={url} {RUN}", status=1)
     assert done.stderr.count(" ERROR ") == 1, done.stderr
     assert "TLS failed" in done.stderr
