@@ -86,7 +86,7 @@ class Retry:
         return result
 
     async def rounds(self) -> AsyncIterator[None]:
-        """Yields as often as a call is attempted, with the pauses in between; leave it with break."""
+        """Yields as often as a call is attempted, with pauses in between; leave it with break."""
         import asyncio
 
         pauses = self._pauses()
