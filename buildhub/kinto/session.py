@@ -19,7 +19,7 @@ import requests.adapters
 
 from .. import MAX_PAGE, USER_AGENT
 from ..errors import Fatal, Unreachable
-from ..retries import RetryableError, is_plain_http
+from ..retries import RetryableError
 from ..signals import AbandonableCalls, CancellationToken
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ class Session:
         self._failure = failure
         self._calls = AbandonableCalls("kinto-request")
         self._workers = threading.local()
+        self._reached = False
 
     def request(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
         """Returns the decoded body and the headers; the body is None for HEAD and 304.
@@ -70,7 +71,9 @@ class Session:
         an impossible URL, and :class:`Interrupted`.
         """
         try:
-            return self._when_allowed(method, path, arguments)
+            response = self._when_allowed(method, path, arguments)
+            self._reached = True
+            return response
         except kinto_http.exceptions.KintoException as error:
             raise self._failure(f"{method} {path}", error.response) from None
         except TimeoutError:
@@ -82,9 +85,10 @@ class Session:
                 raise Fatal(
                     f"{self._shown_url} is not a URL: check --server or SERVER_URL."
                 ) from None
-            if any(map(is_plain_http, _causes(error))):
-                raise Unreachable(f"Kinto at {self._shown_url}: {_why(error)}.") from None
-            raise RetryableError(_why(error)) from None
+            why = _why(error)
+            if why.startswith("TLS failed") and not self._reached:  # no retry changes that
+                raise Unreachable(f"Kinto at {self._shown_url}: {why}.") from None
+            raise RetryableError(why) from None
 
     def _when_allowed(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
         """Sends the request once the server's ``Backoff`` header allows it."""
