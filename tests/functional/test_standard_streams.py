@@ -42,7 +42,7 @@ COMMANDS = {
     "to-kinto --check records": (1, 2),
     "to-kinto --server http://127.0.0.1:9/v1 records": (1, None),
     "kinto-to-records": (0, 2),
-    "kinto-to-records --build-id unknown": (1, None),
+    "kinto-to-records --build-id 20000101000000": (1, None),
     "archive-to-inventory": (0, 1),
     "archive-to-inventory -V": (0, 1),
     "missing-builds releases": (1, 2),
