@@ -106,7 +106,7 @@ def test_https_on_a_port_that_speaks_http_names_the_cure() -> None:
     with serving(lambda connection, request: True) as server:
         url = server.url.replace("http:", "https:")
         with pytest.raises(Unreachable, match=r"TLS failed: .* plain HTTP.* http://"):
-            client(url, retries=50, timeout=2).request("GET", "/")
+            client(url, retries=50, timeout=4).request("GET", "/")
 
 
 def test_http_in_answer_to_tls_names_the_cure() -> None:

@@ -413,7 +413,7 @@ def test_invocations_that_run_out_of_time_are_taken_up_until_nothing_remains(
     sources: Sources, container: LambdaRuntime
 ) -> None:
     """What is stored is not listed again, and no record is missing in the end."""
-    sources.gcs.delay, sources.gcs.page_size = 0.4, 10
+    sources.gcs.delay, sources.gcs.page_size = 0.4, 4
     answer: dict[str, Any] = {}
     continued = []
     for _ in range(50):
