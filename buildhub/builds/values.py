@@ -218,5 +218,5 @@ def _system_word(word: str) -> str:
 def _impossible(text: str, what: str, known: Iterable[str]) -> ValueError:
     known = list(known)
     close = difflib.get_close_matches(text.strip().lower(), known, n=1)
-    advice = f"did you mean {close[0]}?" if close else f"use one of {', '.join(known)}"
+    advice = f"perhaps {close[0]} is meant" if close else f"use one of {', '.join(known)}"
     return ValueError(f"{text!r} is not {what}: {advice}")

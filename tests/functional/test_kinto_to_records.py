@@ -507,7 +507,7 @@ def test_what_answers_is_not_kinto() -> None:
         (["--revision", "x" * 40], "not a revision"),
         (["--build-id", "2017050909450"], "it has 13 digits"),
         (["--build-id", "foo"], "not a build id"),
-        (["--product", "firefox,Firefoxx"], "did you mean firefox?"),
+        (["--product", "firefox,Firefoxx"], "perhaps firefox is meant"),
         (["--max-age", "2017-05-09"], "not an age"),
         (["--count", "--newest", "1"], "--count does not go with --newest"),
         (["--since", "tomorrow"], "'tomorrow'"),

@@ -81,10 +81,10 @@ def test_more_forms(option: str, typed: str, expected: tuple[str, ...]) -> None:
 
 
 SUGGESTIONS = [
-    ("--product", "Firefoxx", "did you mean firefox?"),
-    ("--channel", "nigtly", "did you mean nightly?"),
+    ("--product", "Firefoxx", "perhaps firefox is meant"),
+    ("--channel", "nigtly", "perhaps nightly is meant"),
     ("--platform", "windows", "use --os win"),
-    ("--platform", "win46", "did you mean win64?"),
+    ("--platform", "win46", "perhaps win64 is meant"),
     ("--build-id", "2017050909450", "13 digits, and a build id is the time of the build in 14"),
     ("--build-id", "2017-05-09", "use --built-since 2017-05-09 --built-until 2017-05-10"),
     ("--build-id", "20170230094500", "such as 20170509094500"),
