@@ -1,4 +1,4 @@
-"""Where metadata is found: ARCHIVE.md, section 3, a row or a trap a test, on a real server."""
+"""Where metadata is found: a test for each kind of build and each trap, on a real server."""
 
 from __future__ import annotations
 

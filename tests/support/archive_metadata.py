@@ -1,4 +1,4 @@
-"""What the archive's metadata files say, in the archive's formats (ARCHIVE.md, section 3)."""
+"""Makes metadata files in the archive's formats."""
 
 from __future__ import annotations
 

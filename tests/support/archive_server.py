@@ -3,7 +3,7 @@
     with ArchiveServer({"pub/a b.json": File(body=b"{}")}) as archive:
         requests.get(archive.url + "pub/a%20b.json")
 
-It answers as ``ARCHIVE.md`` section 3 says: listings in the form of 2018 or of today, files,
+It answers as archive.mozilla.org does: listings in the form of 2018 or of today, files,
 `HEAD`. It counts requests, and misbehaves on demand.
 """
 

@@ -14,7 +14,7 @@ from buildhub.archive.metadata_formats import (
     from_text,
 )
 
-# The example of ARCHIVE.md, section 3.
+# A candidate's metadata of 2017, in full.
 FIREFOX_54 = {
     "as": "ml64.exe",
     "buildid": "20170608105825",
