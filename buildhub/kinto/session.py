@@ -202,7 +202,7 @@ def _why(error: BaseException) -> str:
         if isinstance(inner, ssl.SSLError) or "handshake" in str(inner):
             return "TLS failed: if the server speaks plain HTTP, its address begins with http://"
         if isinstance(inner, OSError) and inner.strerror and not timeout:
-            reason = inner.strerror
+            reason = str(inner.strerror)
     return reason
 
 
