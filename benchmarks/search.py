@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from buildhub.kinto import Changes
-from buildhub.search.answer import OURS, SUCCESSORS
+from buildhub.search.statement import OURS, SUCCESSORS
 from tests.support.locales import LOCALES
 from tests.support.search_copy import ALL_READ, ask, copy_of, refresh
 from tests.support.search_records import BUILDS, PLATFORMS, REQUESTS, make

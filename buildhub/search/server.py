@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,10 +17,10 @@ from .. import __version__
 from ..errors import Fatal, Unreachable
 from ..kinto import Client, read_changes
 from ..signals import CancellationToken
-from .answer import OURS, SUCCESSORS, Dialect, answer, parse
-from .copy import Copy, Freshness, Read
-from .fields import BadRequest
-from .query import query_string
+from .copy import Copy, Read, Row
+from .queries import query_string
+from .statement import OURS, SUCCESSORS, Dialect, statement
+from .values import BadRequest
 
 logger = logging.getLogger(__name__)
 
@@ -41,26 +41,25 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def application(copy: Copy, bucket: str, collection: str) -> web.Application:
     """Returns the application that answers searches in the copy of a collection."""
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="search")
+    app = web.Application(client_max_size=_MAX_BODY, middlewares=[_responses])
 
-    def in_thread(function: Callable[..., web.Response], *arguments: Any) -> _Handler:
-        async def handle(request: web.Request) -> web.Response:
-            body, query = await request.read(), dict(request.query)
-            call = functools.partial(function, copy, *arguments, body=body, query=query)
+    def add_search(path: str, dialect: Dialect) -> None:
+        async def search(request: web.Request) -> web.Response:
+            call = functools.partial(_search, copy, dialect, await request.read(), request.query)
             return await asyncio.get_running_loop().run_in_executor(threads, call)
 
-        return handle
+        app.router.add_get(path, search)
+        app.router.add_post(path, search)
+
+    async def heartbeat(_: web.Request) -> web.Response:
+        return await asyncio.to_thread(_heartbeat, copy)
 
     async def version(_: web.Request) -> web.Response:
         return _json({"name": "buildhub", "version": __version__})
 
-    app = web.Application(client_max_size=_MAX_BODY, middlewares=[_cors, _errors])
-    for path, dialect in {
-        "/api/search": SUCCESSORS,
-        f"/v1/buckets/{bucket}/collections/{collection}/search": OURS,
-    }.items():
-        app.router.add_get(path, in_thread(_search, dialect))
-        app.router.add_post(path, in_thread(_search, dialect))
-    app.router.add_get("/__heartbeat__", in_thread(_heartbeat))
+    add_search("/api/search", SUCCESSORS)
+    add_search(f"/v1/buckets/{bucket}/collections/{collection}/search", OURS)
+    app.router.add_get("/__heartbeat__", heartbeat)
     app.router.add_get("/__version__", version)
     return app
 
@@ -82,14 +81,12 @@ async def serve(
     app = application(copy, client.bucket, client.collection)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=3)
     await runner.setup()
+    check = cancellation.raise_if_cancelled
+    read = functools.partial(read_changes, client, raise_if_cancelled=check, anonymous=anonymous)
     try:
         await web.TCPSite(runner, host, port).start()
         logger.info("Listening on %s.", runner.addresses)
-        check = cancellation.raise_if_cancelled
-        read = functools.partial(
-            read_changes, client, raise_if_cancelled=check, anonymous=anonymous
-        )
-        await asyncio.to_thread(_follow, copy, read, functools.partial(cancellation.sleep, refresh))
+        await asyncio.to_thread(_follow, copy, read, lambda: cancellation.sleep(refresh))
     except OSError as error:
         raise Fatal(f"Cannot listen on {host}:{port} ({error.strerror}).") from None
     finally:
@@ -98,43 +95,61 @@ async def serve(
 
 def _follow(copy: Copy, read: Read, pause: Callable[[], None]) -> None:
     """Refreshes the copy again and again; if that fails, the next time is tried again."""
+    failing = False
     while True:
         try:
             copy.refresh(read)
+            if failing:
+                logger.warning("The collection can be read again: answers are up to date.")
+            failing = False
         except (Fatal, Unreachable) as error:
-            if isinstance(error, Fatal) and not _is_complete(copy):
+            if isinstance(error, Fatal) and not copy.run("FROM freshness"):
                 raise
-            logger.warning("%s Until then, answers are as old as the copy.", error)
+            if not failing:
+                logger.warning("%s Until then, answers are as old as the copy.", error)
+            failing = True
         pause()
 
 
-def _is_complete(copy: Copy) -> bool:
-    with contextlib.suppress(BadRequest), copy.snapshot() as snapshot:
-        return bool(snapshot.freshness())
-    return False
+def answer(copy: Copy, request: object, dialect: Dialect) -> web.Response:
+    """Answers the body of a request. Raises :class:`BadRequest`."""
+    start = time.monotonic()
+    etag, age, total, hits, aggregations = _row(copy, *statement(request, dialect))
+    body = {
+        "took": int((time.monotonic() - start) * 1000),
+        "timed_out": False,
+        "_shards": {"total": 1, "successful": 1, "skipped": 0, "failed": 0},
+        "hits": {"total": total, "max_score": None, "hits": orjson.Fragment(hits)},
+    }
+    if aggregations != "{}":
+        body["aggregations"] = orjson.Fragment(aggregations)
+    return _json(body, headers=_headers(etag, age))
 
 
-def _search(copy: Copy, dialect: Dialect, *, body: bytes, query: dict[str, str]) -> web.Response:
+def _search(copy: Copy, dialect: Dialect, body: bytes, query: Mapping[str, str]) -> web.Response:
     """Answers a body, or ``?q=field:value``, ``?q=field=value`` and ``?field=value``."""
     texts = [text if name == "q" else f'{name}="{text}"' for name, text in query.items()]
     request: object = {"query": {"bool": {"filter": [query_string(text) for text in texts]}}}
     try:
-        search = parse(orjson.loads(body) if body else request)
+        return answer(copy, orjson.loads(body) if body else request, dialect)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
-    with copy.snapshot() as snapshot:
-        freshness = snapshot.freshness()
-        return _json(answer(snapshot.run, search, dialect), headers=_headers(freshness))
 
 
-def _heartbeat(copy: Copy, **_: object) -> web.Response:
-    with copy.snapshot() as snapshot:
-        freshness = snapshot.freshness()
-    return _json(freshness._asdict(), headers=_headers(freshness))
+def _heartbeat(copy: Copy) -> web.Response:
+    etag, age = _row(copy, "FROM freshness")
+    return _json({"etag": etag, "age": age}, headers=_headers(etag, age))
 
 
-def _headers(freshness: Freshness) -> dict[str, str]:
-    return {"ETag": f'"{freshness.etag}"', "Age": str(freshness.age)}
+def _row(copy: Copy, sql: str, parameters: Mapping[str, object] | None = None) -> Row:
+    """Returns the row of a statement. Raises :class:`BadRequest` (503) while there is no copy."""
+    for row in copy.run(sql, parameters):
+        return row
+    raise BadRequest("the copy of the collection is not complete yet", 503)
+
+
+def _headers(etag: int, age: int) -> dict[str, str]:
+    return {"ETag": f'"{etag}"', "Age": str(age)}
 
 
 def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -144,23 +159,23 @@ def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -
 
 
 @web.middleware
-async def _cors(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Lets pages of any origin ask, also those that ask for permission first."""
-    response = web.Response(status=204) if request.method == "OPTIONS" else await handler(request)
+async def _responses(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Answers errors in the form of Elasticsearch, and pages of any origin (CORS)."""
+    try:
+        asked_first = request.method == "OPTIONS"
+        response = web.Response(status=204) if asked_first else await handler(request)
+    except BadRequest as error:
+        response = _error(str(error), error.status)
+        if error.status == 503:
+            response.headers["Retry-After"] = "10"
+    except web.HTTPException as error:
+        response = _error(error.reason, error.status)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
     response.headers.update(_CORS)
     return response
 
 
-@web.middleware
-async def _errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Answers errors in the form of Elasticsearch."""
-    try:
-        return await handler(request)
-    except BadRequest as error:
-        reason, status = str(error), error.status
-        headers = {"Retry-After": "10"} if status == 503 else {}
-    except web.HTTPException as error:
-        reason, status = error.reason, error.status
-        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+def _error(reason: str, status: int) -> web.Response:
     cause = {"type": "parsing_exception", "reason": reason}
-    return _json({"error": {"root_cause": [cause]} | cause, "status": status}, status, headers)
+    return _json({"error": {"root_cause": [cause]} | cause, "status": status}, status)

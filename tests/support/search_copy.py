@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from buildhub.kinto import Changes, Position
-from buildhub.search.answer import Dialect, answer, parse
 from buildhub.search.copy import Copy
+from buildhub.search.server import answer
+from buildhub.search.statement import Dialect
 
 TARGET = "http://kinto.test/v1/buckets/b/collections/c"
 ALL_READ = Position(newest_id="x", newest=1, clock=1, full=1, etag=1)
@@ -31,8 +34,10 @@ def refresh(copy: Copy, *pages: Changes) -> None:
 
 def ask(copy: Copy, request: object, dialect: Dialect) -> dict[str, Any]:
     """The answer to a request."""
-    with copy.snapshot() as snapshot:
-        return answer(snapshot.run, parse(request), dialect)
+    body = answer(copy, request, dialect).body
+    assert isinstance(body, bytes)
+    found: dict[str, Any] = orjson.loads(body)
+    return found
 
 
 def compared(answer: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from buildhub.search.answer import OURS, SUCCESSORS, Dialect
 from buildhub.search.copy import Copy
+from buildhub.search.statement import OURS, SUCCESSORS, Dialect
 from tests.support import search_reference as reference
 from tests.support.search_copy import ask, compared, copy_of
 from tests.support.search_records import REQUESTS, catalogue
