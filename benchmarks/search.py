@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from buildhub.kinto import Changes
-from buildhub.search.statement import OURS, SUCCESSORS
+from buildhub.search.language import OURS, SUCCESSORS
 from tests.support.locales import LOCALES
 from tests.support.search_copy import ALL_READ, ask, copy_of, refresh
 from tests.support.search_records import BUILDS, PLATFORMS, REQUESTS, make
@@ -62,7 +62,7 @@ def main() -> None:
                 start = time.perf_counter()
                 ask(copy, request["body"], dialect)
                 times.append((time.perf_counter() - start) * 1000)
-            print(f"{dialect.table}: {statistics.median(times):.1f} ms, worst {max(times):.1f} ms")
+            print(f"{dialect}: {statistics.median(times):.1f} ms, worst {max(times):.1f} ms")
 
 
 if __name__ == "__main__":

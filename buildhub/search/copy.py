@@ -47,12 +47,17 @@ _TABLES = f"""
             greatest(epoch(now()) - read_at, 0)::BIGINT AS age
         FROM state WHERE position IS NOT NULL
 """
+_PATHS = ", ".join(f"'$.{name}'" for name in FIELDS)
+_VALUES = ", ".join(
+    f"TRY_CAST(one[{n}] AS {field.type}) AS {field.column}"
+    for n, field in enumerate(FIELDS.values(), 1)
+)
 #: The records of a page that are not in the copy as they are: most of a difference come again.
-_PAGE = """
+_PAGE = f"""
     CREATE OR REPLACE TEMP TABLE page AS
     SELECT * FROM (
-        SELECT unnest(from_json($page, $structure), recursive := true, keep_parent_names := true)
-    ) ANTI JOIN {} USING (id, last_modified)
+        SELECT {_VALUES} FROM (SELECT unnest(from_json(?, '["JSON"]'))->>[{_PATHS}] AS one)
+    ) ANTI JOIN {{}} USING (id, last_modified)
 """
 
 #: Yields what is new since a position; see :func:`buildhub.kinto.read_changes`.
@@ -90,69 +95,53 @@ class Copy:
             finally:
                 timer.cancel()
 
+    def row(self, sql: str, parameters: Mapping[str, object] | None = None) -> Row:
+        """Returns the row of a statement. Raises :class:`BadRequest` while there is no copy."""
+        for row in self.run(sql, parameters):
+            return row
+        raise BadRequest("the copy of the collection is not complete yet", 503)
+
     def refresh(self, read: Read) -> None:
-        """Writes what is new. If it is interrupted, it goes on there the next time."""
+        """Writes what is new; a difference is one transaction, so nobody sees a part of it.
+
+        Everything goes into a table of its own, page by page, which replaces the other at the end;
+        if that is interrupted, the next time goes on there.
+        """
+        began, changes = time.time(), 0
         with contextlib.closing(self._database.cursor()) as cursor:
-            writer = _Writer(cursor)
-            for changes in read(writer.position, count=writer.count):
-                writer.apply(changes)
-            writer.finish()
+            run = cursor.execute
+            ((position, incoming),) = run("BEGIN; SELECT position, incoming FROM state").fetchall()
+            table = "incoming" if incoming else "records"
+
+            def count() -> int:
+                return int(run(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+
+            for page in read(Position.from_json(incoming or position), count=count):
+                if page.restart:  # what was read of a difference belongs to another collection
+                    run(f"ROLLBACK; BEGIN; CREATE OR REPLACE TABLE incoming ({_COLUMNS})")
+                    table = "incoming"
+                changes += _write(run, table, page)
+                if table == "incoming":
+                    run("COMMIT; BEGIN")
+            if table == "incoming":
+                run("DROP TABLE records; ALTER TABLE incoming RENAME TO records")
+                run("UPDATE state SET position = incoming, incoming = NULL")
+            if table == "incoming" or changes:
+                run(f"CREATE OR REPLACE TABLE successor AS {_VIEW}")
+            run("UPDATE state SET read_at = ?", [began])
+            run("COMMIT")
 
 
-class _Writer:
-    """Writes one reading of the server.
-
-    A difference is one transaction: nobody sees a part of it. Everything goes into a table of its
-    own, page by page, which replaces the other at the end.
-    """
-
-    def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
-        self._run = database.execute
-        self._began = time.time()
-        self._changes = 0
-        self._run("BEGIN")
-        ((position, incoming),) = self._run("SELECT position, incoming FROM state").fetchall()
-        self._is_new = bool(incoming)
-        self.position = Position.from_json(incoming or position)
-
-    @property
-    def _table(self) -> str:
-        return "incoming" if self._is_new else "records"
-
-    def count(self) -> int:
-        """Returns the number of records."""
-        ((count,),) = self._run(f"SELECT count(*) FROM {self._table}").fetchall()
-        return int(count)
-
-    def apply(self, changes: Changes) -> None:
-        """Writes one page."""
-        if changes.restart:  # what was read of a difference belongs to another collection
-            self._run(f"ROLLBACK; BEGIN; CREATE OR REPLACE TABLE incoming ({_COLUMNS})")
-            self._is_new = True
-        page = {"page": orjson.dumps(changes.changed).decode(), "structure": _STRUCTURE}
-        self._run(_PAGE.format(self._table), page)
-        self._change("DELETE FROM {} WHERE id IN (SELECT id FROM page)")
-        self._change("DELETE FROM {} WHERE id IN (SELECT unnest(?))", changes.deleted)
-        self._change("INSERT INTO {} BY NAME FROM page")
-        if changes.position:
-            column = "incoming" if self._is_new else "position"
-            self._run(f"UPDATE state SET {column} = ?", [changes.position.to_json()])
-        if self._is_new:
-            self._run("COMMIT; BEGIN")
-
-    def finish(self) -> None:
-        """Lets searches find what was read."""
-        if self._is_new:
-            self._run("DROP TABLE records; ALTER TABLE incoming RENAME TO records")
-            self._run("UPDATE state SET position = incoming, incoming = NULL")
-        if self._is_new or self._changes:
-            self._run(f"CREATE OR REPLACE TABLE successor AS {_VIEW}")
-        self._run("UPDATE state SET read_at = ?", [self._began])
-        self._run("COMMIT")
-
-    def _change(self, sql: str, *parameters: object) -> None:
-        ((count,),) = self._run(sql.format(self._table), parameters).fetchall()
-        self._changes += count
+def _write(run: Callable[..., Any], table: str, page: Changes) -> int:
+    """Writes a page. Returns the number of rows that were deleted or inserted."""
+    run(_PAGE.format(table), [orjson.dumps(page.changed).decode()])
+    gone = "SELECT id FROM page UNION ALL SELECT unnest(?::VARCHAR[])"
+    (deleted,) = run(f"DELETE FROM {table} WHERE id IN ({gone})", [page.deleted]).fetchone()
+    (inserted,) = run(f"INSERT INTO {table} FROM page").fetchone()
+    if page.position:
+        column = "incoming" if table == "incoming" else "position"
+        run(f"UPDATE state SET {column} = ?", [page.position.to_json()])
+    return int(deleted + inserted)
 
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:
@@ -170,15 +159,3 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
         logger.warning("%s is damaged: it is set aside as %s.", path, aside.name)
         return _open(path)
     return database
-
-
-def _structure() -> str:
-    """Returns the types of a page of records as ``from_json`` wants them."""
-    record: dict[str, Any] = {}
-    for field in FIELDS.values():
-        parent, _, name = field.name.rpartition(".")
-        (record.setdefault(parent, {}) if parent else record)[name] = field.type
-    return orjson.dumps([record]).decode()
-
-
-_STRUCTURE = _structure()

@@ -12,26 +12,24 @@ TEXT, NUMBER, DATE = "VARCHAR", "BIGINT", "TIMESTAMP"
 _DATE = re.compile(
     r"(\d{4}(?:-\d\d){0,2}(?:T\d\d(?::\d\d){0,2}(?:\.\d+)?)?)(Z|[+-]\d\d:?\d\d)?", re.A
 )
-_MATH = re.compile(r"([+-]\d{1,6})([wdhms])|/([wdhms])", re.A)
-_EPOCH = datetime(1970, 1, 1)
-_MONDAY = datetime(1, 1, 1)  # ``/w`` begins on one
+_NOW = re.compile(r"now(?:([+-]\d{1,6})([wdhms]))?(?:/([wdhms]))?", re.A)
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+_EPOCH, _MONDAY = datetime(1970, 1, 1), datetime(1, 1, 1)
 
-#: Characters of a regular expression; its repetitions, multiplied (RE2's own bound); and both.
-_MAX_LENGTH, _MAX_REPETITIONS, _MAX_EXPANDED = 1000, 1000, 10_000
-
-_TOKEN = re.compile(
+#: A part of a regular expression in Lucene's syntax, with its repetition.
+_PART = re.compile(
     r"""
-      "(?P<quoted>[^"]*)"
-    | \\(?P<escaped>[^a-zA-Z0-9])
-    | \[(?!\^\])(?P<negated>\^?)(?P<members>(?:\\[^a-zA-Z0-9]|[^\]\\])+)\]
-    | (?P<repeat>[?*+] | \{(?P<low>[0-9]{1,4})(?:,(?P<high>[0-9]{0,4}))?\})
-    | (?P<special>[(|).@])
-    | (?P<literal>[^"\\\[\]{}~&<>\#])
+    (?: "(?P<quoted>[^"]*)" | \\(?P<escaped>[^a-zA-Z0-9]) | (?P<special>[(|).@])
+      | \[(?P<members>(?!\^\])\^?(?:\\[^a-zA-Z0-9]|(?!--)[^\]\\])+)\]
+      | (?P<literal>[^"\\\[\]{}~&<>\#?*+]) | (?P<unsupported>.) )
+    (?P<repeat>[?*+]|\{(?P<low>[0-9]{1,4})(?:,(?P<high>[0-9]{0,4}))?\})?
     """,
     re.VERBOSE | re.DOTALL,
 )
-_MEMBER = re.compile(r"\\?(?P<first>.)(?:-\\?(?P<last>.))?", re.DOTALL)
+#: What is special in a class of characters in some syntaxes only, or escaped.
+_MEMBER = re.compile(r"\\(.)|([\[&~|])", re.DOTALL)
+#: A pattern's repetitions, multiplied (RE2's own bound), and these multiplied by its length.
+_MAX_REPETITIONS, _MAX_EXPANDED = 1000, 10_000
 
 
 class BadRequest(Exception):
@@ -46,18 +44,13 @@ class Field(NamedTuple):
     """A field of the records, which is a column of the copy."""
 
     name: str
+    column: str  #: the name in SQL
     type: str
 
-    @property
-    def column(self) -> str:
-        """The column's name for SQL."""
-        return f'"{self.name}"'
-
     def interval(self, value: object) -> tuple[Any, Any]:
-        """Returns the first and the last value that a value in a request stands for.
+        """Returns the first and last value that is meant: of dates, a missing time is any time.
 
-        They differ for dates that are not complete: a missing time is any time of the day. Raises
-        :class:`BadRequest` if the field cannot have such a value.
+        Raises :class:`BadRequest` if the field cannot have such a value.
         """
         try:
             if isinstance(value, bool | float) or not isinstance(value, int | str):
@@ -66,20 +59,20 @@ class Field(NamedTuple):
                 return _date(str(value), last=False), _date(str(value), last=True)
             parsed = str(value) if self.type == TEXT else int(value)
         except (ValueError, OverflowError):
-            raise BadRequest(f"[{self.name}] cannot be {shown(value)}") from None
+            raise BadRequest(f"[{self.name}] cannot be {value!r:.100}") from None
         return parsed, parsed
 
 
-#: The fields of a record, all that its JSON schema has, by their names.
+#: The fields of a record by their names: all that the JSON schema of the catalogue has.
 FIELDS = {
-    name: Field(name, kind)
+    name: Field(name, f'"{name}"', kind)
     for kind, names in {
-        TEXT: "id build.id build.as build.cc build.cxx build.ld build.host build.target"
-        " source.product source.revision source.repository source.tree"
+        TEXT: "id source.product source.revision source.repository source.tree"
         " target.platform target.os target.locale target.version target.channel"
+        " build.id build.as build.cc build.cxx build.ld build.host build.target"
         " download.url download.mimetype download.sha256",
-        DATE: "build.date download.date",
         NUMBER: "last_modified schema build.number download.size",
+        DATE: "build.date download.date",
     }.items()
     for name in names.split()
 }
@@ -89,43 +82,8 @@ def field_of(name: object, *, text: bool = False) -> Field:
     """Returns the field of this name, a text field if ``text``. Raises :class:`BadRequest`."""
     field = FIELDS.get(name) if isinstance(name, str) else None
     if field is None or (text and field.type != TEXT):
-        raise BadRequest(f"there is no {'text ' if text else ''}field [{shown(name)}]")
+        raise BadRequest(f"there is no {'text ' if text else ''}field [{name!r:.100}]")
     return field
-
-
-def shown(value: object) -> str:
-    """Returns a value of a request as a message quotes it, shortened."""
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 100 else text[:100] + "…"
-
-
-def _date(text: str, *, last: bool) -> datetime:
-    """Reads ``2018``, ``2018-01-31T10Z``, milliseconds, and ``now-1d/d``; UTC, without a zone."""
-    if text.startswith("now"):
-        return _now(text[3:], last=last)
-    if not (match := _DATE.fullmatch(text)):
-        return _EPOCH + timedelta(milliseconds=int(text))
-    missing = "0001-01-01T23:59:59.999999" if last else "0001-01-01T00:00:00.000000"
-    given = match[1][: len(missing)]
-    moment = datetime.fromisoformat(given + missing[len(given) :] + (match[2] or "Z"))
-    return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _now(math: str, *, last: bool) -> datetime:
-    """Calculates with the time: ``-1d/d``, where ``/`` is the first or last moment of a unit."""
-    moment, position = datetime.now(UTC).replace(tzinfo=None), 0
-    while position < len(math):
-        if not (match := _MATH.match(math, position)):
-            raise ValueError
-        count, unit, to = match.groups()
-        length = timedelta(**{_UNITS[unit or to]: int(count or 1)})
-        if count:
-            moment += length
-        else:
-            moment -= (moment - _MONDAY) % length
-            moment += length - timedelta(microseconds=1) if last else timedelta()
-        position = match.end()
-    return moment
 
 
 def to_re2(pattern: object) -> str:
@@ -135,37 +93,50 @@ def to_re2(pattern: object) -> str:
     characters. What RE2 does not have (``~ & # <1-9>``) is refused, and so is what versions of
     Lucene read differently (``\\d``). Raises :class:`BadRequest`.
     """
-    if not isinstance(pattern, str) or len(pattern) > _MAX_LENGTH:
-        raise BadRequest(f"a regular expression is a text of at most {_MAX_LENGTH} characters")
-    position, parts, counts, atom, depth = 0, [], [len(pattern)], False, 0
-    while position < len(pattern):
-        match = _TOKEN.match(pattern, position)
-        if not match or (match["repeat"] and not atom):
-            raise BadRequest(f"regular expressions do not support {shown(pattern[position:])}")
-        parts.append(_translated(match))
-        counts.append(int(match["high"] or match["low"] or 1) or 1)
-        depth += {"(": 1, ")": -1}.get(match[0], 0)
-        atom = not match["repeat"] and match[0] not in ("(", "|")
-        position = match.end() if depth >= 0 else len(pattern)
-    if depth or math.prod(counts) > _MAX_EXPANDED or math.prod(counts[1:]) > _MAX_REPETITIONS:
-        raise BadRequest(f"the regular expression {shown(pattern)} is too large or not complete")
-    return f"(?s:{''.join(parts)})"
+    try:
+        if not isinstance(pattern, str):
+            raise ValueError
+        parts = list(_PART.finditer(pattern))
+        repetitions = math.prod(int(part["high"] or part["low"] or 1) or 1 for part in parts)
+        if repetitions > _MAX_REPETITIONS or repetitions * len(pattern) > _MAX_EXPANDED:
+            raise ValueError
+        translated = "".join(map(_translated, parts))
+        re.compile(translated)  # what is left of the syntax is the same in Python
+    except (ValueError, re.error, RecursionError):
+        raise BadRequest(f"the regular expression {pattern!r:.100} is not supported") from None
+    return f"(?s:{translated})"
 
 
-def _translated(match: re.Match[str]) -> str:
-    if match["members"]:
-        return f"[{match['negated']}{''.join(map(_range, _MEMBER.finditer(match['members'])))}]"
-    if match["repeat"] and int(match["high"] or 1000) < int(match["low"] or 0):
-        raise BadRequest(f"{match[0]} is no range")
-    if match["repeat"] or match["special"]:
-        return {"(": "(?:", "@": "(?:.*)"}.get(match[0], match[0])
-    literal = match["quoted"] if match["quoted"] is not None else match["escaped"]
-    return f"(?:{re.escape(literal or match['literal'] or '')})"
+def _translated(part: re.Match[str]) -> str:
+    repeat = part["repeat"] or ""
+    if part["unsupported"]:
+        raise ValueError
+    if part["special"]:
+        return {"(": "(?:", "@": "(?:.*)"}.get(part["special"], part["special"]) + repeat
+    if part["members"]:
+        return f"[{_MEMBER.sub(lambda one: re.escape(one[1] or one[2]), part['members'])}]{repeat}"
+    literal = part["quoted"] if part["quoted"] is not None else part["escaped"] or part["literal"]
+    return f"(?:{re.escape(literal)}){repeat}"
 
 
-def _range(member: re.Match[str]) -> str:
-    """Returns a member of a character class by its numbers, so that no character is special."""
-    first, last = ord(member["first"]), ord(member["last"] or member["first"])
-    if first > last:
-        raise BadRequest(f"{member[0]} is no range")
-    return f"\\x{{{first:x}}}-\\x{{{last:x}}}"
+def _date(text: str, *, last: bool) -> datetime:
+    """Reads ``2018``, ``2018-01-31T10Z``, milliseconds, and ``now-1d/d``; UTC, without a zone."""
+    if match := _NOW.fullmatch(text):
+        return _relative(*match.groups(), last=last)
+    if not (match := _DATE.fullmatch(text)):
+        return _EPOCH + timedelta(milliseconds=int(text))
+    missing = "0001-01-01T23:59:59.999999" if last else "0001-01-01T00:00:00.000000"
+    given = match[1][: len(missing)]
+    moment = datetime.fromisoformat(given + missing[len(given) :] + (match[2] or "Z"))
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _relative(count: str | None, unit: str, whole: str | None, *, last: bool) -> datetime:
+    """Returns a moment relative to now, or the first or last moment of the unit it is in."""
+    offset = timedelta(**{_UNITS[unit]: int(count)}) if count else timedelta()
+    moment = datetime.now(UTC).replace(tzinfo=None) + offset
+    if not whole:
+        return moment
+    length = timedelta(**{_UNITS[whole]: 1})
+    first = moment - (moment - _MONDAY) % length
+    return first + length - timedelta(microseconds=1) if last else first

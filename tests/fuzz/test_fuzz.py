@@ -40,8 +40,7 @@ from buildhub.inventory.selection import Selection
 from buildhub.kinto import Client
 from buildhub.kinto.batch import send
 from buildhub.search.copy import Copy
-from buildhub.search.queries import query_string
-from buildhub.search.statement import OURS, SUCCESSORS
+from buildhub.search.language import OURS, SUCCESSORS, query_string
 from buildhub.search.values import BadRequest
 from buildhub.streams import blocks
 from tests.fuzz.mutations import as_json, like, mutated

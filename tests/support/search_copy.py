@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import orjson
 from buildhub.kinto import Changes, Position
 from buildhub.search.copy import Copy
 from buildhub.search.server import answer
-from buildhub.search.statement import Dialect
 
 TARGET = "http://kinto.test/v1/buckets/b/collections/c"
 ALL_READ = Position(newest_id="x", newest=1, clock=1, full=1, etag=1)
@@ -32,9 +32,9 @@ def refresh(copy: Copy, *pages: Changes) -> None:
     copy.refresh(lambda position, count: iter(pages))
 
 
-def ask(copy: Copy, request: object, dialect: Dialect) -> dict[str, Any]:
+def ask(copy: Copy, request: object, dialect: str) -> dict[str, Any]:
     """The answer to a request."""
-    body = answer(copy, request, dialect).body
+    body = answer(copy, dialect, json.dumps(request).encode(), {}).body
     assert isinstance(body, bytes)
     found: dict[str, Any] = orjson.loads(body)
     return found

@@ -14,7 +14,7 @@ import pytest
 from buildhub.errors import Fatal
 from buildhub.kinto import Changes, Position
 from buildhub.search.copy import Copy
-from buildhub.search.statement import OURS
+from buildhub.search.language import OURS
 from buildhub.search.values import BadRequest
 from tests.support.search_copy import ALL_READ, TARGET, ask, copy_of, refresh
 

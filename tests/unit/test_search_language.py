@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from buildhub.search.copy import Copy
-from buildhub.search.queries import query_string
-from buildhub.search.statement import OURS, statement
+from buildhub.search.language import OURS, query_string, statement
 from buildhub.search.values import FIELDS, BadRequest, field_of, to_re2
 from tests.support import search_reference as reference
 from tests.support.search_copy import ask, compared, copy_of
@@ -254,6 +253,10 @@ PATTERNS = [
     ("a b-c_d/e:f", ["a b-c_d/e:f"], ["ab-c_d/e:f"]),
     ("é|ß", ["é", "ß"], ["e"]),
     ("", [""], ["a"]),
+    (r"[a\_\é\\[|]+", ["a_é\\[|"], ["b"]),
+    ("[a-b-c]", ["a", "b", "-", "c"], ["d"]),
+    ("[^-]", ["a"], ["-"]),
+    (r"[&&~~||\n]".replace(r"\n", "\n"), ["&", "~", "|", "\n"], ["a"]),
 ]
 BAD_PATTERNS = [
     *(
@@ -280,7 +283,9 @@ BAD_PATTERNS = [
         "<1-9>",
         "#",
         "a}",
-        "a" * 1001,
+        "a" * 10_001,
+        "[+--]",
+        "(" * 1000 + ")" * 1000,
         "(a{1000})" * 2,
         "(" + "a" * 600 + "){20}",
     ),

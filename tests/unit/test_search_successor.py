@@ -9,7 +9,7 @@ import pytest
 
 from buildhub.kinto import Changes
 from buildhub.search.copy import Copy
-from buildhub.search.statement import SUCCESSORS
+from buildhub.search.language import SUCCESSORS
 from tests.support.search_copy import ALL_READ, ask, copy_of, refresh
 from tests.support.search_records import make
 
