@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 TIME_LIMIT = 10.0
 #: Should a request ever contain SQL, it would reach no file and no network.
 _SETTINGS: dict[str, Any] = {
-    "memory_limit": "1GB",
+    "memory_limit": "384MB",
     "enable_external_access": False,
     "lock_configuration": True,
 }

@@ -137,7 +137,7 @@ class _Compiler:
         return f"regexp_full_match({field.column}, {self._bind(to_re2(pattern))})"
 
     def _hits(self, body: dict[str, Any], where: str) -> str:
-        """Returns the query for a page of hits; those that are equal in their order come by ids."""
+        """Returns a page of hits in SQL; those that are equal in their order come by ids."""
         size, start = _number(body, "size", 10, _MAX_SIZE), _number(body, "from", 0, _MAX_FROM)
         sorts = [(field_of(name), order) for name, order in _orders(body, "sort")]
         order = ", ".join([*(f"{one.column} {to} NULLS LAST" for one, to in sorts), "id"])
@@ -146,6 +146,8 @@ class _Compiler:
         if sorts:
             keys = ", ".join(_key(field, field.column) for field, _ in sorts)
             hit += f", 'sort': json_array({keys})"
+        if not size:
+            return "'[]'"
         return (
             f"SELECT to_json(coalesce(list({{{hit}, '_source': {source}}} ORDER BY {order}), []))"
             f" FROM (SELECT * FROM {self._table} WHERE {where}"
