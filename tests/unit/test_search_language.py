@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from buildhub.kinto.initialization import definition
 from buildhub.search.copy import Copy
 from buildhub.search.language import OURS, query_string, statement
 from buildhub.search.values import FIELDS, BadRequest, field_of, to_re2
@@ -79,7 +80,7 @@ def patterns(name: str) -> st.SearchStrategy[str]:
         quoted.map(lambda text: f'"{text}"'),
         plain.map(lambda text: text[:3] + ".*"),
         plain.map(lambda text: text[:2] + "@"),
-        plain.map(lambda text: f"({text}|x)?.{{0,9}}"),
+        plain.map(lambda text: f"({text[:30]}|x)?.{{0,3}}"),
         st.sampled_from(["[0-9]+", "[^a-z]+", "[a-z_.-]*", ".+", "\\.", "", "[0-9]{1,3}"]),
     )
     return st.lists(part, max_size=3).map("".join)
@@ -143,6 +144,23 @@ REQUESTS = st.fixed_dictionaries(
         "_source": SOURCES | st.lists(SOURCES.filter(lambda one: isinstance(one, str)), max_size=3),
     },
 )
+
+
+def test_the_fields_are_those_of_the_schema() -> None:
+    properties = definition("build-hub", "releases")[1]["data"]["schema"]["properties"]
+    types = {"string": "VARCHAR", "integer": "BIGINT"}
+    expected = {
+        f"{parent}{name}": "TIMESTAMP" if one.get("format") == "date-time" else types[one["type"]]
+        for parent, of in [("", properties)]
+        + [
+            (f"{name}.", one["properties"])
+            for name, one in properties.items()
+            if "properties" in one
+        ]
+        for name, one in of.items()
+        if "properties" not in one
+    }
+    assert {name: field.type for name, field in FIELDS.items()} == expected
 
 
 @given(request=REQUESTS)
