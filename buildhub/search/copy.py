@@ -21,8 +21,6 @@ from .values import FIELDS, BadRequest
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a statement may take.
-TIME_LIMIT = 10.0
 #: Should a request ever contain SQL, it would reach no file and no network.
 _SETTINGS: dict[str, Any] = {
     "memory_limit": "384MB",
@@ -67,10 +65,10 @@ Read = Callable[..., Iterator[Changes]]
 class Copy:
     """The copy of a collection in a file."""
 
-    def __init__(self, folder: Path, target: str, *, time_limit: float = TIME_LIMIT) -> None:
+    def __init__(self, folder: Path, target: str, *, time_limit: float = 10.0) -> None:
         """Opens or makes the file for ``target`` (:attr:`Client.target`) in ``folder``.
 
-        Raises :class:`Fatal` where it cannot be used.
+        A statement may take ``time_limit`` seconds. Raises :class:`Fatal` without a file to use.
         """
         name = hashlib.sha256(f"{target} {_TABLES}".encode()).hexdigest()[:16]
         self._database = _open(folder / f"search-{name}.duckdb")

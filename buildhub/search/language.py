@@ -24,16 +24,6 @@ _ALL: dict[str, Any] = {"match_all": {}}
 _QUERY_STRING = re.compile(r'([a-z_.]+)\s*[:=]\s*(?:"([^"\\]*)"|([^\s*?~^()\[\]{}"\\]+))')
 
 
-def statement(request: object, table: str) -> tuple[str, dict[str, object]]:
-    """Returns the statement for the body of a request, and its parameters.
-
-    Its row has ETag and age of the copy, the total, and the hits and aggregations as JSON; there
-    is none while there is no copy. Raises :class:`BadRequest`.
-    """
-    compiler = _Compiler(table)
-    return compiler.statement(request), compiler.parameters
-
-
 def query_string(text: str) -> dict[str, Any]:
     """Returns the query for ``field:value`` or ``field="value"``. Raises :class:`BadRequest`."""
     if match := _QUERY_STRING.fullmatch(text.strip()):
@@ -41,23 +31,24 @@ def query_string(text: str) -> dict[str, Any]:
     raise BadRequest(f"[q] has to be field:value, not {text!r:.100}: post anything else")
 
 
-class _Compiler:
-    """Compiles one request: its values become parameters, its names are known columns."""
+class Statement:
+    """Compiles a request: its values become parameters, its names are known columns.
 
-    def __init__(self, table: str) -> None:
+    The row of ``sql`` has ETag and age of the copy, the total, and the hits and aggregations as
+    JSON; there is none while there is no copy. Raises :class:`BadRequest`.
+    """
+
+    def __init__(self, request: object, table: str) -> None:
         self.parameters: dict[str, object] = {}
         self._table = table
-
-    def statement(self, request: object) -> str:
-        """Returns the statement. Raises :class:`BadRequest`."""
         body = dict(_members(request, "request"))
         aggregations = self._aggregations(_children(body), "true", 0)
         _members(body, "request", "query", "post_filter", "size", "from", "sort", "_source")
         found = self._condition(body.get("query", _ALL), scoring=True)
         hits = f"{found} AND {self._condition(body.get('post_filter', _ALL))}"
-        return (
-            f"WITH found AS (SELECT * FROM {self._table} WHERE {found})"
-            f" SELECT etag, age, (SELECT count(*) FROM {self._table} WHERE {hits}),"
+        self.sql = (
+            f"WITH found AS (SELECT * FROM {table} WHERE {found})"
+            f" SELECT etag, age, (SELECT count(*) FROM {table} WHERE {hits}),"
             f" ({self._hits(body, hits)}), json_object({', '.join(aggregations)}) FROM freshness"
         )
 
@@ -94,7 +85,7 @@ class _Compiler:
 
     def _leaf(self, kind: str, body: object) -> str:
         if kind == "exists":
-            return _present(field_of(_members(body, kind, "field").get("field")))
+            return f"{field_of(_members(body, kind, 'field').get('field')).column} IS NOT NULL"
         if kind == "match_all" and not _members(body, kind):
             return "true"
         if kind not in ("term", "match", "terms", "range", "prefix", "regexp"):
@@ -125,7 +116,7 @@ class _Compiler:
         return f"{field.column} IN (SELECT unnest({listed}::{field.type}[]))"
 
     def _range(self, field: Field, bounds: object) -> str:
-        parts = [_present(field)]
+        parts = [f"{field.column} IS NOT NULL"]
         for name, value in _members(bounds, "range", *_COMPARISONS).items():
             operator, end = _COMPARISONS[name]
             parts.append(f"{field.column} {operator} {self._bind(field.interval(value)[end])}")
@@ -133,7 +124,7 @@ class _Compiler:
 
     def _regexp(self, field: Field, pattern: object) -> str:
         if pattern == ".*":
-            return _present(field)
+            return f"{field.column} IS NOT NULL"
         return f"regexp_full_match({field.column}, {self._bind(to_re2(pattern))})"
 
     def _hits(self, body: dict[str, Any], where: str) -> str:
@@ -285,10 +276,6 @@ def _record(fields: list[Field], dates: str) -> str:
 def _object(values: dict[str, str]) -> str:
     pairs = ", ".join(f"'{name}', {value}" for name, value in values.items())
     return f"json_merge_patch('{{}}', json_object({pairs}))"  # which drops NULL
-
-
-def _present(field: Field) -> str:
-    return f"{field.column} IS NOT NULL"
 
 
 def _key(field: Field, sql: str) -> str:

@@ -17,7 +17,7 @@ from ..errors import Fatal, Unreachable
 from ..kinto import Client, read_changes
 from ..signals import CancellationToken
 from .copy import Copy, Read
-from .language import OURS, SUCCESSORS, query_string, statement
+from .language import OURS, SUCCESSORS, Statement, query_string
 from .values import BadRequest
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _THREADS = 4
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Headers": "*",
-    "Access-Control-Expose-Headers": "Age, ETag, Retry-After",
+    "Access-Control-Expose-Headers": "Age, ETag",
 }
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -112,10 +112,10 @@ def answer(copy: Copy, table: str, body: bytes, query: Mapping[str, str]) -> web
     texts = [text if name == "q" else f'{name}="{text}"' for name, text in query.items()]
     request: object = {"query": {"bool": {"filter": [query_string(text) for text in texts]}}}
     try:
-        sql, parameters = statement(orjson.loads(body) if body else request, table)
+        statement = Statement(orjson.loads(body) if body else request, table)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
-    etag, age, total, hits, aggregations = copy.row(sql, parameters)
+    etag, age, total, hits, aggregations = copy.row(statement.sql, statement.parameters)
     result = {
         "took": int((time.monotonic() - start) * 1000),
         "timed_out": False,
@@ -140,18 +140,11 @@ async def _errors_and_cors(request: web.Request, handler: _Handler) -> web.Strea
     try:
         asked_first = request.method == "OPTIONS"
         response = web.Response(status=204) if asked_first else await handler(request)
-    except BadRequest as error:
-        response = _error(str(error), error.status)
-    except web.HTTPException as error:
-        response = _error(error.reason, error.status)
-        response.headers.update({"Allow": error.headers.get("Allow", "GET, POST")})
+    except (BadRequest, web.HTTPException) as error:
+        cause = {"type": "parsing_exception", "reason": error.reason}
+        body = {"error": {"root_cause": [cause]} | cause, "status": error.status}
+        response = _response(body, error.status)
+        if isinstance(error, web.HTTPMethodNotAllowed):
+            response.headers["Allow"] = error.headers["Allow"]
     response.headers.update(_CORS)
     return response
-
-
-def _error(reason: str, status: int) -> web.Response:
-    cause = {"type": "parsing_exception", "reason": reason}
-    headers = {"Retry-After": "10"} if status == 503 else {}
-    return _response(
-        {"error": {"root_cause": [cause]} | cause, "status": status}, status, **headers
-    )

@@ -37,7 +37,7 @@ class BadRequest(Exception):
 
     def __init__(self, reason: str, status: int = 400) -> None:
         super().__init__(reason)
-        self.status = status
+        self.reason, self.status = reason, status
 
 
 class Field(NamedTuple):

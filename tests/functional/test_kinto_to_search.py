@@ -118,6 +118,25 @@ def test_while_kinto_is_away_the_copy_answers_also_after_a_restart(tmp_path: Pat
             assert (status, "Traceback" in said) == (143, False)
 
 
+def test_that_kinto_is_away_is_said_once_and_so_is_that_it_is_back(
+    kinto: Kinto, stored: set[str], tmp_path: Path
+) -> None:
+    with HostileProxy(kinto.url) as proxy, running(proxy.url, tmp_path / "copy") as search:
+        until(lambda: search.get("/__heartbeat__"))
+        for away in (1, 2):
+            proxy.disconnect()
+            until(lambda: int(search.get("/__heartbeat__").headers["Age"]) >= 2)  # ten attempts
+            proxy.reconnect()
+            kinto.call("DELETE", f"{COLLECTION}/records/{sorted(stored)[away]}")
+            until(lambda: len(search.ids()) == len(stored) - away)  # noqa: B023
+        _, said = search.stopped()
+    lines = [line for line in said.splitlines() if "Warning" in line or "WARNING" in line]
+    assert [("as old as the copy" in one, "read again" in one) for one in lines] == [
+        (True, False),
+        (False, True),
+    ] * 2, said
+
+
 @pytest.mark.parametrize(
     ("body", "named"),
     [

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from buildhub.kinto.initialization import definition
 from buildhub.search.copy import Copy
-from buildhub.search.language import OURS, query_string, statement
+from buildhub.search.language import OURS, Statement, query_string
 from buildhub.search.values import FIELDS, BadRequest, field_of, to_re2
 from tests.support import search_reference as reference
 from tests.support.search_copy import ask, compared, copy_of
@@ -246,7 +246,7 @@ REFUSED: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("request_", "named"), REFUSED, ids=itertools.count())
 def test_what_is_not_supported_is_refused_and_named(request_: Any, named: str) -> None:
     with pytest.raises(BadRequest, match=re.escape(named)):
-        statement(request_, OURS)
+        Statement(request_, OURS)
 
 
 #: Patterns, texts that they match, and texts that they do not.
