@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .archive.lookup import MetadataLookup
     from .http import HttpClient
     from .inventory.gcs import Bucket
-    from .kinto import Client
+    from .kinto.client import Client
     from .pipeline.processing import InventoryProcessor
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def kinto_client(
 
     A stop of ``cancellation`` ends its requests and pauses. ``anonymous``: no credentials are sent.
     """
-    from .kinto import Client
+    from .kinto.client import Client
 
     if not anonymous and "auth" not in settings.explicit and not _is_local(settings.server_url):
         logger.warning(

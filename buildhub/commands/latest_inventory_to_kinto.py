@@ -53,7 +53,8 @@ def main(
     builds, looks up their metadata, and stores the records that are new or changed. Run it on an
     empty server, or daily to store what is missing.
     """
-    from ..load import load_tasks, tasks_of
+    from ..load.run import load_tasks
+    from ..load.tasks import tasks_of
 
     def work(cancellation: CancellationToken) -> bool | int:
         differences = progress.Differences()

@@ -17,8 +17,8 @@ from . import runner
 if TYPE_CHECKING:  # each command imports only the parts that it uses
     from rich.console import Console
 
-    from ..kinto import PublishCounts
-    from ..load import LoadResult
+    from ..kinto.publisher import PublishCounts
+    from ..load.tasks import LoadResult
     from ..pipeline.record_maker import PipelineCounts
 
 #: Seconds between two lines of progress where stderr is not a terminal.

@@ -21,7 +21,7 @@ from ..signals import CancellationToken
 from . import progress, runner
 
 if TYPE_CHECKING:
-    from ..kinto import Publisher
+    from ..kinto.publisher import Publisher
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +76,9 @@ def main(
     record without is added. Blank lines are skipped. A line that is not a valid record, or a
     record that the server refuses, is reported, all others are stored, and the exit status is 1.
     """
-    from ..kinto import Publisher, RecordIndex
     from ..kinto.initialization import exists
+    from ..kinto.publisher import Publisher
+    from ..kinto.record_index import RecordIndex
     from ..wiring import kinto_client
 
     files = runner.files_or_stdin(files)

@@ -22,7 +22,9 @@ from ..archive.lookup import MetadataLookup
 from ..builds.recognise import Build, recognise
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..inventory.row_formats import InventoryRow
-from ..kinto import Client, PutResult, StoredRecord, differs, digest, fetch_stored, put_if_unchanged
+from ..kinto.client import Client
+from ..kinto.conditional_writes import PutResult, StoredRecord, fetch_stored, put_if_unchanged
+from ..kinto.record_index import differs, digest
 from ..pipeline.record_maker import NotMade, RecordMaker
 from ..records import Outcome, Record
 from ..retries import Retry

@@ -21,8 +21,10 @@ from ..inventory.gcs import SCHEMA, Bucket
 from ..inventory.listing import BucketListing
 from ..inventory.row_formats import Schema
 from ..inventory.selection import Section, Selection, unknown_trees
-from ..kinto import Client, CollectionFlushed, Publisher, RecordIndex
+from ..kinto.client import Client
 from ..kinto.initialization import exists, initialize
+from ..kinto.publisher import CollectionFlushed, Publisher
+from ..kinto.record_index import RecordIndex
 from ..logs import FirstErrors
 from ..pipeline.processing import InventoryProcessor
 from ..records import Record

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..builds.products import products_in
 from ..errors import BadInput
 from ..inventory.selection import SECTIONS, Selection
-from ..kinto import PublishCounts
+from ..kinto.publisher import PublishCounts
 from ..pipeline.record_maker import PipelineCounts
 from ..settings import Settings
 

@@ -15,7 +15,8 @@ from aiohttp import web
 
 from .. import __version__
 from ..errors import Fatal, Unreachable
-from ..kinto import Client, read_changes
+from ..kinto.client import Client
+from ..kinto.refresh import read_changes
 from ..signals import CancellationToken
 from .answer import OURS, SUCCESSORS, Dialect, answer, parse
 from .copy import Copy, Freshness, Read

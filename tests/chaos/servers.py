@@ -11,7 +11,7 @@ from pathlib import Path
 
 import requests
 
-from buildhub.kinto import Client
+from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
 from tests.support import s3_bucket
 from tests.support.archive_server import ArchiveServer

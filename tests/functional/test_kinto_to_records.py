@@ -17,7 +17,7 @@ import pytest
 
 from buildhub.builds.values import MIN_REVISION
 from buildhub.commands import kinto_to_records
-from buildhub.kinto import Client
+from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
 from buildhub.kinto.reader import read_records
 from tests.sample import tree

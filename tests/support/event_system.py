@@ -6,7 +6,7 @@ import contextlib
 
 from buildhub.events.result import EventResult
 from buildhub.events.service import EventService
-from buildhub.kinto import Client
+from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
 from buildhub.settings import Settings
 from tests.support.archive_server import ArchiveServer

@@ -9,9 +9,8 @@ from typing import Any, NotRequired, get_args, get_origin, get_type_hints, is_ty
 import pytest
 
 from buildhub.archive.metadata_formats import TOOLCHAIN
-from buildhub.kinto import differs, digest
 from buildhub.kinto.initialization import definition
-from buildhub.kinto.record_index import lacks
+from buildhub.kinto.record_index import differs, digest, lacks
 from buildhub.records import RecordData, invalid_field
 from tests.support.records import make_record
 

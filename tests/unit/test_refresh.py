@@ -11,7 +11,7 @@ import pytest
 import responses
 
 from buildhub.errors import Interrupted
-from buildhub.kinto import Position, read_changes
+from buildhub.kinto.refresh import Position, read_changes
 from tests.support.stub_kinto import RECORDS, Answer, StubKinto, client
 
 MINUTE = 60_000
