@@ -175,17 +175,10 @@ def main(
         conditions.append(reader.ENGLISH)
 
     def work(cancellation: CancellationToken) -> bool:
-        # The default credentials are for one's own server.
-        anonymous = "auth" not in settings.explicit
-        client = kinto_client(settings, cancellation, anonymous=anonymous)
+        client = kinto_client(settings, cancellation, read_only=True)
         if count:
-            return _print_count(client, conditions, anonymous, cancellation)
-        pages = reader.read_records(
-            client,
-            conditions,
-            anonymous=anonymous,
-            raise_if_cancelled=cancellation.raise_if_cancelled,
-        )
+            return _print_count(client, conditions)
+        pages = reader.read_records(client, conditions)
         if newest_count:
             found = reader.newest(itertools.chain.from_iterable(pages), newest_count)
             too_old = _too_old(found, filters, built_after) if built_after else None
@@ -220,25 +213,14 @@ def _too_old(
     return None
 
 
-def _print_count(
-    client: Client,
-    conditions: Sequence[Condition],
-    anonymous: bool,
-    cancellation: CancellationToken,
-) -> bool:
+def _print_count(client: Client, conditions: Sequence[Condition]) -> bool:
     """Prints how many records there are; tells if there are any."""
     from ..kinto import reader
 
-    number = reader.count_records(client, conditions, anonymous=anonymous)
+    number = reader.count_records(client, conditions)
     if number is None:
-        pages = reader.read_records(
-            client,
-            conditions,
-            fields=("build.date", "source.revision", "target.version", *FIELDS.values()),
-            anonymous=anonymous,
-            raise_if_cancelled=cancellation.raise_if_cancelled,
-        )
-        number = sum(map(len, pages))
+        fields = ("build.date", "source.revision", "target.version", *FIELDS.values())
+        number = sum(map(len, reader.read_records(client, conditions, fields=fields)))
     streams.write(b"%d\n" % number)
     return number > 0
 

@@ -143,13 +143,8 @@ def _catalogue(settings: Settings, cancellation: CancellationToken) -> Catalogue
     from ..wiring import kinto_client
 
     found: dict[tuple[str, str], set[str]] = {}
-    for page in read_records(
-        kinto_client(settings, cancellation),
-        [OneOf("target.locale", LOCALES)],
-        # The default credentials are for one's own server.
-        anonymous="auth" not in settings.explicit,
-        raise_if_cancelled=cancellation.raise_if_cancelled,
-    ):
+    client = kinto_client(settings, cancellation, read_only=True)
+    for page in read_records(client, [OneOf("target.locale", LOCALES)]):
         add_releases(page, found)
     return found
 

@@ -95,7 +95,7 @@ def main(
                 # A collection that does not exist has no records: all of ours would be created.
                 if exists(client) if sends_nothing else skip:
                     index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
-                    index.refresh(client, cancellation.raise_if_cancelled)
+                    index.refresh(client)
             publisher = Publisher(
                 client,
                 index=index,

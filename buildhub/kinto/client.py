@@ -64,6 +64,7 @@ class Conflict(Exception):
 class Client:
     """One collection on one Kinto server. Threads may share it.
 
+    ``auth`` is ``user:password`` or ``Bearer`` and a token; None: anonymous.
     A request takes at most ``timeout`` seconds; one that fails is tried ``retries`` times more,
     one that meets other writers for as long as these may take, after short pauses. ``timeout`` is
     also the longest pause that the server may ask for. ``first_pause`` is that
@@ -74,7 +75,7 @@ class Client:
     def __init__(
         self,
         server_url: str,
-        auth: str,
+        auth: str | None,
         bucket: str,
         collection: str,
         *,
@@ -93,7 +94,8 @@ class Client:
         self.collection_path = f"{self.bucket_path}/collections/{collection}"
         self.records_path = f"{self.collection_path}/records"
         self._wanted_batch_size = batch_size
-        cancellation = cancellation or CancellationToken()
+        self._anonymous = auth is None
+        self._cancellation = cancellation = cancellation or CancellationToken()
         self._session_of = (server_url, self.url, _credentials(auth), timeout, cancellation)
         common: dict[str, Any] = {
             "deadline": (retries + 1) * timeout,
@@ -160,13 +162,19 @@ class Client:
                 raise
             raise self._unreachable(error) from None
 
+    def read(self, method: str, path: str, **options: Any) -> Response:
+        """Requests what concerns the whole collection: raises :class:`Fatal` for a rejection."""
+        try:
+            return self.request(method, path, **options)
+        except RequestRejected as error:
+            raise self.fatal(error) from None
+
     def pages(
         self,
         params: Mapping[str, str],
         *,
         after: str = "",
         page_size: int = PAGE_SIZE,
-        anonymous: bool = False,
     ) -> Iterator[list[StoredData]]:
         """Yields the collection's records that ``params`` choose, a page at a time, by their ids.
 
@@ -174,7 +182,8 @@ class Client:
         the end of the reading comes exactly once, whatever is written meanwhile. ``after`` is the
         id with which to begin, itself excluded. A page that fails is asked for again, the others
         are not. To hold only one page in memory, drop it before asking for the next. Raises
-        :class:`Fatal` where the collection can't be read, and :class:`Unreachable`.
+        :class:`Fatal` where the collection can't be read, :class:`Unreachable`, and after a stop
+        :class:`Interrupted` in place of a further page.
         """
         query = {"_sort": "id", "_limit": str(page_size), **params}
         more = True
@@ -182,17 +191,18 @@ class Client:
             if after:
                 query["gt_id"] = quoted(after)
             path = f"{self.records_path}?{urlencode(query)}"
-            try:
-                body, headers = self.request(
-                    "GET", path, validate=validate_page, anonymous=anonymous
-                )
-            except RequestRejected as error:
-                raise self.fatal(error, anonymous) from None
+            body, headers = self.read("GET", path, validate=validate_page)
             more = "Next-Page" in headers
             previous, after = after, body["data"][-1]["id"] if body["data"] else after
             if more and after <= previous:
-                raise self._same_page()
+                raise Fatal(
+                    f"Kinto at {self.url} sends the same page of records again: a cache in front of"
+                    " it seems to ignore the query of an address; make it keep each query apart, or"
+                    " give the server's own address with --server or SERVER_URL."
+                )
             yield body.pop("data")
+            if more:
+                self._cancellation.raise_if_cancelled()
 
     @functools.cached_property
     def batch_size(self) -> int:
@@ -236,12 +246,12 @@ class Client:
         )  # fmt: skip
         return False
 
-    def fatal(self, rejection: RequestRejected, anonymous: bool = False) -> Fatal:
+    def fatal(self, rejection: RequestRejected) -> Fatal:
         """Returns the error for a rejection that concerns the whole collection."""
         collection = f"{self.bucket}/{self.collection}"
-        who, other = ("anonymous users", "") if anonymous else ("these credentials", "other ")
+        who, other = ("anonymous users", "") if self._anonymous else ("these credentials", "other ")
         match rejection.status:
-            case 401 if not anonymous:
+            case 401 if not self._anonymous:
                 return self._not_accepted(401)
             case 401 | 403 if rejection.reads:
                 # Kinto answers the same whether a bucket is private or does not exist.
@@ -278,13 +288,6 @@ class Client:
         return Fatal(
             f"Kinto at {self.url} does not accept these credentials ({status}): give others with"
             " --auth or AUTH."
-        )
-
-    def _same_page(self) -> Fatal:
-        return Fatal(
-            f"Kinto at {self.url} sends the same page of records again: a cache in front of it"
-            " seems to ignore the query of an address; make it keep each query apart, or give the"
-            " server's own address with --server or SERVER_URL."
         )
 
     def _unreachable(self, error: RetryableError | Conflict) -> Unreachable:
@@ -325,8 +328,10 @@ def _failure(request: str, response: requests.Response) -> Exception:
     return RequestRejected(request, status, body)
 
 
-def _credentials(auth: str) -> Any:
+def _credentials(auth: str | None) -> Any:
     """Returns what kinto_http takes as ``auth``; bytes, so that any password can be sent."""
+    if auth is None:
+        return _no_auth
     if ":" in auth:
         user, password = auth.split(":", 1)
         return user.encode(), password.encode()
@@ -336,6 +341,7 @@ def _credentials(auth: str) -> Any:
 
 
 def _no_auth(request: Any) -> Any:
+    """Adds nothing: without any ``auth``, requests would send what ~/.netrc has."""
     return request
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import BadInput, Unreachable
+from ..errors import Unreachable
 from ..records import Outcome
 from .batch import Request, keep_extras, record_data, send, store_request, stored_records
 from .client import Client, RequestRejected, StoredData
@@ -34,11 +34,7 @@ class StoredRecord(NamedTuple):
 
 
 def fetch_stored(client: Client, ids: Sequence[str]) -> dict[str, StoredRecord]:
-    """Returns the records that the server has under ``ids``, by id.
-
-    Raises :class:`Unreachable`, and :class:`Fatal` for wrong
-    credentials or a missing collection.
-    """
+    """Returns the records that the server has under ``ids``, by id."""
     return {
         data["id"]: StoredRecord(digest(data), data["last_modified"], data)
         for data in stored_records(client, ids)
@@ -54,9 +50,9 @@ def put_if_unchanged(
 
     ``records`` look like ``{"data": {"id", …}}``; of two with one id the last counts. The result
     has each id, in the order of the records. Raises :class:`Fatal` for wrong credentials or a
-    missing collection, :class:`BadInput` for what is not a record with an id.
+    missing collection.
     """
-    data = {_id_of(one): client.without_unknown(one) for one in map(record_data, records)}
+    data = {one["id"]: client.without_unknown(one) for one in map(record_data, records)}
     results = dict.fromkeys(data, PutResult(Outcome.UNCHANGED))
     changed = [one for one in data if _is_change(stored.get(one), data[one])]
     requests = [_request(client, data[one], stored.get(one)) for one in changed]
@@ -68,13 +64,6 @@ def put_if_unchanged(
 
 def _is_change(stored: StoredRecord | None, data: Mapping[str, Any]) -> bool:
     return differs(stored and stored.digest, digest(data))
-
-
-def _id_of(data: Mapping[str, Any]) -> str:
-    if "id" not in data:
-        raise BadInput("a record without an id can't be stored under a condition")
-    record_id: str = data["id"]
-    return record_id
 
 
 def _request(client: Client, data: Mapping[str, Any], stored: StoredRecord | None) -> Request:

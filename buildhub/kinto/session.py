@@ -106,7 +106,11 @@ class Session:
 
     def _abandonable(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
         """Sends one request in a thread of its own, as ``requests`` limits only single reads."""
-        send = functools.partial(_send, self._session_of_thread, method, path, arguments)
+
+        def send() -> Response:
+            response: Response = self._session_of_thread().request(method, path, **arguments)
+            return response
+
         return self._calls.call(send, self._timeout, self._cancellation.raise_if_overdue)
 
     def _session_of_thread(self) -> kinto_http.session.Session:
@@ -117,16 +121,6 @@ class Session:
             for scheme in ("http://", "https://"):
                 session._session.mount(scheme, _BoundedAdapter())
         return session
-
-
-def _send(
-    session: Callable[[], kinto_http.session.Session],
-    method: str,
-    path: str,
-    arguments: Mapping[str, Any],
-) -> Response:
-    response: Response = session().request(method, path, **arguments)
-    return response
 
 
 class _Response(requests.Response):

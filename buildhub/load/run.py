@@ -77,7 +77,7 @@ def load_tasks(
         client = kinto_client(settings, cancellation)
         with RecordIndex(settings.cache_folder, client.target) as index:
             try:
-                known = _prepare_server(settings, client, index, cancellation, dry_run=dry_run)
+                known = _prepare_server(settings, client, index, dry_run=dry_run)
             except Interrupted:
                 logger.info("Stopped before all records of the server were read.")
                 return results
@@ -130,12 +130,7 @@ def _require_builds(settings: Settings, results: Sequence[LoadResult]) -> None:
 
 
 def _prepare_server(
-    settings: Settings,
-    client: Client,
-    index: RecordIndex,
-    cancellation: CancellationToken,
-    *,
-    dry_run: bool,
+    settings: Settings, client: Client, index: RecordIndex, *, dry_run: bool
 ) -> bool:
     """Creates or updates the collection, and reads which records it has.
 
@@ -148,7 +143,7 @@ def _prepare_server(
         client.check_credentials()
         for change in initialize(client) if settings.initialize_server else ():
             logger.info("%s", change)
-    index.refresh(client, cancellation.raise_if_cancelled)
+    index.refresh(client)
     return True
 
 

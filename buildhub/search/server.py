@@ -73,7 +73,6 @@ async def serve(
     host: str,
     port: int,
     refresh: float,
-    anonymous: bool,
 ) -> None:
     """Answers requests and follows the collection, until ``cancellation`` ends both.
 
@@ -86,10 +85,7 @@ async def serve(
     try:
         await web.TCPSite(runner, host, port).start()
         logger.info("Listening on %s.", runner.addresses)
-        check = cancellation.raise_if_cancelled
-        read = functools.partial(
-            read_changes, client, raise_if_cancelled=check, anonymous=anonymous
-        )
+        read = functools.partial(read_changes, client)
         await asyncio.to_thread(_follow, copy, read, functools.partial(cancellation.sleep, refresh))
     except OSError as error:
         raise Fatal(f"Cannot listen on {host}:{port} ({error.strerror}).") from None
