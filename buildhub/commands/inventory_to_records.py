@@ -116,7 +116,8 @@ def _process(
             summary.figures = processor.counts.as_dict
             try:
                 with _display(processor.counts, verbosity):
-                    await processor.process_files(inputs, functools.partial(_write, cancellation))
+                    rows = processor.rows_of_files(inputs)
+                    await processor.process(rows, functools.partial(_write, cancellation))
             finally:
                 cancellation.cancel()  # ends a read that an error left in its thread
                 runner.echo_summary(f"inventory-to-records: {processor.counts}.", verbosity)

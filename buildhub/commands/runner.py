@@ -181,16 +181,6 @@ def _status(
         return on_error
 
 
-@contextlib.contextmanager
-def stop_reported(line: str, verbosity: int) -> Iterator[None]:
-    """Prints this summary if a signal ends the block, before there are counts."""
-    try:
-        yield
-    except Interrupted:
-        echo_summary(line, verbosity)
-        raise
-
-
 def echo_summary(line: str, verbosity: int) -> None:
     """Prints the summary to stderr, unless ``-q`` was given."""
     if verbosity > logs.QUIET:

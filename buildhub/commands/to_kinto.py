@@ -15,7 +15,7 @@ import click
 import orjson
 
 from .. import MAX_LINE, logs, streams
-from ..errors import BadInput
+from ..errors import BadInput, Interrupted
 from ..settings import Settings, options
 from ..signals import CancellationToken
 from . import progress, runner
@@ -89,13 +89,16 @@ def main(
         with contextlib.ExitStack() as stack:
             client = kinto_client(settings, cancellation)
             index = None
-            with runner.stop_reported("to-kinto: stopped before the first record.", verbosity):
+            try:
                 if not sends_nothing:
                     client.check_credentials()
                 # A collection that does not exist has no records: all of ours would be created.
                 if exists(client) if sends_nothing else skip:
                     index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
                     index.refresh(client)
+            except Interrupted:
+                runner.echo_summary("to-kinto: stopped before the first record.", verbosity)
+                raise
             publisher = Publisher(
                 client,
                 index=index,
@@ -145,10 +148,12 @@ def _line(record: Any) -> bytes:
 
 
 def _display(publisher: Publisher, verbosity: int) -> contextlib.AbstractContextManager[None]:
-    return progress.pipe_display(
-        verbosity > logs.QUIET,
-        lambda seconds: f"to-kinto: {progress.publish_status(publisher.counts, seconds)}",
-    )
+    def status(seconds: float) -> str:
+        count = publisher.counts.records
+        rate = count / seconds if seconds else 0
+        return f"to-kinto: {count:,} records, {rate:,.0f} records/s"
+
+    return progress.pipe_display(verbosity > logs.QUIET, status)
 
 
 class _RecordFiles:

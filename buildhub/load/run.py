@@ -9,9 +9,8 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import orjson
 
@@ -30,7 +29,7 @@ from ..pipeline.processing import InventoryProcessor
 from ..records import Record
 from ..settings import Settings
 from ..signals import CancellationToken
-from ..storage import LockHeld, locked
+from ..storage import locked
 from ..wiring import archive_bucket, inventory_processor, kinto_client, open_lookup
 from .tasks import InventoryTask, LoadResult, LoadTask, SectionTask
 
@@ -73,7 +72,7 @@ def load_tasks(
     """
     results = [LoadResult(task, remaining=task) for task in tasks]
     unknown: list[str] = []
-    with _single_run(settings.cache_folder):
+    with locked(settings.cache_folder / LOCK_FILE):
         client = kinto_client(settings, cancellation)
         with RecordIndex(settings.cache_folder, client.target) as index:
             try:
@@ -227,12 +226,11 @@ class _Load:
                 self.result.step = f"file {number + 1} of {len(manifest.files)} ({name})"
                 self.result.fraction = number / len(manifest.files)
                 found = await asyncio.to_thread(next, downloads)
-                await processor.process_files(
+                rows = processor.rows_of_files(
                     [(str(found.path), f"{name} ({found.path})")],
-                    self._publish,
-                    self._show,
                     opener=functools.partial(_duplicate, found.fd),
                 )
+                await processor.process(rows, self._publish, self._show)
                 await asyncio.to_thread(self.publisher.flush)
         if not task.is_rest and (processor.counts.newest_file or not processor.counts.builds):
             _warn_if_stale(task.name, processor.counts.newest_file)
@@ -254,12 +252,14 @@ class _Load:
 
         async with bucket, contextlib.aclosing(listing.blocks()) as blocks:
             try:
-                await processor.process_listing(blocks, self._publish, show)
+                await processor.process(processor.rows_of_listing(blocks), self._publish, show)
             except Interrupted:
                 # Nothing but what is stored may be left out by the next run.
                 await asyncio.to_thread(self.publisher.flush)
                 if processor.position and not self.result.published.failed:
-                    self.result.remaining = task._replace(start_after=processor.position)
+                    self.result.remaining = dataclasses.replace(
+                        task, start_after=processor.position
+                    )
                 raise
             if task.section == "nightly" and task.has_builds:
                 prefix = Section(task.product, task.section).prefix
@@ -317,18 +317,3 @@ async def _unknown_trees(bucket: Bucket, prefix: str) -> list[str]:
 def _duplicate(fd: int, _path: str) -> int:
     """Opens the file that was verified, not what has its name by now."""
     return os.dup(fd)
-
-
-@contextlib.contextmanager
-def _single_run(folder: Path) -> Iterator[None]:
-    """Raises :class:`Fatal` if another run uses the same cache folder."""
-    path = folder / LOCK_FILE
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(path))
-        except LockHeld as error:
-            raise Fatal(
-                f"Another run is in progress (process {error.pid}, lock {path}): wait for it to"
-                " end."
-            ) from None
-        yield

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 from ..builds.products import products_in
 from ..errors import BadInput
@@ -14,17 +15,14 @@ from ..pipeline.record_maker import PipelineCounts
 from ..settings import Settings
 
 
-class InventoryTask(NamedTuple):
+@dataclass(frozen=True)
+class InventoryTask:
     """An inventory to load: the newest one, or what an earlier run left of one."""
 
+    kind: ClassVar[str] = "inventory"
     name: str  #: ``firefox``
     manifest: str | None = None  #: the date of its folder, ``2017-08-02T00-11Z``
     files: tuple[str, ...] | None = None  #: keys of the files to load; None: all
-
-    @property
-    def kind(self) -> str:
-        """Returns what the result calls it."""
-        return "inventory"
 
     @property
     def is_rest(self) -> bool:
@@ -37,17 +35,14 @@ class InventoryTask(NamedTuple):
         return {"inventory": self.name, "manifest": self.manifest, "files": files}
 
 
-class SectionTask(NamedTuple):
+@dataclass(frozen=True)
+class SectionTask:
     """A section of a product to load from the bucket, or what an earlier run left of one."""
 
+    kind: ClassVar[str] = "section"
     product: str  #: the folder, such as ``mobile``
     section: str  #: ``nightly``
     start_after: str = ""  #: raw key: objects up to this one are done
-
-    @property
-    def kind(self) -> str:
-        """Returns what the result calls it."""
-        return "section"
 
     @property
     def name(self) -> str:
@@ -66,7 +61,7 @@ class SectionTask(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         """Returns what :func:`parse_tasks` reads."""
-        return self._asdict()
+        return dataclasses.asdict(self)
 
 
 LoadTask = InventoryTask | SectionTask
@@ -120,11 +115,6 @@ class LoadResult:
     def seconds(self) -> float:
         """Returns how long it took, or has taken so far."""
         return (self.ended or time.monotonic()) - self.began
-
-    @property
-    def rate(self) -> float:
-        """Returns rows per second."""
-        return self.pipeline.rows / self.seconds if self.seconds else 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the figures as the Lambda returns them."""
