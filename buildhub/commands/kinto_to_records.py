@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 NAMED = ("--product", "--channel", "--platform")
 
 #: The conditions on fields whose values need not be equal.
-_OF_FIELDS = {"source.revision": Revision, "target.version": Version}
+_OF_FIELDS: dict[str, Callable[[values.Values], Condition]] = {
+    "source.revision": Revision,
+    "target.version": Version,
+}
 
 #: What Kinto adds to a record.
 METADATA = ("schema", "last_modified")
@@ -234,13 +238,12 @@ def conditions_of(options: Mapping[str, Any]) -> Iterator[Condition]:
     for flag, one in _FILTERS.items():
         typed = options[flag[2:].replace("-", "_")]
         if meant := tuple(dict.fromkeys(itertools.chain.from_iterable(typed))):
-            yield (
-                _OF_FIELDS[one.field](meant) if one.field in _OF_FIELDS else OneOf(one.field, meant)
-            )
-    for name, condition in (("changed", Changed), ("built", Built)):
+            condition = _OF_FIELDS.get(one.field) or functools.partial(OneOf, one.field)
+            yield condition(meant)
+    for name, period in (("changed", Changed), ("built", Built)):
         since, until = options[f"{name}_since"], options[f"{name}_until"]
         if since or until:
-            yield condition(since, until)
+            yield period(since, until)
 
 
 def _print(records: Iterable[StoredData], with_metadata: bool) -> int:
