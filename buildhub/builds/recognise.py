@@ -179,17 +179,16 @@ def _lower_locale(folder: str) -> str:
     return folder.lower() if re.fullmatch(LOCALE_FOLDER, folder, re.ASCII) else ""
 
 
-def candidate_pattern(folders: Sequence[str] | None = None) -> re.Pattern[bytes]:
+def candidate_pattern() -> re.Pattern[bytes]:
     """Returns a pattern that finds, in the raw bytes of an inventory, the keys that may be builds.
 
     For ``finditer``: each match is a whole key, form-encoded as S3 writes it, without the quotes
-    around its column. Every key below the product folders ``folders`` (default: all) that
-    :func:`recognise` accepts is found; what is found need not be a build. S3 percent-encodes no
-    letter, digit, dot, hyphen, underscore or slash, so folders and extensions appear as they are.
+    around its column. Every key that :func:`recognise` accepts is found; what is found need not be
+    a build. S3 percent-encodes no letter, digit, dot, hyphen, underscore or slash, so folders and
+    extensions appear as they are.
     """
-    folders = product_folders() if folders is None else folders
     sections = "|".join(f"{section}/{start}" for section, start in SECTIONS.items())
-    place = f"(?:{'|'.join(map(re.escape, folders))})/(?:{sections})"
+    place = f"(?:{'|'.join(map(re.escape, product_folders()))})/(?:{sections})"
     # A lookbehind has one width: four bytes of ".exe", and "r.gz" as all of these are .tar.gz.
     ends = "|".join(re.escape(f"tar.{extension}"[-4:]) for extension in MIMETYPES)
     # Columns may lack their quotes. With them (the rule), searching for one delimiter instead of

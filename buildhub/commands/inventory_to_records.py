@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
-import orjson
 
 from .. import logs, streams
+from ..records import line_of
 from ..settings import Parsed, Settings, options
 from ..signals import CancellationToken
 from . import progress, runner
@@ -135,8 +135,7 @@ def _display(counts: PipelineCounts, verbosity: int) -> contextlib.AbstractConte
 
 
 def _write(cancellation: CancellationToken, records: Sequence[Record]) -> None:
-    lines = [orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records]
-    streams.write(b"".join(lines), cancellation)
+    streams.write(b"".join(map(line_of, records)), cancellation)
 
 
 if __name__ == "__main__":

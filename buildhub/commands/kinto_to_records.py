@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-import orjson
 
 from .. import streams
 from ..builds import values
 from ..errors import Interrupted
 from ..kinto.filters import Built, Changed, Condition, OneOf, Revision, Version, date_of_build
+from ..records import line_of
 from ..settings import MOMENT, Parsed, Settings, options, since
 from ..signals import CancellationToken
 from . import runner
@@ -247,7 +246,7 @@ def conditions_of(options: Mapping[str, Any]) -> Iterator[Condition]:
 
 
 def _print(records: Iterable[StoredData], with_metadata: bool) -> int:
-    lines = map(_line if with_metadata else _line_without_metadata, records)
+    lines = (line_of({"data": one if with_metadata else _stripped(one)}) for one in records)
     count = 0
     while some := list(itertools.islice(lines, _LINES)):
         streams.write(b"".join(some))
@@ -255,17 +254,10 @@ def _print(records: Iterable[StoredData], with_metadata: bool) -> int:
     return count
 
 
-def _line_without_metadata(record: StoredData) -> bytes:
+def _stripped(record: StoredData) -> StoredData:
     for name in METADATA:
         record.pop(name, None)
-    return _line(record)
-
-
-def _line(record: StoredData) -> bytes:
-    try:
-        return orjson.dumps({"data": record}, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # a number of more than 64 bits, or half of a surrogate pair
-        return json.dumps({"data": record}).encode() + b"\n"
+    return record
 
 
 if __name__ == "__main__":

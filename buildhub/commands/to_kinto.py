@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ import orjson
 
 from .. import MAX_LINE, logs, streams
 from ..errors import BadInput, Interrupted
+from ..records import line_of
 from ..settings import Settings, options
 from ..signals import CancellationToken
 from . import progress, runner
@@ -137,14 +137,7 @@ def _not_stored(path: Path | None) -> Iterator[Callable[[Any], None]]:
     from ..storage import written_aside
 
     with written_aside(path, "--failed") as write:  # the command may be reading the previous one
-        yield lambda record: write(_line(record))
-
-
-def _line(record: Any) -> bytes:
-    try:
-        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # nested deeply
-        return json.dumps(record).encode() + b"\n"
+        yield lambda record: write(line_of(record))
 
 
 def _display(publisher: Publisher, verbosity: int) -> contextlib.AbstractContextManager[None]:

@@ -152,20 +152,21 @@ def _bridged(event: Mapping[str, Any], message: str | None) -> Message:
     kind = event["detail-type"]
     if kind != "Object Created":
         return Ignored(_key(event.get("detail")) or "EventBridge", f"the event is {kind}", message)
-    key = _key(event.get("detail"))
-    return FilePublished(key, message) if key else Malformed(f"{_shown(event)} has no key", message)
+    return _published(_key(event.get("detail")), event, message)
 
 
 def _object_event(kind: Any, key: Any, event: Mapping[str, Any], message: str | None) -> Message:
     """Reads an event about an object in Google's bucket. Its key is raw."""
-    has_key = isinstance(key, str) and key
+    key = key if isinstance(key, str) else None
     if not isinstance(kind, str):
         return Malformed(f"{_shown(event)} has no type of event", message)
     if kind not in _FINALIZED:
-        return Ignored(key if has_key else "Google", f"the event is {kind}", message)
-    if not has_key:
-        return Malformed(f"{_shown(event)} has no key", message)
-    return FilePublished(key, message)
+        return Ignored(key or "Google", f"the event is {kind}", message)
+    return _published(key, event, message)
+
+
+def _published(key: str | None, event: Mapping[str, Any], message: str | None) -> Message:
+    return FilePublished(key, message) if key else Malformed(f"{_shown(event)} has no key", message)
 
 
 def _key(facts: Any) -> str | None:

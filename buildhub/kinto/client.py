@@ -221,7 +221,13 @@ class Client:
         try:
             return self.request("GET", "/", validate=_validate_root)[0]  # type: ignore[no-any-return]
         except RequestRejected as error:
-            raise self._root_rejected(error) from None
+            if error.status in (401, 403):
+                # Kinto shows its root to everybody, so a proxy may have rejected it.
+                raise self._not_accepted(error.status) from None
+            raise Fatal(
+                f"{self.url} is not a Kinto, or a proxy denies access to it (it answered"
+                f" {error.status}): check --server or SERVER_URL."
+            ) from None
 
     def without_unknown(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """Returns a record without the file's sum if the server's schema does not know that."""
@@ -274,15 +280,6 @@ class Client:
             case _:
                 return Fatal(f"{str(rejection).rstrip('.')} (at {self.url}).")
         return Fatal(f"Kinto at {self.url} {problem}.")
-
-    def _root_rejected(self, rejection: RequestRejected) -> Fatal:
-        """Makes an error: Kinto shows its root to everybody, so a proxy may have rejected it."""
-        if rejection.status in (401, 403):
-            return self._not_accepted(rejection.status)
-        return Fatal(
-            f"{self.url} is not a Kinto, or a proxy denies access to it (it answered"
-            f" {rejection.status}): check --server or SERVER_URL."
-        )
 
     def _not_accepted(self, status: int) -> Fatal:
         return Fatal(
