@@ -27,13 +27,6 @@ QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 #: Errors of one kind that are logged as such.
 MAX_ERRORS = 10
 
-_LEVELS = {
-    QUIET: logging.ERROR,
-    NORMAL: logging.WARNING,
-    VERBOSE: logging.INFO,
-    DEBUG: logging.DEBUG,
-}
-
 #: Libraries that log too much; ``--debug`` shows all of it. Each failure they log also comes back
 #: to us as an exception or a status, which we report.
 _LIBRARY_LEVELS = {
@@ -267,9 +260,9 @@ def _mask_output_of(handlers: Iterable[logging.Handler]) -> None:
 
 
 def _set_levels(verbosity: int) -> None:
-    logging.getLogger("buildhub").setLevel(_LEVELS[verbosity])
-    others = _LEVELS[verbosity] if verbosity != VERBOSE else logging.WARNING
-    logging.getLogger().setLevel(others)
+    level = logging.WARNING - 10 * verbosity  # ERROR, WARNING, INFO or DEBUG
+    logging.getLogger("buildhub").setLevel(level)
+    logging.getLogger().setLevel(level if verbosity != VERBOSE else logging.WARNING)
     for name, level in _LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(logging.NOTSET if verbosity == DEBUG else level)
 

@@ -115,14 +115,14 @@ class CancellationToken:
 
 
 @contextlib.contextmanager
-def cancel_on_signals(*signals: int) -> Iterator[CancellationToken]:
-    """Yields a token that SIGINT, SIGTERM and SIGHUP (or ``signals``) cancel during the block.
+def cancel_on_signals() -> Iterator[CancellationToken]:
+    """Yields a token that SIGINT, SIGTERM and SIGHUP cancel during the block.
 
     An ignored SIGHUP stays ignored: that is what ``nohup`` asks for.
     """
     cancellation = CancellationToken()
     previous = {}
-    for number in signals or (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             previous[number] = signal.signal(number, cancellation.on_signal)
     try:

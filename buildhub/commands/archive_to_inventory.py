@@ -120,7 +120,7 @@ def main(
         jobs = settings.nb_parallel_requests
         listing = BucketListing(bucket, selection, jobs=jobs, on_error=logger.error)
         run = _Output(selection, bucket, listing)
-        show = verbosity > logs.QUIET and not os.isatty(runner.STDOUT)
+        show = not os.isatty(runner.STDOUT)
         try:
             with progress.pipe_display(show, run.status):
                 asyncio.run(run.run(cancellation))
@@ -130,7 +130,7 @@ def main(
             runner.echo(run.how_to_continue())
             raise
         finally:
-            runner.echo_summary(run.summary(), verbosity)
+            runner.echo_summary(run.summary())
         return run.all_well
 
     runner.run(work, settings, verbosity)

@@ -78,7 +78,7 @@ def main(
     files = runner.files_or_stdin(files)
 
     def work(cancellation: CancellationToken) -> bool:
-        return _process(files, schema, settings, cancellation, summary, verbosity)
+        return _process(files, schema, settings, cancellation, summary)
 
     runner.run(work, settings, verbosity, summary=summary)
 
@@ -101,7 +101,6 @@ def _process(
     settings: Settings,
     cancellation: CancellationToken,
     summary: runner.Summary,
-    verbosity: int,
 ) -> bool:
     """Writes the records of files to standard output; returns whether all went well."""
     import asyncio
@@ -115,21 +114,21 @@ def _process(
             processor = inventory_processor(settings, lookup, cancellation, schema=schema)
             summary.figures = processor.counts.as_dict
             try:
-                with _display(processor.counts, verbosity):
+                with _display(processor.counts):
                     rows = processor.rows_of_files(inputs)
                     await processor.process(rows, functools.partial(_write, cancellation))
             finally:
                 cancellation.cancel()  # ends a read that an error left in its thread
-                runner.echo_summary(f"inventory-to-records: {processor.counts}.", verbosity)
+                runner.echo_summary(f"inventory-to-records: {processor.counts}.")
             return processor.counts.ok
 
     return asyncio.run(run())
 
 
-def _display(counts: PipelineCounts, verbosity: int) -> contextlib.AbstractContextManager[None]:
+def _display(counts: PipelineCounts) -> contextlib.AbstractContextManager[None]:
     """Shows progress, unless the records themselves are printed on the terminal."""
     return progress.pipe_display(
-        verbosity > logs.QUIET and not os.isatty(runner.STDOUT),
+        not os.isatty(runner.STDOUT),
         lambda seconds: f"inventory-to-records: {progress.records_status(counts, seconds)}",
     )
 

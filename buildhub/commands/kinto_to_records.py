@@ -179,7 +179,7 @@ def main(
             found = reader.newest(itertools.chain.from_iterable(pages), newest_count)
             too_old = _too_old(found, filters, built_after) if built_after else None
             pages = iter([found])
-        number = _print_all(pages, with_metadata, verbosity)
+        number = _print_all(pages, with_metadata)
         if newest_count and too_old:
             runner.echo(f"kinto-to-records: {too_old}")
             return False
@@ -219,16 +219,16 @@ def _print_count(client: Client, conditions: Sequence[Condition]) -> bool:
     return number > 0
 
 
-def _print_all(pages: Iterable[Iterable[StoredData]], with_metadata: bool, verbosity: int) -> int:
+def _print_all(pages: Iterable[Iterable[StoredData]], with_metadata: bool) -> int:
     """Writes the records of all pages and a summary; returns their number."""
     count = 0
     try:
         for page in pages:
             count += _print(page, with_metadata)
     except Interrupted:
-        runner.echo_summary(f"kinto-to-records: {count} records, not complete.", verbosity)
+        runner.echo_summary(f"kinto-to-records: {count} records, not complete.")
         raise
-    runner.echo_summary(f"kinto-to-records: {count} records.", verbosity)
+    runner.echo_summary(f"kinto-to-records: {count} records.")
     return count
 
 

@@ -81,7 +81,6 @@ def main(
             f"missing-builds: {sum(map(wanted, releases))} official versions, {versions} missing,"
             f" {len(expected) - versions} platforms missing,"
             f" {len(found) - len(expected)} not expected.",
-            verbosity,
         )
         return not expected
 

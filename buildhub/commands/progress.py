@@ -34,24 +34,24 @@ MAX_DIFFERENCES = 100
 
 @contextmanager
 def pipe_display(show: bool, status: Callable[[float], str]) -> Iterator[None]:
-    """Shows ``status`` on a terminal while the block runs; elsewhere nothing.
+    """Shows ``status`` on a terminal while the block runs; elsewhere, or after ``-q``, nothing.
 
     ``status`` gets the seconds since the start. It is called from another thread.
     """
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        if show and os.isatty(runner.STDERR):
+        if show and not runner.is_quiet() and os.isatty(runner.STDERR):
             stack.enter_context(_live(lambda: _text(status(time.monotonic() - began))))
         yield
 
 
 @contextmanager
-def load_display(show: bool) -> Iterator[Callable[[LoadResult], None]]:
+def load_display() -> Iterator[Callable[[LoadResult], None]]:
     """Yields a function to call with a result after each step.
 
     On a terminal a bar is shown while the block runs, elsewhere a line is printed once a minute.
     """
-    if not show:
+    if runner.is_quiet():
         yield lambda result: None
     elif os.isatty(runner.STDERR):
         latest: deque[LoadResult] = deque(maxlen=1)
@@ -220,14 +220,14 @@ class Differences:
         if self._count <= MAX_DIFFERENCES:
             self._lines.append(f"{effect}\t{record_id or 'a record without id'}\n")
 
-    def report(self, verbosity: int, *, complete: bool) -> int:
+    def report(self, *, complete: bool) -> int:
         """Prints them to standard output, one per line; returns the exit status.
 
         A difference is an answer even if not everything could be compared (not ``complete``).
         """
         streams.write("".join(self._lines).encode())
         if self._count > MAX_DIFFERENCES:
-            runner.echo_summary(f"… and {self._count - MAX_DIFFERENCES} more.", verbosity)
+            runner.echo_summary(f"… and {self._count - MAX_DIFFERENCES} more.")
         if self._count:
             return runner.FAILED
         return 0 if complete else runner.UNKNOWN

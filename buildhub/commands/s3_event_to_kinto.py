@@ -57,9 +57,7 @@ def main(settings: Settings, files: Sequence[str], summary: runner.Summary, verb
         summary.figures = run.figures
         with contextlib.ExitStack() as stack:
             service = stack.enter_context(EventService(settings, cancellation=cancellation))
-            stack.callback(
-                lambda: runner.echo_summary(f"s3-event-to-kinto: {run.result}.", verbosity)
-            )
+            stack.callback(lambda: runner.echo_summary(f"s3-event-to-kinto: {run.result}."))
             for path in files:
                 run.handle_file(service, path)
         return run.all_well

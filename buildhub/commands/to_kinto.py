@@ -97,7 +97,7 @@ def main(
                     index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
                     index.refresh(client)
             except Interrupted:
-                runner.echo_summary("to-kinto: stopped before the first record.", verbosity)
+                runner.echo_summary("to-kinto: stopped before the first record.")
                 raise
             publisher = Publisher(
                 client,
@@ -116,13 +116,13 @@ def main(
             }
             stack.callback(
                 lambda: runner.echo_summary(
-                    f"{label}: {publisher.counts}{source.bad_lines_counted()}.", verbosity
+                    f"{label}: {publisher.counts}{source.bad_lines_counted()}."
                 )
             )
-            with _display(publisher, verbosity), publisher:
+            with _display(publisher), publisher:
                 source.read_into(publisher)
         complete = publisher.counts.ok and not source.bad_input
-        return differences.report(verbosity, complete=complete) if check else complete
+        return differences.report(complete=complete) if check else complete
 
     on_error = runner.UNKNOWN if check else runner.FAILED
     runner.run(work, settings, verbosity, on_error=on_error, summary=summary)
@@ -140,13 +140,13 @@ def _not_stored(path: Path | None) -> Iterator[Callable[[Any], None]]:
         yield lambda record: write(line_of(record))
 
 
-def _display(publisher: Publisher, verbosity: int) -> contextlib.AbstractContextManager[None]:
+def _display(publisher: Publisher) -> contextlib.AbstractContextManager[None]:
     def status(seconds: float) -> str:
         count = publisher.counts.records
         rate = count / seconds if seconds else 0
         return f"to-kinto: {count:,} records, {rate:,.0f} records/s"
 
-    return progress.pipe_display(verbosity > logs.QUIET, status)
+    return progress.pipe_display(True, status)
 
 
 class _RecordFiles:
