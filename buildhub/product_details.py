@@ -160,10 +160,9 @@ def missing(
 ) -> Iterator[Missing]:
     """Yields what the catalogue lacks of the wanted releases, by product, channel and version.
 
-    ``folders`` are those of the archive whose products are catalogued.
-
-    A version, if nothing of it is there; otherwise each platform that the version before it on
-    its channel has in the catalogue. What is not expected is yielded with its reason.
+    That is a version, if nothing of it is there; otherwise each platform that the version before it
+    on its channel has. What is not expected is yielded with its reason. ``folders`` are those of
+    the archive whose products are catalogued.
     """
     ordered = sorted({*releases}, key=lambda r: (r.product, r.channel, r.order))
     for _, group in itertools.groupby(ordered, key=lambda r: (r.product, r.channel)):

@@ -64,11 +64,10 @@ class Conflict(Exception):
 class Client:
     """One collection on one Kinto server. Threads may share it.
 
-    ``auth`` is ``user:password`` or ``Bearer`` and a token; None: anonymous.
-    A request takes at most ``timeout`` seconds; one that fails is tried ``retries`` times more,
-    one that meets other writers for as long as these may take, after short pauses. ``timeout`` is
-    also the longest pause that the server may ask for. ``first_pause`` is that
-    of :class:`Retry`. After a stop, requests and pauses end within the grace of
+    ``auth`` is ``user:password`` or ``Bearer`` and a token; None: anonymous. A request takes at
+    most ``timeout`` seconds; one that fails is tried ``retries`` times more, one that meets other
+    writers for as long as these may take, after short pauses. ``timeout`` is also the longest pause
+    that the server may ask for. After a stop, requests and pauses end within the grace of
     ``cancellation``, in :class:`Interrupted`.
     """
 
@@ -170,20 +169,15 @@ class Client:
             raise self.fatal(error) from None
 
     def pages(
-        self,
-        params: Mapping[str, str],
-        *,
-        after: str = "",
-        page_size: int = PAGE_SIZE,
+        self, params: Mapping[str, str], *, after: str = "", page_size: int = PAGE_SIZE
     ) -> Iterator[list[StoredData]]:
         """Yields the collection's records that ``params`` choose, a page at a time, by their ids.
 
         An id never changes, unlike ``last_modified``: a record that exists from the beginning to
-        the end of the reading comes exactly once, whatever is written meanwhile. ``after`` is the
-        id with which to begin, itself excluded. A page that fails is asked for again, the others
-        are not. To hold only one page in memory, drop it before asking for the next. Raises
-        :class:`Fatal` where the collection can't be read, :class:`Unreachable`, and after a stop
-        :class:`Interrupted` in place of a further page.
+        the end of the reading comes exactly once, whatever is written meanwhile. The first id is
+        that behind ``after``. To hold only one page in memory, drop it before asking for the next.
+        Raises :class:`Fatal` where the collection can't be read, :class:`Unreachable`, and after a
+        stop :class:`Interrupted` in place of a further page.
         """
         query = {"_sort": "id", "_limit": str(page_size), **params}
         more = True
@@ -293,11 +287,9 @@ class Client:
             " and --server or SERVER_URL."
         )
         # PostgreSQL accepts no NUL in a text: Kinto answers 503 to the whole batch with it.
-        return (
-            ServerError(message, error.status)
-            if error.status in (500, 503)
-            else Unreachable(message)
-        )
+        if error.status in (500, 503):
+            return ServerError(message, error.status)
+        return Unreachable(message)
 
     def _log_pause(self, error: Exception, seconds: float) -> None:
         logger.info("Kinto at %s: %s; trying again in %.1f s.", self.url, error, seconds)

@@ -57,15 +57,11 @@ def load_tasks(
     """Loads ``tasks`` into Kinto; returns a result for each, also for those that failed.
 
     One that fails does not stop the others, unless the reason concerns all: a wrong password, a
-    server, archive or bucket that does not answer. If nothing that was read has a single build, or
-    a section has none that must have some, the run has failed, unless the settings leave out old
-    files.
-
-    When ``cancellation`` is set, the records that are ready are stored, and the results say what
-    remains: everything, if the records of the server were still being read (those that were read
-    are kept for the next run). With ``dry_run`` nothing is written to the server, a collection that
-    does not exist counts as empty, and ``on_difference`` gets the id of each record that would be
-    stored and ``"created"`` or ``"updated"``. ``progress`` is called after each step.
+    server, archive or bucket that does not answer. After a stop, the records that are ready are
+    stored, and the results say what remains: everything, if the records of the server were still
+    being read (those that were read are kept for the next run). ``dry_run`` and ``on_difference``
+    are those of :class:`Publisher`; a collection that does not exist counts as empty then.
+    ``progress`` is called after each step.
 
     Raises :class:`Fatal` if another run uses the same CACHE_FOLDER, or if the server cannot be
     written to at all.
