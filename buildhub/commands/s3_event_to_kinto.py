@@ -97,15 +97,13 @@ class _EventFiles:
         try:
             event = json.loads(document)
         except (ValueError, RecursionError) as error:
-            problem = (
-                f"it is longer than {MAX_LINE >> 20} MiB"
-                if is_cut(document)
-                else (f"it is not JSON ({error})")
-            )
+            problem = f"it is not JSON ({error})"
+            if is_cut(document):
+                problem = f"it is longer than {MAX_LINE >> 20} MiB"
             self.result.malformed += 1
             self._error(f"{where}: this is not an event: {problem}.")
             return
-        result = service.handle(event, cancellation=self._cancellation)
+        result = service.handle(event)
         self.result.merge(result)
         self._cancellation.raise_if_cancelled()
         if result.problem:

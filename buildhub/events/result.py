@@ -88,12 +88,9 @@ class EventResult:
             f"{total:,} events, {self.handled:,} handled, {self.ignored:,} ignored,"
             f" {self.malformed:,} malformed, {self.failed:,} failed"
         )
-        builds = [f"{self.builds[outcome]:,} {outcome.value}" for outcome in _OF_BUILDS]
+        shown = (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.NO_METADATA)
+        builds = [f"{self.builds[outcome]:,} {outcome.value}" for outcome in shown]
         return f"{files}; records: {', '.join(builds)}"
-
-
-#: The outcomes that the summary shows.
-_OF_BUILDS = (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.NO_METADATA)
 
 
 def describe(key: str, results: Sequence[Result]) -> str:

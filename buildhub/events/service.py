@@ -27,15 +27,12 @@ logger = logging.getLogger(__name__)
 KEPT_BACK = 0.1
 KEPT_BACK_SECONDS = 2.0
 
-#: Events by the file that they are about: those about one file are handled as one.
-_Published = Mapping[str, Sequence[FilePublished]]
-
 
 class EventService:
     """Handles events, one after the other. A context manager around what it keeps open.
 
     ``pause`` is how many seconds pass before what lags behind its event is asked for again. A
-    stop of ``cancellation`` ends the requests to Kinto that are in flight.
+    stop of ``cancellation`` ends what is being handled, and the requests to Kinto.
     """
 
     def __init__(
@@ -47,6 +44,7 @@ class EventService:
     ) -> None:
         self.settings = settings
         self._pause = pause
+        self._cancellation = cancellation
         self._requests = cancellation or CancellationToken(grace=0)
         self._client = kinto_client(settings, self._requests)
         self._stack = contextlib.ExitStack()
@@ -64,20 +62,14 @@ class EventService:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def handle(
-        self,
-        event: Any,
-        *,
-        seconds_left: float | None = None,
-        cancellation: CancellationToken | None = None,
-    ) -> EventResult:
+    def handle(self, event: Any, *, seconds_left: float | None = None) -> EventResult:
         """Handles all records of an event, however it is wrapped, at the same time.
 
         ``seconds_left`` is what the invocation has left: what is not done by then has failed, and
-        so has what a signal stopped, if ``cancellation`` is given. Each record is logged in a line.
+        so has what a signal stopped. Each record is logged in a line.
         """
         result = EventResult()
-        published: dict[str, list[FilePublished]] = {}
+        published: dict[str, list[FilePublished]] = {}  # those about one file are handled as one
         for content in unwrap(event):
             if isinstance(content, FilePublished):
                 published.setdefault(content.key, []).append(content)
@@ -87,16 +79,14 @@ class EventService:
             else:
                 result.malformed += 1
                 logger.error("A record of the event is malformed: %s.", content.reason)
-        limit = _time_limit(seconds_left)
-        self._runner.run(self._handle_in_time(published, result, limit, cancellation))
+        self._runner.run(self._handle_in_time(published, result, _time_limit(seconds_left)))
         return result
 
     async def _handle_in_time(
         self,
-        published: _Published,
+        published: Mapping[str, Sequence[FilePublished]],
         result: EventResult,
         time_limit: float | None,
-        cancellation: CancellationToken | None,
     ) -> None:
         """Handles all files at the same time; what is not done in time is stopped, and failed."""
         async with EventHandler(
@@ -110,16 +100,21 @@ class EventService:
                 asyncio.create_task(_handle_file(handler, events, result)): events
                 for events in published.values()
             }
-            await _run(tasks, time_limit, cancellation)
+            await _run(tasks, time_limit, self._cancellation)
             result.newest_build = handler.newest_build
         stopped = [events for task, events in tasks.items() if task.cancelled()]
         for events in stopped:
-            reason = _why_stopped(cancellation)
+            reason = self._why_stopped()
             result.add(events, [Result(events[0].key, Outcome.FAILED, reason)])
             for event in events:
                 logger.warning("%s: %s.", event.key, reason)
-        if stopped and cancellation is None:
+        if stopped and self._cancellation is None:
             self._abandon_requests()
+
+    def _why_stopped(self) -> str:
+        if self._cancellation is not None and self._cancellation.signum is not None:
+            return f"stopped by signal {self._cancellation.signum}"
+        return "there was no time left for it"
 
     def _abandon_requests(self) -> None:
         """Ends the requests to Kinto of tasks that were stopped.
@@ -169,12 +164,6 @@ async def _handle_file(
     milliseconds = 1000 * (time.monotonic() - started)
     for _ in events:
         logger.log(level, "%s: %s (%d ms).", key, describe(key, results), milliseconds)
-
-
-def _why_stopped(cancellation: CancellationToken | None) -> str:
-    if cancellation is not None and cancellation.signum is not None:
-        return f"stopped by signal {cancellation.signum}"
-    return "there was no time left for it"
 
 
 def _time_limit(seconds_left: float | None) -> float | None:

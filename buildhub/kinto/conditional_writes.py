@@ -25,24 +25,13 @@ class PutResult(NamedTuple):
     reason: str = ""
 
 
-class StoredRecord(NamedTuple):
-    """A record on the server."""
-
-    digest: bytes
-    last_modified: int  #: milliseconds; its ``ETag``
-    data: StoredData
-
-
-def fetch_stored(client: Client, ids: Sequence[str]) -> dict[str, StoredRecord]:
+def fetch_stored(client: Client, ids: Sequence[str]) -> dict[str, StoredData]:
     """Returns the records that the server has under ``ids``, by id."""
-    return {
-        data["id"]: StoredRecord(digest(data), data["last_modified"], data)
-        for data in stored_records(client, ids)
-    }
+    return {data["id"]: data for data in stored_records(client, ids)}
 
 
 def put_if_unchanged(
-    client: Client, records: Sequence[Mapping[str, Any]], stored: Mapping[str, StoredRecord]
+    client: Client, records: Sequence[Mapping[str, Any]], stored: Mapping[str, StoredData]
 ) -> dict[str, PutResult]:
     """Writes those of ``records`` that differ from what is ``stored``, if that is still so.
 
@@ -62,16 +51,16 @@ def put_if_unchanged(
         raise client.fatal(error) from None
 
 
-def _is_change(stored: StoredRecord | None, data: Mapping[str, Any]) -> bool:
-    return differs(stored and stored.digest, digest(data))
+def _is_change(stored: StoredData | None, data: Mapping[str, Any]) -> bool:
+    return stored is None or differs(digest(stored), digest(data))
 
 
-def _request(client: Client, data: Mapping[str, Any], stored: StoredRecord | None) -> Request:
+def _request(client: Client, data: Mapping[str, Any], stored: StoredData | None) -> Request:
     """Returns a PUT under the condition that the server still has what was ``stored``."""
     if stored is None:
         return store_request(client, data, {"If-None-Match": "*"})
-    condition = {"If-Match": f'"{stored.last_modified}"'}
-    return store_request(client, keep_extras(data, stored.data), condition)
+    condition = {"If-Match": f'"{stored["last_modified"]}"'}
+    return store_request(client, keep_extras(data, stored), condition)
 
 
 def _send(client: Client, requests: Sequence[Request]) -> list[PutResult]:

@@ -70,8 +70,9 @@ def _bring_about(client: Client, path: str, wanted: Mapping[str, Any]) -> str | 
         found = _get(client, path)  # another run was faster
     if found is None:
         raise _not_allowed(client, path)
+    data = found.get("data") or {}
     changes = {
-        "data": _differing(found.get("data") or {}, wanted["data"]),
+        "data": {name: v for name, v in wanted["data"].items() if data.get(name) != v},
         "permissions": _missing(client, path, found.get("permissions"), wanted["permissions"]),
     }
     changes = {part: values for part, values in changes.items() if values}
@@ -105,10 +106,6 @@ def _create(client: Client, path: str, wanted: Mapping[str, Any]) -> bool:
             return False
         raise _fatal(client, path, error) from None
     return True
-
-
-def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in wanted.items() if found.get(name) != value}
 
 
 def _missing(

@@ -78,7 +78,7 @@ TABLE: dict[str, tuple[Any, list[Any]]] = {
     ),
     "test message in SQS": (
         in_sqs(TEST_MESSAGE),
-        [Ignored("s3:TestEvent", "a test message of S3", "message-0")],
+        [Ignored("s3:TestEvent", "a test message of S3")],
     ),
     "removal": (removed(EXE), [Ignored(EXE, "the event is ObjectRemoved:Delete")]),
     "removal by EventBridge": (
