@@ -149,7 +149,10 @@ def _read_difference(
     found = not position.newest_id
     new = dataclasses.replace(position, clock=state.clock, etag=state.etag)
     for page in client.pages({"_since": str(since)}):
-        found = found or any(_is_newest(one, position) for one in page)
+        found = found or any(
+            one["id"] == position.newest_id and one["last_modified"] >= position.newest
+            for one in page
+        )
         new = _advanced(new, page)
         deleted = [one["id"] for one in page if one.get("deleted") is True]
         changed = [one for one in page if one.get("deleted") is not True]
@@ -169,10 +172,6 @@ def _advanced(position: Position, page: Sequence[StoredData]) -> Position:
     if newest is None or newest["last_modified"] <= position.newest:
         return position
     return dataclasses.replace(position, newest_id=newest["id"], newest=newest["last_modified"])
-
-
-def _is_newest(one: StoredData, position: Position) -> bool:
-    return bool(one["id"] == position.newest_id and one["last_modified"] >= position.newest)
 
 
 def _clock(headers: Mapping[str, str], etag: int) -> int:

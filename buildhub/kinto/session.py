@@ -91,10 +91,19 @@ class Session:
             raise RetryableError(why) from None
 
     def _when_allowed(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
-        """Sends the request once the server's ``Backoff`` header allows it."""
+        """Sends the request once the server's ``Backoff`` header allows it.
+
+        It has a thread of its own, as ``requests`` limits the time of single reads only.
+        """
+
+        def send() -> Response:
+            response: Response = self._session_of_thread().request(method, path, **arguments)
+            return response
+
         while True:
             try:
-                return self._abandonable(method, path, arguments)
+                check = self._cancellation.raise_if_overdue
+                return self._calls.call(send, self._timeout, check)
             except kinto_http.exceptions.BackoffException as error:
                 if error.backoff > self._timeout:
                     raise Unreachable(
@@ -103,15 +112,6 @@ class Session:
                     ) from None
                 logger.info("Kinto asks for a pause of %d s.", error.backoff + 1)
                 self._cancellation.sleep(error.backoff + 1)
-
-    def _abandonable(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
-        """Sends one request in a thread of its own, as ``requests`` limits only single reads."""
-
-        def send() -> Response:
-            response: Response = self._session_of_thread().request(method, path, **arguments)
-            return response
-
-        return self._calls.call(send, self._timeout, self._cancellation.raise_if_overdue)
 
     def _session_of_thread(self) -> kinto_http.session.Session:
         """Returns this thread's session: kinto_http's time of back-off is not safe to share."""
