@@ -44,6 +44,7 @@ def _schema(columns: str) -> Schema:
     "archive_url",
     "cache_folder",
     "nb_parallel_requests",
+    "checksums",
     "nb_retry_request",
     "timeout_seconds",
     "sentry_dsn",
