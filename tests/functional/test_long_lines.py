@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from buildhub import MAX_LINE
 from buildhub.inventory.reader import InventoryReader
 from buildhub.streams import blocks
+from tests.support.raw_server import response, serving
 from tests.support.records import make_record
 
 pytestmark = pytest.mark.functional
@@ -91,14 +93,11 @@ def test_a_line_without_end_is_exit_1_in_little_memory(
     arguments = [str(BIN / command), str(path)]
     if command == "to-kinto":
         arguments += ["--dry-run"]
-        from tests.support.raw_server import response, serving
 
-        def kinto(connection: object, request: bytes) -> bool:
+        def kinto(connection: socket.socket, request: bytes) -> bool:
             headers = ["Content-Type: application/json", "Total-Records: 0", 'ETag: "1"']
             body = b'{"settings": {}, "user": {}, "data": []}'
-            connection.sendall(  # type: ignore[attr-defined]
-                response(b"" if request.startswith(b"HEAD") else body, *headers)
-            )
+            connection.sendall(response(b"" if request.startswith(b"HEAD") else body, *headers))
             return True
 
         with serving(kinto) as server:
@@ -110,6 +109,23 @@ def test_a_line_without_end_is_exit_1_in_little_memory(
     assert "Traceback" not in done.stderr
     assert f"{path}, line 1: the " in done.stderr
     assert " is longer than 16 MiB" in done.stderr
+    assert int(done.stdout.splitlines()[-1]) < 300
+
+
+def test_sixteen_pages_without_end_at_once_are_an_error_in_little_memory() -> None:
+    page = gzip.compress(bytes(200 * MIB), compresslevel=9)
+
+    def bucket(connection: socket.socket, request: bytes) -> bool:
+        headers = ["Content-Type: application/json", "Content-Encoding: gzip"]
+        connection.sendall(response(page, *headers))
+        return True
+
+    with serving(bucket) as server:
+        environ = {"STORAGE_EMULATOR_HOST": server.url, "NB_RETRY_REQUEST": "0"}
+        command = [str(BIN / "archive-to-inventory"), "--jobs", "16"]
+        done = _measured(command, {**os.environ, **environ})
+    assert done.returncode == 1
+    assert "the response is larger than 8 MiB" in done.stderr
     assert int(done.stdout.splitlines()[-1]) < 300
 
 
