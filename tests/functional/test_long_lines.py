@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import re
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import orjson
@@ -112,18 +114,31 @@ def test_a_line_without_end_is_exit_1_in_little_memory(
     assert int(done.stdout.splitlines()[-1]) < 300
 
 
-def test_sixteen_pages_without_end_at_once_are_an_error_in_little_memory() -> None:
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [("archive-to-inventory", "STORAGE_EMULATOR_HOST"), ("inventory-to-records", "ARCHIVE_URL")],
+)
+def test_sixteen_listings_without_end_at_once_are_an_error_in_little_memory(
+    tmp_path: Path, command: str, variable: str
+) -> None:
     page = gzip.compress(bytes(200 * MIB), compresslevel=9)
+    rows = b"".join(ROW.replace(b"54.0", b"%d.0" % version) for version in range(20, 60))
+    (tmp_path / "input").write_bytes(rows)
+    all_have_begun = threading.Barrier(16, timeout=5)
 
-    def bucket(connection: socket.socket, request: bytes) -> bool:
-        headers = ["Content-Type: application/json", "Content-Encoding: gzip"]
-        connection.sendall(response(page, *headers))
-        return True
+    def answer(connection: socket.socket, request: bytes) -> bool:
+        content = response(page, "Content-Type: application/json", "Content-Encoding: gzip")
+        begin = len(content) // 40
+        connection.sendall(content[:begin])
+        with contextlib.suppress(threading.BrokenBarrierError):
+            all_have_begun.wait()
+        connection.sendall(content[begin:])
+        return False
 
-    with serving(bucket) as server:
-        environ = {"STORAGE_EMULATOR_HOST": server.url, "NB_RETRY_REQUEST": "0"}
-        command = [str(BIN / "archive-to-inventory"), "--jobs", "16"]
-        done = _measured(command, {**os.environ, **environ})
+    with serving(answer) as server:
+        environ = {variable: server.url, "NB_RETRY_REQUEST": "0", "CACHE_FOLDER": str(tmp_path)}
+        arguments = [str(tmp_path / "input")] if command == "inventory-to-records" else []
+        done = _measured([str(BIN / command), "--jobs", "16", *arguments], os.environ | environ)
     assert done.returncode == 1
     assert "the response is larger than 8 MiB" in done.stderr
     assert int(done.stdout.splitlines()[-1]) < 300
