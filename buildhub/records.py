@@ -99,6 +99,8 @@ def make_record(build: Build, metadata: Metadata, *, url: str, size: int, date: 
     }
     if not metadata.build:
         del data["build"]
+    if metadata.sha256:
+        data["download"]["sha256"] = metadata.sha256
     return {"data": data}
 
 

@@ -142,4 +142,5 @@ async def open_lookup(
     folder, url = settings.cache_folder, settings.archive_url
     with contextlib.closing(LookupCache(folder, url, keep_absent=keep_absent)) as cache:
         async with archive_client(settings) as archive:
-            yield MetadataLookup(archive, cache, searches=SEARCHES * settings.nb_parallel_requests)
+            searches = SEARCHES * settings.nb_parallel_requests
+            yield MetadataLookup(archive, cache, searches=searches, checksums=settings.checksums)

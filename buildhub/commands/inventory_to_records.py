@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     "archive_url",
     "cache_folder",
     "nb_parallel_requests",
+    "checksums",
     "nb_retry_request",
     "timeout_seconds",
     "sentry_dsn",

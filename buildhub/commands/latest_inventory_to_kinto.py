@@ -29,6 +29,7 @@ from . import progress, runner
     "csv_download_directory",
     "initialize_server",
     "nb_parallel_requests",
+    "checksums",
     "nb_retry_request",
     "batch_max_requests",
     "timeout_seconds",

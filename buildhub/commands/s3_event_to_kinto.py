@@ -31,7 +31,7 @@ DEFAULTS = {"nb_parallel_requests": "32"}
 
 @runner.command(DEFAULTS)
 @click.argument("files", nargs=-1)
-@options("server_url", "bucket", "collection", "auth", "archive_url")
+@options("server_url", "bucket", "collection", "auth", "archive_url", "checksums")
 @options("nb_retry_request", "batch_max_requests", "timeout_seconds", "products", "sentry_dsn")
 @runner.summary_option
 @runner.common_options("--version")

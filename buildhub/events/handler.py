@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from ..archive.cache import LookupCache
+from ..archive.checksums import sums_file
 from ..archive.client import Archive
 from ..archive.lookup import MetadataLookup
 from ..builds.recognise import Build, recognise
@@ -66,13 +67,16 @@ class EventHandler:
         *,
         products: Sequence[str],
         retries: int,
+        checksums: bool = False,
         pause: float = FIRST_PAUSE,
     ) -> None:
         self._archive = archive
         self._client = client
         self._products = products
+        self._checksums = checksums
         self._retry = Retry(retries + 1, first_pause=pause)
-        lookup = MetadataLookup(archive, LookupCache(None, archive.url, keep_absent=False))
+        cache = LookupCache(None, archive.url, keep_absent=False)
+        lookup = MetadataLookup(archive, cache, checksums=checksums)
         # The newest one: each answers a question once, so what was found since needs another.
         self._maker = RecordMaker(lookup, archive_url=archive.url, products=products)
         self._batch: list[tuple[Record, StoredData | None, asyncio.Future[_Written]]] = []
@@ -96,7 +100,7 @@ class EventHandler:
     async def handle(self, key: str) -> list[Result]:
         """Handles one file that was published: returns a result for each build it concerns."""
         build = recognise(key)
-        dependents = None if build else dependents_of(key, self._products)
+        dependents = None if build else dependents_of(key, self._products, self._checksums)
         if not dependents and (not build or key.split("/")[1] not in self._products):
             return [Result(key, Outcome.IGNORED)]
         try:
@@ -138,7 +142,8 @@ class EventHandler:
             maker = self._maker
             up_to_date = await self._update_dependents(dependents, maker, results)
             outcomes = {result.outcome for result in results.values()}
-            if Outcome.FAILED in outcomes or (up_to_date and Outcome.NO_METADATA not in outcomes):
+            awaited = dependents.of_metadata and Outcome.NO_METADATA in outcomes
+            if Outcome.FAILED in outcomes or (up_to_date and not awaited):
                 break
             self._maker = maker.renewed()
         return list(results.values()) or [Result(dependents.key, Outcome.NO_BUILDS)]
@@ -185,9 +190,12 @@ class EventHandler:
             if isinstance(made, NotMade):
                 gone = stored and made.outcome is not Outcome.FAILED
                 return Result(row.key, Outcome.UNCHANGED) if gone else Result(row.key, *made)
+            no_sum = maker.lookup.failed_sums.get(sums_file(build))
             (outcome, reason), stored, maker = await self._put(made, stored)
             if outcome in (Outcome.REFUSED, Outcome.FAILED):
                 break
+            if outcome is not Outcome.CONFLICT and no_sum:
+                return Result(row.key, Outcome.FAILED, f"it is stored without its sum: {no_sum}")
             if outcome is not Outcome.CONFLICT:
                 return Result(row.key, outcome)
             file = await self._archive.head(row.key)

@@ -94,6 +94,7 @@ class EventService:
             self._client,
             products=self.settings.products,
             retries=self.settings.nb_retry_request,
+            checksums=self.settings.checksums,
             pause=self._pause,
         ) as handler:
             tasks = {

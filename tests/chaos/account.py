@@ -67,9 +67,9 @@ def handled(stderr: str) -> set[str]:
 
 
 def of_load(stderr: str) -> dict[str, Figures]:
-    """The figures of ``latest-inventory-to-kinto``'s table, by inventory."""
+    """The figures of ``latest-inventory-to-kinto``'s table, by inventory or section."""
     lines = stderr.splitlines()
-    starts = [number for number, line in enumerate(lines) if line.startswith("inventory  ")]
+    starts = [n for n, line in enumerate(lines) if re.match("(inventory|section)  ", line)]
     if not starts:
         return {}
     names = re.split(r"\s{2,}", lines[starts[-1]].strip())
@@ -79,7 +79,7 @@ def of_load(stderr: str) -> dict[str, Figures]:
         if len(cells) < len(names):
             break
         skipped = cells.pop("skipped")
-        name = cells.pop("inventory")
+        name = cells.pop(names[0])
         cells.pop("seconds")
         figures = {column: _number(cell) for column, cell in cells.items()}
         accounts[name] = _with_skipped(figures, "" if skipped == "none" else skipped)
