@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 KEPT_BACK = 0.1
 KEPT_BACK_SECONDS = 2.0
 
-
 #: Keys that failed which one message names; all are counted.
 MAX_NAMED = 100
 
