@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import catalogue
-from buildhub.kinto import Changes
+from buildhub.kinto.refresh import Changes
 from buildhub.search.language import OURS
 from buildhub.search.values import FIELDS
 from tests.support.search_copy import ALL_READ, ask, copy_of

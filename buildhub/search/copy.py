@@ -16,7 +16,7 @@ import duckdb
 import orjson
 
 from ..errors import Fatal
-from ..kinto import Changes, Position
+from ..kinto.refresh import Changes, Position
 from .values import FIELDS, BadRequest
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ _PAGE = f"""
     ) ANTI JOIN {{}} USING (id, last_modified)
 """
 
-#: Yields what is new since a position; see :func:`buildhub.kinto.read_changes`.
+#: Yields what is new since a position; see :func:`buildhub.kinto.refresh.read_changes`.
 Read = Callable[..., Iterator[Changes]]
 
 

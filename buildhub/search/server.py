@@ -14,7 +14,8 @@ from aiohttp import web
 
 from .. import __version__
 from ..errors import Fatal, Unreachable
-from ..kinto import Client, read_changes
+from ..kinto.client import Client
+from ..kinto.refresh import read_changes
 from ..signals import CancellationToken
 from .copy import Copy, Read
 from .language import OURS, SUCCESSORS, Statement, query_string
@@ -39,7 +40,6 @@ async def serve(
     cancellation: CancellationToken,
     address: tuple[str, int],
     refresh: float,
-    anonymous: bool,
 ) -> None:
     """Answers requests and follows the collection, until ``cancellation`` ends both.
 
@@ -49,8 +49,7 @@ async def serve(
     app = _application(copy, f"/v1/buckets/{client.bucket}/collections/{client.collection}/search")
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=3)
     await runner.setup()
-    check = cancellation.raise_if_cancelled
-    read = functools.partial(read_changes, client, raise_if_cancelled=check, anonymous=anonymous)
+    read = functools.partial(read_changes, client)
     try:
         await web.TCPSite(runner, *address).start()
         logger.info("Listening on %s.", runner.addresses)

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from buildhub.kinto import Client
+from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
 from buildhub.search.values import FIELDS
 from tests.sample import tree

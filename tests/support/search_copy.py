@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from buildhub.kinto import Changes, Position
+from buildhub.kinto.refresh import Changes, Position
 from buildhub.search.copy import Copy
 from buildhub.search.server import answer
 
