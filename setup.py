@@ -60,13 +60,13 @@ setup(
     ],
     extras_require={
         "lambda": ["awslambdaric>=2.0"],
-        "search": ["duckdb>=1.2"],
+        "search": ["duckdb>=1.4"],
         "dev": [
             "awslambdaric>=2.0",
             "build",
             "cfn-lint",
             "coverage",
-            "duckdb>=1.2",
+            "duckdb>=1.4",
             "duckdb-cli",
             "fastjsonschema",
             "furo",

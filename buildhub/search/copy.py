@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 #: Should a request ever contain SQL, it would reach no file and no network.
 _SETTINGS: dict[str, Any] = {
-    "memory_limit": "384MB",
+    "memory_limit": "512MB",
     "enable_external_access": False,
     "lock_configuration": True,
 }
@@ -93,10 +93,10 @@ class Copy:
             finally:
                 timer.cancel()
 
-    def row(self, sql: str, parameters: Mapping[str, object] | None = None) -> Row:
-        """Returns the row of a statement. Raises :class:`BadRequest` while there is no copy."""
-        for row in self.run(sql, parameters):
-            return row
+    def ask(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        """Returns the rows of a statement. Raises :class:`BadRequest` while there is no copy."""
+        if rows := self.run(sql, parameters):
+            return rows
         raise BadRequest("the copy of the collection is not complete yet", 503)
 
     def refresh(self, read: Read) -> None:

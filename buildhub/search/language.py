@@ -1,4 +1,4 @@
-"""A search request → one statement in SQL, whose only row is the answer."""
+"""A search request → one statement in SQL, whose rows are the answer."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def query_string(text: str) -> dict[str, Any]:
 class Statement:
     """Compiles a request: its values become parameters, its names are known columns.
 
-    The row of ``sql`` has ETag and age of the copy, the total, and the hits and aggregations as
-    JSON; there is none while there is no copy. Raises :class:`BadRequest`.
+    The first row of ``sql`` has ETag and age of the copy, the total, and the aggregations as JSON;
+    the last column of the others is a hit. There is none while there is no copy. Raises
+    :class:`BadRequest`.
     """
 
     def __init__(self, request: object, table: str) -> None:
@@ -46,10 +47,12 @@ class Statement:
         _members(body, "request", "query", "post_filter", "size", "from", "sort", "_source")
         found = self._condition(body.get("query", _ALL), scoring=True)
         hits = f"{found} AND {self._condition(body.get('post_filter', _ALL))}"
+        page = f" UNION ALL (SELECT * FROM ({self._hits(body, hits)}))"
         self.sql = (
             f"WITH found AS (SELECT * FROM {table} WHERE {found})"
             f" SELECT etag, age, (SELECT count(*) FROM {table} WHERE {hits}),"
-            f" ({self._hits(body, hits)}), json_object({', '.join(aggregations)}) FROM freshness"
+            f" json_object({', '.join(aggregations)}) FROM freshness"
+            f"{page if body.get('size') != 0 else ''}"
         )
 
     def _bind(self, value: object) -> str:
@@ -128,7 +131,7 @@ class Statement:
         return f"regexp_full_match({field.column}, {self._bind(to_re2(pattern))})"
 
     def _hits(self, body: dict[str, Any], where: str) -> str:
-        """Returns a page of hits in SQL; those that are equal in their order come by ids."""
+        """Returns the query for a page of hits; those that are equal in their order come by ids."""
         size, start = _number(body, "size", 10, _MAX_SIZE), _number(body, "from", 0, _MAX_FROM)
         sorts = [(field_of(name), order) for name, order in _orders(body, "sort")]
         order = ", ".join([*(f"{one.column} {to} NULLS LAST" for one, to in sorts), "id"])
@@ -137,12 +140,10 @@ class Statement:
         if sorts:
             keys = ", ".join(_key(field, field.column) for field, _ in sorts)
             hit += f", 'sort': json_array({keys})"
-        if not size:
-            return "'[]'"
         return (
-            f"SELECT to_json(coalesce(list({{{hit}, '_source': {source}}} ORDER BY {order}), []))"
-            f" FROM (SELECT * FROM {self._table} WHERE {where}"
-            f" ORDER BY {order} LIMIT {size} OFFSET {start})"
+            f"SELECT NULL, NULL, NULL, to_json({{{hit}, '_source': {source}}}) FROM {self._table}"
+            f" WHERE rowid IN (SELECT rowid FROM {self._table} WHERE {where}"
+            f" ORDER BY {order} LIMIT {size} OFFSET {start}) ORDER BY {order}"
         )
 
     def _aggregations(self, given: object, where: str, depth: int) -> list[str]:

@@ -87,7 +87,7 @@ def _application(copy: Copy, path: str) -> web.Application:
         return await asyncio.get_running_loop().run_in_executor(threads, answer, *arguments)
 
     async def heartbeat(_: web.Request) -> web.Response:
-        etag, age = await asyncio.to_thread(copy.row, "FROM freshness")
+        ((etag, age),) = await asyncio.to_thread(copy.ask, "FROM freshness")
         return _response({"etag": etag, "age": age}, ETag=f'"{etag}"', Age=str(age))
 
     async def version(_: web.Request) -> web.Response:
@@ -114,12 +114,13 @@ def answer(copy: Copy, table: str, body: bytes, query: Mapping[str, str]) -> web
         statement = Statement(orjson.loads(body) if body else request, table)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
-    etag, age, total, hits, aggregations = copy.row(statement.sql, statement.parameters)
+    (etag, age, total, aggregations), *rows = copy.ask(statement.sql, statement.parameters)
+    hits = [orjson.Fragment(hit) for *_, hit in rows]
     result = {
         "took": int((time.monotonic() - start) * 1000),
         "timed_out": False,
         "_shards": {"total": 1, "successful": 1, "skipped": 0, "failed": 0},
-        "hits": {"total": total, "max_score": None, "hits": orjson.Fragment(hits)},
+        "hits": {"total": total, "max_score": None, "hits": hits},
     }
     if aggregations != "{}":
         result["aggregations"] = orjson.Fragment(aggregations)
