@@ -71,11 +71,11 @@ def configure(
 ) -> None:
     """Sets up logging, and Sentry if there is a ``dsn``; what an earlier call set up is undone.
 
-    ``verbosity`` is -1 (errors), 0 (and warnings), 1 (and information) or 2 (all, of libraries
-    too); what lies outside counts as the nearest. ``secrets`` are values that must never be
+    ``verbosity`` is :data:`QUIET` (errors), :data:`NORMAL` (and warnings), :data:`VERBOSE` (and
+    information) or :data:`DEBUG` (all, of libraries too). ``secrets`` are values that must never be
     seen, such as AUTH; the DSN is added to them. Messages go to stderr, but ``in_lambda`` to the
-    handlers that the runtime has installed. Unhandled errors are logged as well. Raises
-    :class:`Fatal` for an invalid DSN.
+    handlers of the runtime. Unhandled errors are logged as well. Raises :class:`Fatal` for an
+    invalid DSN.
     """
     known_secrets([*secrets, dsn or ""])
     root = logging.getLogger()
@@ -83,9 +83,11 @@ def configure(
         root.removeHandler(handler)
         handler.close()
     _handlers.clear()
-    _set_levels(min(max(verbosity, QUIET), DEBUG))
+    _set_levels(verbosity)
     if in_lambda:
-        _mask_output_of(root.handlers)
+        for handler in root.handlers:
+            if not isinstance(handler.formatter, _SafeFormatter):  # of an earlier invocation
+                handler.setFormatter(_SafeFormatter(handler.formatter or logging.Formatter()))
     else:
         _add(_to_stderr())
         sys.excepthook = _log_unhandled
@@ -250,13 +252,6 @@ def _to_stderr() -> logging.Handler:
         formatter.converter = time.gmtime
     handler.setFormatter(_SafeFormatter(formatter))
     return handler
-
-
-def _mask_output_of(handlers: Iterable[logging.Handler]) -> None:
-    """Wraps the formatters of the runtime's handlers, unless an earlier invocation did."""
-    for handler in handlers:
-        if not isinstance(handler.formatter, _SafeFormatter):
-            handler.setFormatter(_SafeFormatter(handler.formatter or logging.Formatter()))
 
 
 def _set_levels(verbosity: int) -> None:

@@ -110,17 +110,9 @@ async def fetch_lists(
     client: HttpClient, names: Iterable[str], cancellation: CancellationToken
 ) -> list[bytes]:
     """Returns the content of the lists of these names. Raises :class:`Unreachable`."""
-    import asyncio
-
-    task = asyncio.current_task()
-    assert task is not None
-    try:
-        with cancellation.calling(task.cancel):
-            async with client:
-                return [await client.request("GET", name, _content) for name in names]
-    except asyncio.CancelledError:
-        cancellation.raise_if_cancelled()
-        raise
+    with cancellation.ending_task():
+        async with client:
+            return [await client.request("GET", name, _content) for name in names]
 
 
 def _content(response: Response) -> bytes:

@@ -97,6 +97,20 @@ class CancellationToken:
         finally:
             loop.remove_reader(descriptor)
 
+    @contextlib.contextmanager
+    def ending_task(self) -> Iterator[None]:
+        """Ends the running task with :class:`Interrupted` on a stop during the block."""
+        import asyncio
+
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            with self.calling(task.cancel):
+                yield
+        except asyncio.CancelledError:
+            self.raise_if_cancelled()
+            raise
+
     def cancel(self) -> None:
         """Asks to stop."""
         if self._cancelled_at is None:

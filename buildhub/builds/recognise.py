@@ -117,13 +117,12 @@ class _Readers(dict[str, tuple[_Reader, ...]]):
     def __missing__(self, prefix: str) -> tuple[_Reader, ...]:
         if prefix not in self._shapes:
             return ()
-        self[prefix] = tuple(_reader(*both) for both in self._shapes[prefix])
+        readers = []
+        for product, shape in self._shapes[prefix]:
+            fullmatch = shape.compiled(product.app, product.file, product.trees).fullmatch
+            readers.append(_Reader(shape, product.name, fullmatch, shape.has_locale_folder))
+        self[prefix] = tuple(readers)
         return self[prefix]
-
-
-def _reader(product: Product, shape: Shape) -> _Reader:
-    fullmatch = shape.compiled(product.app, product.file, product.trees).fullmatch
-    return _Reader(shape, product.name, fullmatch, shape.has_locale_folder)
 
 
 READERS = _Readers()

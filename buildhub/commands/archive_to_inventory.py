@@ -150,16 +150,10 @@ class _Output:
         """Writes all rows; a signal ends it between two lines."""
         import asyncio
 
-        task = asyncio.current_task()
-        assert task is not None
-        try:
-            with cancellation.calling(task.cancel):
-                async with self._bucket, contextlib.aclosing(self._listing.blocks()) as blocks:
-                    async for block in blocks:
-                        await asyncio.to_thread(streams.write, block, cancellation, self._written)
-        except asyncio.CancelledError:
-            cancellation.raise_if_cancelled()
-            raise
+        with cancellation.ending_task():
+            async with self._bucket, contextlib.aclosing(self._listing.blocks()) as blocks:
+                async for block in blocks:
+                    await asyncio.to_thread(streams.write, block, cancellation, self._written)
 
     def _written(self, lines: bytes) -> None:
         self._last = lines

@@ -18,7 +18,7 @@ from ..signals import CancellationToken
 from . import runner
 
 if TYPE_CHECKING:
-    from ..product_details import Catalogue, Missing, Release
+    from ..product_details import Catalogue, Release
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,8 @@ def main(
         expected = [one for one in found if not one.reason]
         for one in found:
             if one.reason:
-                logger.info("%s: not expected, as %s.", _title(one), one.reason)
+                names = one.release.product, one.release.version, one.platform
+                logger.info("%s: not expected, as %s.", " ".join(filter(None, names)), one.reason)
         streams.write(b"".join(line_of(one.as_dict()) for one in expected), cancellation)
         versions = sum(not one.platform for one in expected)
         runner.echo_summary(
@@ -85,10 +86,6 @@ def main(
         return not expected
 
     runner.run(work, settings, verbosity, on_error=runner.UNKNOWN)
-
-
-def _title(one: Missing) -> str:
-    return " ".join(filter(None, (one.release.product, one.release.version, one.platform)))
 
 
 def _wanted(first: str | datetime | None) -> Callable[[Release], bool]:

@@ -210,7 +210,10 @@ class _RecordFiles:
             except orjson.JSONDecodeError as error:
                 if line.strip():
                     self.bad_lines += 1
-                    self._report(f"{where}: {_problem(line, error)}.")
+                    problem = f"not valid JSON ({error.msg})"
+                    if streams.is_cut(line):
+                        problem = f"the line is longer than {MAX_LINE >> 20} MiB"
+                    self._report(f"{where}: {problem}.")
 
     def _report(self, sentence: str) -> None:
         self.bad_input = True
@@ -242,12 +245,6 @@ def _raise_if_of_another_kind(line: bytes, name: str) -> None:
     for beginning, kind, cure in _OTHER_KINDS:
         if re.match(beginning, line):
             raise BadInput(f"{name}: this is {kind}, not one record per line; use this: {cure}.")
-
-
-def _problem(line: bytes, error: orjson.JSONDecodeError) -> str:
-    if streams.is_cut(line):
-        return f"the line is longer than {MAX_LINE >> 20} MiB"
-    return f"not valid JSON ({error.msg})"
 
 
 if __name__ == "__main__":

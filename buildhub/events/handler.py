@@ -30,7 +30,6 @@ from ..pipeline.record_maker import NotMade, RecordMaker
 from ..records import Outcome, Record
 from ..retries import Retry
 from .dependents import Dependents, dependents_of, find_builds
-from .result import Result
 
 #: Seconds before what lags is asked for again; then twice as many, and so on.
 FIRST_PAUSE = 0.5
@@ -43,6 +42,14 @@ LINGER_SECONDS = 0.015
 
 #: Of a record that would replace another than the one that was there when it was made.
 _CONFLICT = PutResult(Outcome.CONFLICT, "other writers keep changing it")
+
+
+class Result(NamedTuple):
+    """The outcome for one key, with a detail where the outcome alone does not say everything."""
+
+    key: str
+    outcome: Outcome
+    detail: str = ""
 
 
 class _Written(NamedTuple):

@@ -43,16 +43,16 @@ def put_if_unchanged(
     """
     data = {one["id"]: client.without_unknown(one) for one in map(record_data, records)}
     results = dict.fromkeys(data, PutResult(Outcome.UNCHANGED))
-    changed = [one for one in data if _is_change(stored.get(one), data[one])]
+    changed = [
+        one
+        for one, new in data.items()
+        if one not in stored or differs(digest(stored[one]), digest(new))
+    ]
     requests = [_request(client, data[one], stored.get(one)) for one in changed]
     try:
         return results | dict(zip(changed, _send(client, requests), strict=True))
     except RequestRejected as error:
         raise client.fatal(error) from None
-
-
-def _is_change(stored: StoredData | None, data: Mapping[str, Any]) -> bool:
-    return stored is None or differs(digest(stored), digest(data))
 
 
 def _request(client: Client, data: Mapping[str, Any], stored: StoredData | None) -> Request:

@@ -7,7 +7,7 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -190,18 +190,13 @@ def _why(error: BaseException) -> str:
         return str(error)
     timeout = isinstance(error, requests.Timeout)
     reason = "no response in time" if timeout else "the connection broke"
-    for inner in _causes(error):
+    inner: BaseException | None = error
+    while inner is not None:
         if isinstance(inner, ssl.SSLCertVerificationError):
             return f"TLS failed: its certificate is not valid, {inner.verify_message}"
         if isinstance(inner, ssl.SSLError) or "handshake" in str(inner):
             return "TLS failed: if the server speaks plain HTTP, its address begins with http://"
         if isinstance(inner, OSError) and inner.strerror and not timeout:
             reason = str(inner.strerror)
+        inner = inner.__cause__ or inner.__context__
     return reason
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yields an error, and what caused each."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -77,20 +77,18 @@ def load_tasks(
                 logger.info("Stopped before all records of the server were read.")
                 return results
 
-            def publisher() -> Publisher:
-                return Publisher(
-                    client,
-                    index=index if known else None,
-                    dry_run=dry_run,
-                    on_difference=on_difference,
-                    on_error=FirstErrors(logger),
-                )
-
             async def load_all() -> None:
                 async with open_lookup(settings, keep_absent=keep_absent) as lookup:
                     for result in results:
+                        publisher = Publisher(
+                            client,
+                            index=index if known else None,
+                            dry_run=dry_run,
+                            on_difference=on_difference,
+                            on_error=FirstErrors(logger),
+                        )
                         load = _Load(
-                            result, settings, lookup, publisher(), cancellation, progress, unknown
+                            result, settings, lookup, publisher, cancellation, progress, unknown
                         )
                         if not await load.run():
                             break

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from buildhub.events.result import EventResult
-from buildhub.events.service import EventService
+from buildhub.events.service import EventResult, EventService
 from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
 from buildhub.settings import Settings
