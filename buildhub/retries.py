@@ -13,8 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mappi
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import backoff
-
 T = TypeVar("T")
 
 #: Seconds of the longest pause that no server asked for.
@@ -57,6 +55,8 @@ class Retry:
         sleep: Callable[[float], None] = time.sleep,
         on_pause: Callable[[Exception, float], None] | None = None,
     ) -> None:
+        import backoff  # takes 2 ms, which a run that needs no request does not need
+
         self.attempts = attempts
         self._first_pause = first_pause
         self._longest_pause = longest_pause
@@ -141,8 +141,3 @@ def retry_after(headers: Mapping[str, str]) -> float:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
-def is_plain_http(error: BaseException) -> bool:
-    """Tells if TLS failed as the server speaks plain HTTP: no retry changes that."""
-    return getattr(error, "reason", None) == "WRONG_VERSION_NUMBER"
