@@ -16,9 +16,8 @@ import contextlib
 import math
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import groupby, islice
 from os.path import commonprefix
 from typing import NamedTuple, TypeAlias
@@ -331,20 +330,29 @@ class _SectionPlan:
         folders = [one for one in folders if one in wanted and self._selection.reaches(one)]
         if self._section.name == "candidates":
             return [_folders(folder, self._builds) for folder in folders]
-        return self._if_new(folders)
+        return [self._if_new(folder) for folder in folders]
 
     def _builds(self, folders: list[str]) -> Sequence[Step]:
-        return self._if_new(filter(self._selection.reaches, _named(folders, r"build\d+")))
+        builds = filter(self._selection.reaches, _named(folders, r"build\d+"))
+        return [self._if_new(folder) for folder in builds]
 
-    def _if_new(self, folders: Iterable[str]) -> Sequence[Step]:
-        return [_first_object(folder, partial(self._if_created, folder)) for folder in folders]
+    def _if_new(self, folder: str, token: Next | None = None) -> Request:
+        """Looks at the first object of a folder, which is listed if that is new enough.
 
-    def _if_created(self, folder: str, created: str) -> Sequence[Step]:
-        try:
-            wanted = self._selection.wants_created(created)
-        except (ValueError, TypeError):  # an impossible date must not hide the others
-            wanted = True
-        return self._range(folder, successor(folder)) if wanted else ()
+        An object that is named like the folder does not count: it may be older than the rest.
+        """
+
+        async def run(bucket: Bucket) -> Found:
+            page = await bucket.objects(folder, folder, successor(folder), token, at_most=2)
+            dates = [item["timeCreated"] for item in page.items if item["name"] != folder]
+            if not dates and not page.bad:
+                return Found(b"", [self._if_new(folder, page.token)] if page.token else ())
+            with contextlib.suppress(ValueError, TypeError):  # such a date hides no other objects
+                if dates and not self._selection.wants_created(dates[0]):
+                    return Found(b"", ())
+            return Found(b"", self._range(folder, successor(folder)))
+
+        return Request(run, f"{folder}, if it is new enough")
 
     def _range(self, begin: str, end: str, folders: Sequence[str] = ()) -> list[Step]:
         """Returns the range from ``begin`` to ``end``, as far as it is behind ``start_after``."""
@@ -367,25 +375,6 @@ def _folders(
 
     behind = f" behind {token.last}" if token else ""
     return Request(run, f"the folders in {prefix}{behind}, and all that they hold")
-
-
-def _first_object(
-    folder: str, found: Callable[[str], Sequence[Step]], token: Next | None = None
-) -> Request:
-    """Looks at the first object of a folder; ``found`` makes steps of its date of creation.
-
-    An object that is named like the folder does not count: it may be older than the rest.
-    """
-
-    async def run(bucket: Bucket) -> Found:
-        page = await bucket.objects(folder, folder, successor(folder), token, at_most=2)
-        dates = [item["timeCreated"] for item in page.items if item["name"] != folder]
-        dates += [""] * bool(page.bad)
-        if not dates:
-            return Found(b"", [_first_object(folder, found, page.token)] if page.token else ())
-        return Found(b"", found(dates[0]))
-
-    return Request(run, f"{folder}, if it is new enough")
 
 
 def _rows(bucket: str, items: Sequence[Item]) -> tuple[bytes, list[str]]:
