@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -63,12 +63,8 @@ class Retry:
         self._deadline = deadline
         self._sleep = sleep
         self._on_pause = on_pause
-        rule: dict[str, Any] = {
-            "max_tries": attempts,
-            "max_time": deadline,
-            "jitter": None,
-            "logger": None,
-        }
+        rule: dict[str, Any] = {"max_tries": attempts, "max_time": deadline}
+        rule |= {"jitter": None, "logger": None}
         with warnings.catch_warnings():
             # backoff asks for it when it decorates; deprecated since Python 3.14.
             warnings.filterwarnings("ignore", ".*iscoroutinefunction.*", DeprecationWarning)
@@ -77,13 +73,11 @@ class Retry:
 
     def call(self, function: Callable[[], T]) -> T:
         """Returns the result of ``function``; raises what the last attempt raised, or ``sleep``."""
-        result: T = self._sync(function)
-        return result
+        return self._sync(function)
 
     async def call_async(self, function: Callable[[], Awaitable[T]]) -> T:
         """Returns the result of ``function``; raises what the last attempt raised."""
-        result: T = await self._async(function)
-        return result
+        return cast(T, await self._async(function))
 
     async def rounds(self) -> AsyncIterator[None]:
         """Yields as often as a call is attempted, with pauses in between; leave it with break."""

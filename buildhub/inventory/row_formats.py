@@ -120,9 +120,12 @@ class Schema(NamedTuple):
 class LineFormat:
     """The format of one file."""
 
+    #: Lines that stand for no object: headings, totals, folders.
+    other_lines = re.compile(rb"(?!)")
+
     def is_row(self, line: bytes) -> bool:
-        """Tells if the line stands for an object: not a header, a total or a folder."""
-        return True
+        """Tells if the line stands for an object."""
+        return not self.other_lines.fullmatch(line)
 
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
         """Parses a line; None if it is not ``wanted``, an old version or a delete marker.
@@ -237,11 +240,7 @@ class ListOutput(LineFormat):
 
     def __init__(self, pattern: re.Pattern[str], other_lines: re.Pattern[bytes]) -> None:
         self._pattern = pattern
-        self._other_lines = other_lines
-
-    def is_row(self, line: bytes) -> bool:
-        """Tells a row from a folder, a total or the heading of a folder."""
-        return not self._other_lines.fullmatch(line)
+        self.other_lines = other_lines
 
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
         """Parses as :class:`LineFormat` says."""
