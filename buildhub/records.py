@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 import functools
+import json
 import re
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
+
+import orjson
 
 from .archive.metadata_formats import TOOLCHAIN, BuildData, Metadata, SourceData
 from .builds.recognise import Build
@@ -49,6 +52,14 @@ class Record(TypedDict):
     """A record as Kinto exchanges it, and one line of the commands' output."""
 
     data: RecordData
+
+
+def line_of(value: Any) -> bytes:
+    """Returns a record, or another value, as a line of JSON."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # nested deeply, a number of more than 64 bits, half of a surrogate pair
+        return json.dumps(value).encode() + b"\n"
 
 
 class Outcome(enum.Enum):

@@ -23,12 +23,13 @@ from ..archive.lookup import MetadataLookup
 from ..builds.recognise import Build, recognise
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..inventory.row_formats import InventoryRow
-from ..kinto import Client, PutResult, StoredRecord, differs, digest, fetch_stored, put_if_unchanged
+from ..kinto.client import Client, StoredData
+from ..kinto.conditional_writes import PutResult, fetch_stored, put_if_unchanged
+from ..kinto.record_index import differs, digest
 from ..pipeline.record_maker import NotMade, RecordMaker
 from ..records import Outcome, Record
 from ..retries import Retry
 from .dependents import Dependents, dependents_of, find_builds
-from .result import Result
 
 #: Seconds before what lags is asked for again; then twice as many, and so on.
 FIRST_PAUSE = 0.5
@@ -43,11 +44,19 @@ LINGER_SECONDS = 0.015
 _CONFLICT = PutResult(Outcome.CONFLICT, "other writers keep changing it")
 
 
+class Result(NamedTuple):
+    """The outcome for one key, with a detail where the outcome alone does not say everything."""
+
+    key: str
+    outcome: Outcome
+    detail: str = ""
+
+
 class _Written(NamedTuple):
     """The outcome for a record that was to be stored."""
 
     put: PutResult
-    stored: StoredRecord | None  #: what the server had before
+    stored: StoredData | None  #: what the server had before
     maker: RecordMaker  #: asks the archive what it says since then
 
 
@@ -77,7 +86,7 @@ class EventHandler:
         lookup = MetadataLookup(archive, cache, checksums=checksums)
         # The newest one: each answers a question once, so what was found since needs another.
         self._maker = RecordMaker(lookup, archive_url=archive.url, products=products)
-        self._batch: list[tuple[Record, StoredRecord | None, asyncio.Future[_Written]]] = []
+        self._batch: list[tuple[Record, StoredData | None, asyncio.Future[_Written]]] = []
         self._writer: asyncio.Task[None] | None = None
         self._fatal: Fatal | None = None
 
@@ -181,7 +190,7 @@ class EventHandler:
         A record that is stored may be newer than the one that was made before it was fetched, so
         it is replaced by one that is made after that; a build that is gone stays as it is stored.
         """
-        stored: StoredRecord | None = None
+        stored: StoredData | None = None
         reason = ""
         for _ in range(2 * MAX_PUTS):  # a conflict, then a look at what is there now
             made = await maker.record(row, build)
@@ -210,7 +219,7 @@ class EventHandler:
 
     # ---- Kinto: records that are ready at about the same time are stored together ----
 
-    async def _put(self, record: Record, stored: StoredRecord | None) -> _Written:
+    async def _put(self, record: Record, stored: StoredData | None) -> _Written:
         """Stores a record with others. It may replace ``stored``, which it was made after."""
         written: asyncio.Future[_Written] = asyncio.get_running_loop().create_future()
         self._batch.append((record, stored, written))
@@ -237,7 +246,7 @@ class EventHandler:
         self._writer = None
 
     async def _write_batch(
-        self, records: dict[str, tuple[Record, StoredRecord | None]]
+        self, records: dict[str, tuple[Record, StoredData | None]]
     ) -> dict[str, _Written]:
         """Stores the records that replace nothing, or what was there before they were made."""
         stored = await asyncio.to_thread(fetch_stored, self._client, list(records))
@@ -246,7 +255,7 @@ class EventHandler:
             record
             for one, (record, before) in records.items()
             if (there := stored.get(one)) in (None, before)
-            or not differs(there.digest, digest(record["data"]))
+            or not differs(digest(there), digest(record["data"]))
         ]
         put = await asyncio.to_thread(put_if_unchanged, self._client, writable, stored)
         return {one: _Written(put.get(one, _CONFLICT), stored.get(one), maker) for one in records}

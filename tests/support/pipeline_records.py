@@ -64,7 +64,7 @@ async def _process(
         settings = Settings.from_environment({**environ, "CACHE_FOLDER": folder})
         async with open_lookup(settings) as lookup:
             processor = inventory_processor(settings, lookup, cancellation)
-            await processor.process_listing(blocks(), sink)
+            await processor.process(processor.rows_of_listing(blocks()), sink)
     cancellation.close()
     assert processor.counts.ok, processor.counts
 
