@@ -16,7 +16,7 @@ from .checksums import sum_of, sums_file
 from .client import Archive, FolderContents, Unreadable
 from .locations import FileLocation, MetadataLocation, ReleaseLocation, build_number
 from .metadata_formats import Metadata
-from .metadata_reader import read_metadata, read_sums
+from .metadata_reader import MetadataFiles, read_sums
 
 logger = logging.getLogger(__name__)
 
@@ -135,11 +135,11 @@ class MetadataLookup:
 
     async def _read(self, location: FileLocation, date: str) -> tuple[Metadata | None, bool]:
         """Returns the metadata, and whether there are files, but without any."""
-        reading = read_metadata(self._archive, location, self.cache.names_seen)
-        found, final, present = await reading
-        if final:
+        files = MetadataFiles(self._archive, location, self.cache.names_seen)
+        found = await files.read()
+        if not files.unreadable:
             self.cache.put(address(location), found, date)
-        return found, present and found is None
+        return found, files.present and found is None
 
     async def _find_build(self, candidates: str, date: str) -> None:
         seen = self.cache.highest_seen(candidates)
