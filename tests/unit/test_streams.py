@@ -20,7 +20,7 @@ from buildhub.streams import chunks
 
 MIB = 1 << 20
 RANDOM = random.Random(3)
-DATA = b"".join(RANDOM.randbytes(8).hex().encode() + b"\n" for _ in range(200_000))
+DATA = RANDOM.randbytes(1_600_000).hex("\n", 8).encode()
 PACKED = gzip.compress(DATA, 1)
 
 
