@@ -204,8 +204,8 @@ def localised(days: int, locales: int, files: int) -> list[Object]:
     "tree",
     [
         lambda: in_folders(60, 45),
-        lambda: in_folders(400, 6),
-        lambda: flat(30, 1300),
+        pytest.param(lambda: in_folders(400, 6), marks=pytest.mark.slow),
+        pytest.param(lambda: flat(30, 1300), marks=pytest.mark.slow),
         lambda: flat(20, 1000) + in_folders(30, 40),
     ],
     ids=["large folders", "small folders", "flat folders", "both"],
@@ -224,7 +224,7 @@ def test_the_requests_are_shared_by_all_connections(tree: Callable[[], list[Obje
     "tree",
     [
         lambda: localised(1, 100, 300),
-        lambda: in_folders(1, 2000),
+        pytest.param(lambda: in_folders(1, 2000), marks=pytest.mark.slow),
         lambda: localised(1, 100, 300) + in_folders(30, 10),
     ],
     ids=["flat folder", "version", "before others"],
