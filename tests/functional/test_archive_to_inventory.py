@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import bucket_tree
+from tests.support import bucket_tree, commands
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import candidate_tree, release_tree
 from tests.support.bucket_tree import Tree, made, rows
@@ -52,13 +52,7 @@ def environ(server: GcsServer, **more: str) -> dict[str, str]:
 def run(
     server: GcsServer, *arguments: str, status: int = 0, **more: str
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        env=environ(server, **more),
-        timeout=120,
-    )
+    done = commands.run([COMMAND, *arguments], text=True, env=environ(server, **more))
     assert done.returncode == status, done.stderr
     return done
 

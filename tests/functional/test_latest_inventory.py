@@ -21,7 +21,7 @@ from buildhub.load.run import load_tasks
 from buildhub.load.tasks import tasks_of
 from buildhub.settings import Settings
 from buildhub.signals import CancellationToken
-from tests.support import s3_bucket
+from tests.support import commands, s3_bucket
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import nightly_tree, release_tree
@@ -92,14 +92,7 @@ class Run:
         self.environ = inherited | self.variables
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [COMMAND, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=self.environ,
-            timeout=60,
-        )
+        return commands.run([COMMAND, *arguments], text=True, env=self.environ)
 
     @contextlib.contextmanager
     def started(self) -> Iterator[subprocess.Popen[bytes]]:
