@@ -14,7 +14,7 @@ import pytest
 from buildhub.inventory.gcs import Bucket
 from buildhub.inventory.listing import BucketListing
 from buildhub.inventory.selection import Selection
-from buildhub.kinto import Client
+from buildhub.kinto.client import Client
 from tests.chaos import account
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
