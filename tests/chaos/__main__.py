@@ -72,6 +72,8 @@ def totals(outcomes: Sequence[Outcome]) -> Iterator[str]:
         f" {kills.total()} kills ({', '.join(f'{n} {k}' for k, n in kills.items())})."
     )
     yield f"{len(right)} ended right, {sum(o.calm for o in right)} of them after a calm run."
+    share = max(one.seconds / one.allowed for outcome in outcomes for one in outcome.attempts)
+    yield f"No attempt took more than {share:.0%} of what its retries allow."
 
 
 if __name__ == "__main__":
