@@ -86,14 +86,14 @@ async def serve(
         await web.TCPSite(runner, host, port).start()
         logger.info("Listening on %s.", runner.addresses)
         read = functools.partial(read_changes, client)
-        await asyncio.to_thread(_follow, copy, read, functools.partial(cancellation.sleep, refresh))
+        await asyncio.to_thread(_follow, copy, read, cancellation, refresh)
     except OSError as error:
         raise Fatal(f"Cannot listen on {host}:{port} ({error.strerror}).") from None
     finally:
         await runner.cleanup()
 
 
-def _follow(copy: Copy, read: Read, pause: Callable[[], None]) -> None:
+def _follow(copy: Copy, read: Read, cancellation: CancellationToken, pause: float) -> None:
     """Refreshes the copy again and again; if that fails, the next time is tried again."""
     while True:
         try:
@@ -102,7 +102,8 @@ def _follow(copy: Copy, read: Read, pause: Callable[[], None]) -> None:
             if isinstance(error, Fatal) and not _is_complete(copy):
                 raise
             logger.warning("%s Until then, answers are as old as the copy.", error)
-        pause()
+        cancellation.raise_if_cancelled()
+        cancellation.sleep(pause)
 
 
 def _is_complete(copy: Copy) -> bool:
