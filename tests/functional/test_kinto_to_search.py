@@ -119,8 +119,9 @@ def test_while_kinto_is_away_the_copy_answers_also_after_a_restart(
 
 
 def test_that_kinto_is_away_is_said_once_and_so_is_that_it_is_back(
-    kinto: Kinto, stored: set[str], tmp_path: Path
+    kinto: Kinto, tmp_path: Path
 ) -> None:
+    stored = store(kinto)
     with HostileProxy(kinto.url) as proxy, running(proxy.url, tmp_path / "copy") as search:
         until(lambda: search.get("/__heartbeat__"))
         for away in (1, 2):
