@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from .support import s3_bucket
 from .support.archive_server import ArchiveServer
 from .support.event_system import EventSystem
 from .support.kinto_server import ACCOUNTS_SETTINGS, STRICT_SETTINGS, Kinto, running_kinto
 from .support.lambda_zip import build
+
+# All examples are for CI, where Hypothesis chooses a profile of its own.
+settings.register_profile("fast", max_examples=30)
+if not os.environ.get("CI"):
+    settings.load_profile("fast")
 
 #: What takes long to start: the tests that use one of these share a process.
 EXPENSIVE = ("strict_kinto", "accounts_kinto", "lambda_zip")

@@ -69,7 +69,7 @@ class FolderWalk(NamedTuple):
     """Folders to list: the root, and one level below it for each of ``levels``."""
 
     root: str
-    levels: tuple[Callable[[str], bool], ...] = ()  #: which subfolders to enter, by name
+    levels: tuple[Callable[[str], object], ...] = ()  #: which subfolders to enter, by name
     certain: bool = True  #: whether a missing build would be noticed
 
 
@@ -117,12 +117,8 @@ def _dependents_of_nightly(key: str) -> Dependents | None:
     That build depends on it, and so do the localised ones of the same platform in the ``-l10n``
     folder; how many these are is not known.
     """
-    for ending in sorted(FORMATS, key=len, reverse=True):
-        if key.endswith(ending):
-            stem = key.removesuffix(ending)
-            break
-    else:
-        return None
+    endings = sorted(FORMATS, key=len)
+    stem = next((key.removesuffix(one) for one in endings[::-1] if key.endswith(one)), "")
     builds = list(filter(None, (recognise(stem + ending) for ending in _NIGHTLY_ENDINGS)))
     location = NightlyLocation(builds[0].product, stem) if builds else None
     if location is None or builds[0].section != "nightly" or location_of(builds[0]) != location:
@@ -228,7 +224,7 @@ def _walks_of_release(
     root = f"{product}/releases/{version}/"
     yield FolderWalk(root, (is_platform, _is_locale))
     if "-funnelcake" in version:
-        yield FolderWalk(root, (_is_funnelcake, is_platform, _is_locale))
+        yield FolderWalk(root, (_FUNNELCAKE_FOLDER.fullmatch, is_platform, _is_locale))
 
 
 def _is_metadata(product_folder: str, locale: str, name: str) -> bool:
@@ -243,10 +239,6 @@ def _is_metadata(product_folder: str, locale: str, name: str) -> bool:
 
 def _is_locale(folder: str) -> bool:
     return folder != _LANGUAGE_PACKS
-
-
-def _is_funnelcake(folder: str) -> bool:
-    return bool(_FUNNELCAKE_FOLDER.fullmatch(folder))
 
 
 # ---- finding them ----

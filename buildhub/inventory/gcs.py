@@ -165,20 +165,18 @@ def _parsed(query: Mapping[str, str], token: Next, response: Response) -> Page:
         sound = False
     if not sound:
         raise RetryableError("the response is not a listing")
-    if not _is_asked_for(names, folders, query, token.last):
+    same_again = next_token and next_token == token.token
+    if same_again or not _is_asked_for(names, folders, query, token.last):
         raise RetryableError("the response is that to another request")
-    if not next_token:
-        following = None
-    elif next_token == token.token:
-        raise RetryableError("the response is that to another request")
-    elif names or folders:
-        following = Next(next_token, max(names[-1:] + folders[-1:]))
-    else:
-        following = Next(next_token, token.last, token.empty + 1)
+    following = None
+    if next_token:
+        last = max([token.last, *names[-1:], *folders[-1:]])
+        following = Next(next_token, last, 0 if names or folders else token.empty + 1)
     if _are_rows(items):
         return Page(items, folders, following)
+    good = [item for item in items if _are_rows([item])]
     bad = [item["name"] for item in items if not _are_rows([item])]
-    return Page([item for item in items if _are_rows([item])], folders, following, bad)
+    return Page(good, folders, following, bad)
 
 
 def _are_rows(items: Sequence[Item]) -> bool:

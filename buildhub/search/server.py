@@ -53,14 +53,14 @@ async def serve(
     try:
         await web.TCPSite(runner, *address).start()
         logger.info("Listening on %s.", runner.addresses)
-        await asyncio.to_thread(_follow, copy, read, lambda: cancellation.sleep(refresh))
+        await asyncio.to_thread(_follow, copy, read, cancellation, refresh)
     except OSError as error:
         raise Fatal(f"Cannot listen on {address[0]}:{address[1]} ({error.strerror}).") from None
     finally:
         await runner.cleanup()
 
 
-def _follow(copy: Copy, read: Read, pause: Callable[[], None]) -> None:
+def _follow(copy: Copy, read: Read, cancellation: CancellationToken, pause: float) -> None:
     """Refreshes the copy again and again; if that fails, the next time is tried again."""
     failing = False
     while True:
@@ -75,7 +75,8 @@ def _follow(copy: Copy, read: Read, pause: Callable[[], None]) -> None:
             if not failing:
                 logger.warning("%s Until it can be read, answers are as old as the copy.", error)
             failing = True
-        pause()
+        cancellation.raise_if_cancelled()
+        cancellation.sleep(pause)
 
 
 def _application(copy: Copy, path: str) -> web.Application:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import bucket_tree
+from tests.support import bucket_tree, commands
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import candidate_tree, release_tree
 from tests.support.bucket_tree import Tree, made, rows
@@ -52,13 +52,7 @@ def environ(server: GcsServer, **more: str) -> dict[str, str]:
 def run(
     server: GcsServer, *arguments: str, status: int = 0, **more: str
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        env=environ(server, **more),
-        timeout=120,
-    )
+    done = commands.run([COMMAND, *arguments], text=True, env=environ(server, **more))
     assert done.returncode == status, done.stderr
     return done
 
@@ -277,7 +271,7 @@ def test_one_huge_flat_folder_is_listed_by_many_at_once() -> None:
 )
 def test_the_rows_are_the_same_if_a_fifth_of_the_answers_fail(seed: int) -> None:
     tree = Tree(versions=5, days=100)
-    with GcsServer(tree.objects, page_size=100, faults=0.2, seed=seed) as server:
+    with GcsServer(tree.objects, page_size=30, faults=0.2, seed=seed) as server:
         assert listed(server) == rows(tree.wanted)
         assert server.failed > len(server.requests) / 10
 

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from buildhub.errors import BadInput
-from buildhub.kinto.initialization import definition
+from buildhub.kinto import Client
+from buildhub.kinto.initialization import definition, initialize
 from tests.functional.test_concurrent_writers import all_ids
-from tests.support import postgres
+from tests.support import commands, postgres
 from tests.support.kinto_server import Kinto, running_kinto
 from tests.support.records import make_record, ndjson
 
@@ -70,11 +71,9 @@ class Site(NamedTuple):
         path.write_bytes(b"\n".join(lines) + b"\n")
         return self.load(path)
 
-    def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["bash", "-c", command],
-            env=self.environ(), cwd=self.folder, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+    def to_kinto(self, *options: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+        command, env = ["to-kinto", *options], self.environ()
+        return commands.run(command, input=stdin, env=env, cwd=self.folder, text=True)
 
     def sql(self, query: str) -> str:
         command = ["psql", "-X", "-At", "-c", query, self.database]
@@ -96,9 +95,7 @@ def site(_site: Site, tmp_path: Path) -> Site:
     """Initialised, and empty."""
     _site.kinto.flush()
     _site.sql("DELETE FROM metadata WHERE value = '999'")
-    _site.run(
-        f"kinto-wizard load --server $SERVER_URL --auth user:pass {ROOT}/jobs/initialization.yml"
-    )
+    initialize(Client(_site.kinto.url, "user:pass", "build-hub", "releases"))
     return _site._replace(folder=tmp_path)
 
 
@@ -110,7 +107,7 @@ def test_every_record_is_there_and_kinto_says_so(site: Site) -> None:
     status, messages = site.load_lines(*lines(500))
     assert status == 0, messages
     assert "to-kinto --check" in messages
-    check = site.run("to-kinto --check records.data")
+    check = site.to_kinto("--check", "records.data")
     assert (check.returncode, check.stdout) == (0, "")
     assert "500 unchanged" in check.stderr
     stored = site.kinto.call("GET", RECORDS).json()["data"]
@@ -123,17 +120,17 @@ def test_kinto_goes_on_counting_its_timestamps_from_there(site: Site) -> None:
     some = lines(300)
     assert site.load_lines(*some)[0] == 0
     before = site.kinto.call("HEAD", RECORDS).headers["ETag"]
-    site.run("to-kinto --skip records.data")
+    site.to_kinto("--skip", "records.data")
     changed = json.loads(some[7])
     changed["data"]["build"]["number"] = 99
     (site.folder / "later.data").write_bytes(
         json.dumps(changed).encode() + b"\n" + lines(301)[-1] + b"\n"
     )
-    later = site.run("to-kinto --skip later.data")
+    later = site.to_kinto("--skip", "later.data")
     assert "1 created, 1 updated" in later.stderr
     since = site.kinto.call("GET", f"{RECORDS}?_since={before}").json()["data"]
     assert len(since) == 2
-    again = site.run("cat later.data records.data | to-kinto --skip")
+    again = site.to_kinto("--skip", "later.data", "records.data")
     assert "0 created, 1 updated, 301 unchanged" in again.stderr, again.stderr
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import commands
 from tests.support.hostile.proxy import Exchange, Fault, HostileProxy
 from tests.support.kinto_server import Kinto
 from tests.support.records import make_record, ndjson
@@ -65,11 +65,8 @@ def once_after(method: str, path: str, number: int, event: Event, kinto: Kinto) 
 
 
 def to_kinto(url: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": os.environ["PATH"], "SERVER_URL": url, "CACHE_FOLDER": str(folder)}
-    return subprocess.run(
-        [COMMAND, *options], input=ndjson(RECORDS).decode(), env=environment,
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    environment = {"SERVER_URL": url, "CACHE_FOLDER": str(folder)}
+    return commands.run(["to-kinto", *options], input=ndjson(RECORDS), env=environment, text=True)
 
 
 def through(fault: Fault, kinto: Kinto, folder: Path, *options: str) -> tuple[int, str]:

@@ -40,10 +40,14 @@ def state(kinto: Kinto) -> list[object]:
     return [kinto.call("GET", path).json() for path in (BUCKET, COLLECTION)]
 
 
-def test_kinto_wizard_loads_it_twice_and_changes_nothing_the_second_time(strict_kinto):
+def test_kinto_wizard_and_we_come_to_the_same_and_each_changes_nothing_the_second_time(
+    strict_kinto,
+):
     load_with_wizard(strict_kinto)
     before = state(strict_kinto)
     load_with_wizard(strict_kinto)
+    assert state(strict_kinto) == before
+    assert initialize(client_of(strict_kinto)) == []
     assert state(strict_kinto) == before
 
 
@@ -52,13 +56,6 @@ def test_an_empty_server_is_initialised_and_the_second_time_nothing_is_changed(k
     before = state(kinto)
     assert initialize(client_of(kinto)) == []
     assert state(kinto) == before
-
-
-def test_we_and_kinto_wizard_come_to_the_same(strict_kinto):
-    load_with_wizard(strict_kinto)
-    before = state(strict_kinto)
-    assert initialize(client_of(strict_kinto)) == []
-    assert state(strict_kinto) == before
 
 
 def test_a_bucket_without_the_collection_gets_it(kinto):

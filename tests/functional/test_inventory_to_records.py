@@ -19,6 +19,7 @@ import pytest
 
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import release_tree
+from tests.support.commands import run
 
 COMMAND = str(Path(sys.executable).with_name("inventory-to-records"))
 DATE = "2017-06-13T12:00:00.000Z"
@@ -51,13 +52,7 @@ class Tool:
     def __call__(
         self, *arguments: str, stdin: bytes = b"", **environ: str
     ) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            [COMMAND, *arguments],
-            input=stdin,
-            capture_output=True,
-            env={**self.environ, **environ},
-            timeout=60,
-        )
+        return run([COMMAND, *arguments], input=stdin, env=self.environ | environ)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -290,7 +285,10 @@ def test_a_second_run_asks_the_archive_nothing(tool: Tool) -> None:
 
 def test_what_is_cached_needs_no_http_client(tool: Tool) -> None:
     tool(stdin=GOOD)
-    done = tool(stdin=GOOD, PYTHONPROFILEIMPORTTIME="1")
+    done = subprocess.run(
+        [COMMAND], input=GOOD, capture_output=True,
+        env=tool.environ | {"PYTHONPROFILEIMPORTTIME": "1"},
+    )  # fmt: skip
     assert urls(done.stdout) == both(tool.server)
     assert b"buildhub" in done.stderr
     assert b"aiohttp" not in done.stderr

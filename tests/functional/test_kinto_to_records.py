@@ -21,7 +21,7 @@ from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
 from buildhub.kinto.reader import read_records
 from tests.sample import tree
-from tests.support import postgres
+from tests.support import commands, postgres
 from tests.support.archive_server import ArchiveServer
 from tests.support.hostile.faults import cut_at, slow_down
 from tests.support.hostile.proxy import Behaviour, Exchange, HostileProxy
@@ -44,11 +44,8 @@ SMALL_PAGES = {"kinto.paginate_by": "10"}
 
 def run(url: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """``kinto-to-records`` to its end."""
-    return subprocess.run(
-        [BIN / "kinto-to-records", *options],
-        env={"PATH": os.environ["PATH"], "SERVER_URL": url, **environment},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    command, env = ["kinto-to-records", *options], {"SERVER_URL": url, **environment}
+    return commands.run(command, env=env, text=True)
 
 
 def data_of(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
@@ -61,8 +58,8 @@ def data_of(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 
 def store(kinto: Kinto, records: bytes) -> None:
-    environment = {"PATH": os.environ["PATH"], "SERVER_URL": kinto.url}
-    subprocess.run([BIN / "to-kinto", "-q"], input=records, env=environment, check=True)
+    done = commands.run(["to-kinto"], input=records, env={"SERVER_URL": kinto.url})
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -36,28 +36,26 @@ def store(kinto: Kinto) -> set[str]:
     return {record["id"] for record in kept}
 
 
-@pytest.fixture
-def kinto(tmp_path: Path) -> Iterator[Kinto]:
-    with running_kinto(tmp_path) as kinto:
+@pytest.fixture(scope="module")
+def full_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+    """A Kinto with the records, that no test changes."""
+    with running_kinto(tmp_path_factory.mktemp("kinto")) as kinto:
+        store(kinto)
         yield kinto
 
 
-@pytest.fixture
-def stored(kinto: Kinto) -> set[str]:
-    return store(kinto)
-
-
-@pytest.fixture
-def search(kinto: Kinto, stored: set[str], tmp_path: Path) -> Iterator[Search]:
-    with running(kinto.url, tmp_path / "copy") as search:
+@pytest.fixture(scope="module")
+def search(full_kinto: Kinto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Search]:
+    """A server with a copy of them."""
+    with running(full_kinto.url, tmp_path_factory.mktemp("copy")) as search:
         until(lambda: search.get("/__heartbeat__"))
         yield search
 
 
 def test_records_are_found_on_both_paths_with_the_age_of_the_answer(
-    kinto: Kinto, search: Search, stored: set[str]
+    full_kinto: Kinto, search: Search
 ) -> None:
-    assert search.ids() == stored
+    assert search.ids() == {record["id"] for record in RECORDS}
     record = next(r for r in RECORDS if r["target"]["locale"] == "en-US" and "build" in r)
     build = record["build"]["id"]
     for path in (SUCCESSORS, OURS):
@@ -69,31 +67,31 @@ def test_records_are_found_on_both_paths_with_the_age_of_the_answer(
             assert search.get(path, q=text).json()["hits"] == found
         assert search.get(path, **{"build.id": build}).json()["hits"] == found
         assert re.fullmatch(r"\d+", posted.headers["Age"])
-        etag = kinto.call("HEAD", f"{COLLECTION}/records").headers["ETag"]
+        etag = full_kinto.call("HEAD", f"{COLLECTION}/records").headers["ETag"]
         assert posted.headers["ETag"] == etag
         assert posted.headers["Access-Control-Allow-Origin"] == "*"
     heartbeat = search.get("/__heartbeat__")
     assert heartbeat.json() == {"etag": int(etag.strip('"')), "age": int(heartbeat.headers["Age"])}
 
 
-def test_changes_deletions_and_a_flush_are_followed(
-    kinto: Kinto, search: Search, stored: set[str]
-) -> None:
+def test_changes_deletions_and_a_flush_are_followed(kinto: Kinto, tmp_path: Path) -> None:
+    stored = store(kinto)
     gone, changed, *_ = sorted(stored)
-    kinto.call("DELETE", f"{COLLECTION}/records/{gone}")
-    until(lambda: search.ids() == stored - {gone})
-    patch = {"data": {"source": {"product": "fenix"}}}
-    kinto.call("PATCH", f"{COLLECTION}/records/{changed}", json=patch)
-    until(lambda: search.get(OURS, q="source.product:fenix").json()["hits"]["total"] == 1)
-    kinto.flush()
-    kinto.make_collection()
-    kinto.call("PUT", f"{COLLECTION}/records/new", json={"data": {}})
-    until(lambda: search.ids() == {"new"})
+    with running(kinto.url, tmp_path / "copy") as search:
+        until(lambda: search.get("/__heartbeat__"))
+        kinto.call("DELETE", f"{COLLECTION}/records/{gone}")
+        until(lambda: search.ids() == stored - {gone})
+        patch = {"data": {"source": {"product": "fenix"}}}
+        kinto.call("PATCH", f"{COLLECTION}/records/{changed}", json=patch)
+        until(lambda: search.get(OURS, q="source.product:fenix").json()["hits"]["total"] == 1)
+        kinto.flush()
+        kinto.make_collection()
+        kinto.call("PUT", f"{COLLECTION}/records/new", json={"data": {}})
+        until(lambda: search.ids() == {"new"})
 
 
-def test_without_a_copy_it_is_unavailable_until_there_is_one(
-    kinto: Kinto, stored: set[str], tmp_path: Path
-) -> None:
+def test_without_a_copy_it_is_unavailable_until_there_is_one(kinto: Kinto, tmp_path: Path) -> None:
+    stored = store(kinto)
     with HostileProxy(kinto.url) as proxy:
         proxy.disconnect()
         with running(proxy.url, tmp_path / "copy") as search:
@@ -105,22 +103,25 @@ def test_without_a_copy_it_is_unavailable_until_there_is_one(
             assert search.ids() == stored
 
 
-def test_while_kinto_is_away_the_copy_answers_also_after_a_restart(tmp_path: Path) -> None:
-    with running_kinto(tmp_path) as kinto:
-        stored = store(kinto)
-        with running(kinto.url, tmp_path / "copy") as search:
+def test_while_kinto_is_away_the_copy_answers_also_after_a_restart(
+    full_kinto: Kinto, tmp_path: Path
+) -> None:
+    with HostileProxy(full_kinto.url) as proxy:
+        with running(proxy.url, tmp_path) as search:
             until(lambda: search.get("/__heartbeat__"))
             assert search.stopped()[0] == 143
-    for _ in range(2):
-        with running(kinto.url, tmp_path / "copy") as search:
-            assert search.ids() == stored
-            status, said = search.stopped()
-            assert (status, "Traceback" in said) == (143, False)
+        proxy.disconnect()
+        for _ in range(2):
+            with running(proxy.url, tmp_path) as search:
+                assert search.ids() == {record["id"] for record in RECORDS}
+                status, said = search.stopped()
+                assert (status, "Traceback" in said) == (143, False)
 
 
 def test_that_kinto_is_away_is_said_once_and_so_is_that_it_is_back(
-    kinto: Kinto, stored: set[str], tmp_path: Path
+    kinto: Kinto, tmp_path: Path
 ) -> None:
+    stored = store(kinto)
     with HostileProxy(kinto.url) as proxy, running(proxy.url, tmp_path / "copy") as search:
         until(lambda: search.get("/__heartbeat__"))
         for away in (1, 2):

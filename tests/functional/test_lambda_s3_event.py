@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from buildhub import lambda_s3_event
+from tests.support import commands
 from tests.support.archive_tree import candidate_tree
 from tests.support.event_system import EventSystem
 from tests.support.lambda_runtime import HandlerError, LambdaRuntime, installed_here
@@ -187,14 +188,7 @@ def test_failures_and_malformed_records_reach_sentry(
 def command(
     system: EventSystem, *arguments: str, **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *arguments],
-        env={"PATH": os.environ["PATH"], **variables(system)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        **options,
-    )
+    return commands.run([COMMAND, *arguments], env=variables(system), text=True, **options)
 
 
 @pytest.fixture

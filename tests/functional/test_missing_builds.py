@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import commands
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 from tests.support.kinto_server import Kinto
@@ -47,24 +47,13 @@ def _record(version: str, platform: str, locale: str, section: str = "releases")
 
 def store(kinto: Kinto, *without: str) -> None:
     kinto.make_collection()
-    subprocess.run(
-        [BIN / "to-kinto", "-q"],
-        input=ndjson(records(*without)),
-        env=os.environ | {"SERVER_URL": kinto.url},
-        check=True,
-    )
+    env = {"SERVER_URL": kinto.url}
+    commands.run(["to-kinto"], input=ndjson(records(*without)), env=env).check_returncode()
 
 
 def run(kinto: Kinto, *arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BIN / "missing-builds", *map(str, arguments)],
-        env={"PATH": os.environ["PATH"], "SERVER_URL": kinto.url, "AUTH": "user:pass"}
-        | {"NB_RETRY_REQUEST": "0"}
-        | environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    env = {"SERVER_URL": kinto.url, "AUTH": "user:pass", "NB_RETRY_REQUEST": "0"} | environ
+    return commands.run(["missing-builds", *arguments], env=env, text=True)
 
 
 def test_a_complete_catalogue_lacks_nothing(kinto: Kinto) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
 
+from tests.support import commands
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import release_tree
 
@@ -30,15 +29,10 @@ def test_the_order_is_the_inventorys_whichever_answer_comes_first(
     rows = [f'"b","{quote_plus(key, safe="/")}","1","2017-06-13T12:00:00.000Z"' for key in keys]
     with ArchiveServer(files) as server:
         server.answer_in_random_order(seed)
-        done = subprocess.run(
-            [COMMAND, "--jobs", "8"],
+        done = commands.run(
+            ["inventory-to-records", "--jobs", "8"],
             input="\n".join(rows),
-            env={
-                "PATH": os.environ["PATH"],
-                "ARCHIVE_URL": server.url,
-                "CACHE_FOLDER": str(tmp_path),
-            },
-            capture_output=True,
+            env={"ARCHIVE_URL": server.url, "CACHE_FOLDER": str(tmp_path)},
             text=True,
         )
         assert done.returncode == 0, done.stderr

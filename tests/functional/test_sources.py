@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from urllib.parse import unquote_plus
 import pytest
 import requests
 
-from tests.support import s3_bucket
+from tests.support import commands, s3_bucket
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import nightly_tree, release_tree
@@ -88,14 +89,18 @@ class Sources:
         self.environ = {"PATH": f"{BIN}:{os.environ['PATH']}", **self.variables}
 
     def __call__(self, command: str, stdin: str = "", status: int = 0) -> Any:
-        done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", command],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env=self.environ,
-            timeout=120,
-        )
+        done: subprocess.CompletedProcess[str]
+        if "|" in command:
+            done = subprocess.run(
+                ["bash", "-o", "pipefail", "-c", command],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                env=self.environ,
+                timeout=120,
+            )
+        else:
+            done = commands.run(shlex.split(command), input=stdin, text=True, env=self.environ)
         assert done.returncode == status, done.stderr
         return done
 

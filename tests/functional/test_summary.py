@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import buildhub
+from tests.support import commands
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import nightly_tree, release_tree
 from tests.support.gcs_server import BUCKET, GcsServer, Object
@@ -45,13 +46,8 @@ class Command:
 
     def __call__(self, command: str, stdin: bytes = b"", **variables: str) -> dict[str, Any]:
         name, *arguments = command.split()
-        done = subprocess.run(
-            [BIN / name, "--summary", self.file, *arguments],
-            input=stdin,
-            capture_output=True,
-            env=self.variables | variables,
-            timeout=60,
-        )
+        arguments = [name, "--summary", self.file, *arguments]
+        done = commands.run(arguments, input=stdin, env=self.variables | variables)
         summary: dict[str, Any] = json.loads(self.file.read_text())
         assert summary["exit_status"] == done.returncode, done.stderr
         assert (summary["command"], summary["version"]) == (name, buildhub.__version__)

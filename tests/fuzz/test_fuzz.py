@@ -295,7 +295,8 @@ SERVER = SameAnswer()
 def test_nothing_that_others_write_is_a_crash(target: Callable[[], None]) -> None:
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
     # Each of the bucket's takes 0.1 s, as it makes a client.
-    examples = 2000 if SECONDS else 20 if target is bucket_pages else 100
+    some = min(20, settings.default.max_examples)
+    examples = 2000 if SECONDS else some if target is bucket_pages else 5 * some
     run = settings(max_examples=examples, deadline=None, suppress_health_check=checks)(target)
     deadline = time.monotonic() + SECONDS
     with SERVER:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from buildhub.kinto.record_index import DIGEST_SIZE
+from tests.support.commands import run
 from tests.support.kinto_server import Kinto
 
 COMMAND = Path(sys.executable).with_name("to-kinto")
@@ -41,11 +42,8 @@ class Command:
         self, stdin: bytes, *options: object, **environment: str
     ) -> subprocess.CompletedProcess[bytes]:
         """Run it to its end."""
-        return subprocess.run(
-            [COMMAND, *map(str, options)],
-            input=stdin, capture_output=True, timeout=60, cwd=self.folder,
-            env=self.environment | environment,
-        )  # fmt: skip
+        command, env = [COMMAND, *options], self.environment | environment
+        return run(command, input=stdin, cwd=self.folder, env=env)
 
     def start(self, *options: object, **environment: str) -> subprocess.Popen[bytes]:
         """Start it, with pipes at all ends."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
@@ -201,12 +201,18 @@ def localised(days: int, locales: int, files: int) -> list[Object]:
 
 
 @pytest.mark.parametrize(
-    "objects",
-    [in_folders(60, 45), in_folders(400, 6), flat(30, 1300), flat(20, 1000) + in_folders(30, 40)],
+    "tree",
+    [
+        lambda: in_folders(60, 45),
+        pytest.param(lambda: in_folders(400, 6), marks=pytest.mark.slow),
+        pytest.param(lambda: flat(30, 1300), marks=pytest.mark.slow),
+        lambda: flat(20, 1000) + in_folders(30, 40),
+    ],
     ids=["large folders", "small folders", "flat folders", "both"],
 )
-def test_the_requests_are_shared_by_all_connections(objects: list[Object]) -> None:
+def test_the_requests_are_shared_by_all_connections(tree: Callable[[], list[Object]]) -> None:
     """The wall time is at most 1.2 times that of the requests divided by the connections."""
+    objects = tree()
     found, count, seconds = clocked_run(objects, jobs=32)
     assert found == bucket_tree.rows(objects)
     assert count <= 1.1 * len(objects) / 20 + 60
@@ -215,15 +221,22 @@ def test_the_requests_are_shared_by_all_connections(objects: list[Object]) -> No
 
 
 @pytest.mark.parametrize(
-    "objects",
-    [localised(1, 100, 300), in_folders(1, 2000), localised(1, 100, 300) + in_folders(30, 10)],
+    "tree",
+    [
+        lambda: localised(1, 100, 300),
+        pytest.param(lambda: in_folders(1, 2000), marks=pytest.mark.slow),
+        lambda: localised(1, 100, 300) + in_folders(30, 10),
+    ],
     ids=["flat folder", "version", "before others"],
 )
-def test_one_very_large_folder_is_shared_by_all_connections(objects: list[Object]) -> None:
+def test_one_very_large_folder_is_shared_by_all_connections(
+    tree: Callable[[], list[Object]],
+) -> None:
     """One connection, or three, would need the time of hundreds of requests.
 
     In the first second the folder is found, and found to be large.
     """
+    objects = tree()
     found, count, seconds = clocked_run(objects, jobs=16)
     assert found == bucket_tree.rows(objects)
     assert count <= 1.3 * len(objects) / 20 + 10

@@ -76,14 +76,20 @@ def test_explain_says_no_build_exactly_where_recognise_does(table):
     ("key", "id_", "version", "channel", "platform", "os", "locale"),
     [(f"pub/{key}", *rest) for key, *rest in BUILDS],
 )
-def test_a_key_of_a_known_shape_is_a_build(key, id_, version, channel, platform, os, locale):
-    build = recognise(key)
-    assert build is not None, explain(key)
+def test_a_key_of_a_known_shape_is_a_build_and_explain_names_the_shape_and_every_field(
+    key, id_, version, channel, platform, os, locale
+):
+    build, explanation = recognise(key), explain(key)
+    assert build is not None, explanation
     assert build.id == id_
     assert (build.version, build.channel, build.locale) == (version, channel, locale)
     assert (build.platform, build.os) == (platform, os)
     assert build.key == key
     assert build.section == key.split("/")[2]
+    assert explanation.startswith("build: a ")
+    assert "/".join(key.split("/")[:3]) + "/<" in explanation
+    fields = expected(build)._asdict()
+    assert all(f"{name} {value}" in explanation for name, value in fields.items())
 
 
 # ---- keys that are nearly builds ----
@@ -100,15 +106,6 @@ def test_a_key_that_is_nearly_a_build_is_none_and_explain_says_why(key, reason):
 def test_what_is_hardly_a_key_is_no_build(key):
     assert recognise(key) is None
     assert explain(key).startswith("no build: ")
-
-
-@pytest.mark.parametrize("key", [f"pub/{key}" for key, *_ in BUILDS])
-def test_explain_names_the_shape_and_every_field_of_a_build(key):
-    build, explanation = recognise(key), explain(key)
-    assert explanation.startswith("build: a ")
-    assert "/".join(key.split("/")[:3]) + "/<" in explanation
-    fields = expected(build)._asdict()
-    assert all(f"{name} {value}" in explanation for name, value in fields.items())
 
 
 # ---- fields that need a word of their own ----
@@ -182,7 +179,7 @@ def test_no_text_makes_it_raise(key):
     assert (recognise(key) is None) == explain(key).startswith("no build: ")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples, deadline=None)
 @given(data=st.data())
 def test_a_damaged_key_yields_only_what_it_contains(builds, data):
     """What is still recognised after one change says what stands in the changed key."""

@@ -165,7 +165,10 @@ def test_the_fields_are_those_of_the_schema() -> None:
 
 @given(request=REQUESTS)
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=3 * settings.default.max_examples,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
 )
 def test_any_request_of_the_language_is_answered_as_plain_python_does(
     copy: Copy, request: dict[str, Any]

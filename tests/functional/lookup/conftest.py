@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from ...support import browser
 from ...support.browser import PAGE, SIZES, Lookup
@@ -58,30 +59,40 @@ def address() -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="package")
+def tabs(chromium: Browser) -> Callable[[str, str], Page]:
+    """The tab of a size and a scheme: the page keeps nothing, and a new tab takes a second."""
+
+    @functools.cache
+    def tab(size: str, scheme: str) -> Page:
+        width, height = SIZES[size]
+        return chromium.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            permissions=["clipboard-read", "clipboard-write"],
+        ).new_page()
+
+    return tab
+
+
 @pytest.fixture
-def opener(chromium: Browser, address: str) -> Iterator[Opener]:
-    """Opens the page on a Kinto; at the end, no page has asked anybody else."""
+def opener(tabs: Callable[[str, str], Page], address: str) -> Iterator[Opener]:
+    """Opens the page on a Kinto, one at a time; at the end, none has asked anybody else."""
     opened: list[Lookup] = []
-    contexts = []
 
     def open_page(
         server: str, size: str = "wide", scheme: str = "light", address: str = address
     ) -> Lookup:
-        width, height = SIZES[size]
-        context = chromium.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme=scheme,
-            permissions=["clipboard-read", "clipboard-write"],
-        )
-        contexts.append(context)
-        opened.append(Lookup(context, address, server))
+        if opened:
+            opened[-1].close()
+        opened.append(Lookup(tabs(size, scheme), address, server))
         return opened[-1]
 
     yield open_page
     for lookup in opened:
         assert lookup.foreign_requests() == []
-    for context in contexts:
-        context.close()
+    if opened:
+        opened[-1].close()
 
 
 @pytest.fixture(scope="package")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from ...support.browser import MARKS, Lookup
 from ...support.lookup_records import catalogue
 from ...support.questions import questions
 
 pytestmark = MARKS
-slow = pytest.mark.slow  # each takes a second or two: `make test` has one of each kind
 
 UNDERSTAND = """
 async (typed) => {
@@ -30,18 +27,15 @@ def test_everything_in_the_table_of_questions_is_understood_and_written_back(
         assert found["again"] == conditions, f"{typed}: what the page writes means something else"
 
 
-@pytest.mark.parametrize(
-    ("typed", "note"),
-    [
+def test_a_word_that_can_mean_two_things_says_so(lookup: Lookup) -> None:
+    lookup.open()
+    for typed, note in (
         ("is 20170612224034 official", "the locale (Icelandic) is locale:is"),
         ("windows 64 nightly", "the version is version:64.*"),
         ("mac arm64", "there is one file for both"),
-    ],
-)
-def test_a_word_that_can_mean_two_things_says_so(lookup: Lookup, typed: str, note: str) -> None:
-    lookup.open()
-    lookup.search(typed)
-    assert note in lookup.understood()
+    ):
+        lookup.search(typed)
+        assert note in lookup.understood()
 
 
 NIGHTLIES = ["Firefox 154.0a1", "Firefox 154.0a1"]
@@ -122,29 +116,21 @@ SEARCHES: list[tuple[str, str, str, list[str]]] = [
     ),
 ]  # fmt: skip
 
-#: Of a build id, a version and its candidates, several words, and a URL.
-IN_MAKE_TEST = ("20170612224034", "firefox 152.0.1", "newest", "http")
 
-
-@pytest.mark.parametrize(
-    ("typed", "understood", "query", "builds"),
-    [
-        pytest.param(*one, id=one[0][:40], marks=() if one[0].startswith(IN_MAKE_TEST) else slow)
-        for one in SEARCHES
-    ],
-)
-def test_a_search_says_what_it_understood_and_finds_just_that(
-    lookup: Lookup, typed: str, understood: str, query: str, builds: list[str]
-) -> None:
+def test_a_search_says_what_it_understood_and_finds_just_that(lookup: Lookup) -> None:
     lookup.open()
-    lookup.search(typed)
-    assert lookup.understood() == f"Understood as {understood}, Clear all"
-    assert lookup.query() == query
-    assert lookup.rows() == builds
-    lookup.tab.reload()
-    lookup.settle()
-    assert lookup.rows() == builds, "the address does not show the same"
-    assert lookup.understood() == f"Understood as {understood}, Clear all"
+    for typed, understood, query, builds in SEARCHES:
+        lookup.search(typed)
+        assert lookup.understood() == f"Understood as {understood}, Clear all"
+        assert lookup.query() == query
+        assert lookup.rows() == builds, typed
+
+
+def test_the_address_of_a_search_shows_the_same(lookup: Lookup) -> None:
+    for _, understood, query, builds in SEARCHES:
+        lookup.open(query)
+        assert lookup.rows() == builds
+        assert lookup.understood() == f"Understood as {understood}, Clear all"
 
 
 REVISION = next(
@@ -152,21 +138,18 @@ REVISION = next(
 )
 
 
-@pytest.mark.parametrize(
-    "typed",
-    [
-        REVISION[:7],
-        pytest.param(REVISION[:20].upper(), marks=slow),
-        REVISION,
-        pytest.param(f"https://hg.mozilla.org/releases/mozilla-beta/rev/{REVISION}", marks=slow),
-    ],
-)
-def test_a_revision_is_found_by_its_first_digits(lookup: Lookup, typed: str) -> None:
+def test_a_revision_is_found_by_its_first_digits(lookup: Lookup) -> None:
     lookup.open()
-    lookup.search(typed)
-    assert lookup.rows() == ["Developer Edition 55.0b1 candidates"]
-    lookup.search(f"{REVISION[:7]}0000")
-    assert lookup.heading() == "0 builds"
+    for typed in (
+        REVISION[:7],
+        REVISION[:20].upper(),
+        REVISION,
+        f"https://hg.mozilla.org/releases/mozilla-beta/rev/{REVISION}",
+    ):
+        lookup.search(typed)
+        assert lookup.rows() == ["Developer Edition 55.0b1 candidates"]
+        lookup.search(f"{REVISION[:7]}0000")
+        assert lookup.heading() == "0 builds"
 
 
 def test_a_word_that_is_not_understood_is_shown_as_such(lookup: Lookup) -> None:
@@ -176,15 +159,15 @@ def test_a_word_that_is_not_understood_is_shown_as_such(lookup: Lookup) -> None:
     assert lookup.rows() == ["Fennec 68.11.0"]
 
 
-@pytest.mark.parametrize("typed", ["frobnicate", "2017050909450", pytest.param("the", marks=slow)])
 def test_where_nothing_is_understood_there_is_no_table_but_examples_that_work(
-    lookup: Lookup, typed: str
+    lookup: Lookup,
 ) -> None:
     lookup.open()
-    lookup.search(typed)
-    assert lookup.understood() == f"not understood {typed}, Clear all"
-    assert "Nothing of this was understood." in lookup.tab.locator("#notice").inner_text()
-    assert lookup.tab.locator("#results").is_hidden()
+    for typed in ("2017050909450", "the", "frobnicate"):
+        lookup.search(typed)
+        assert lookup.understood() == f"not understood {typed}, Clear all"
+        assert "Nothing of this was understood." in lookup.tab.locator("#notice").inner_text()
+        assert lookup.tab.locator("#results").is_hidden()
     examples = lookup.tab.locator("#notice .examples a")
     assert examples.count() == 5
     for number in range(5):
@@ -222,23 +205,16 @@ def test_the_filters_narrow_a_search_and_a_chip_widens_it(lookup: Lookup) -> Non
     assert lookup.tab.locator("#newest").is_visible()
 
 
-@pytest.mark.parametrize(
-    ("choice", "builds"),
-    [
-        ("no", ["Firefox 152.0.1", "Firefox 53.0"]),
-        ("only", ["Firefox 152.0.1 candidates"]),
-        pytest.param(
-            "", ["Firefox 152.0.1", "Firefox 152.0.1 candidates", "Firefox 53.0"], marks=slow
-        ),
-    ],
-)
-def test_candidates_are_left_out_or_all_that_is_shown(
-    lookup: Lookup, choice: str, builds: list[str]
-) -> None:
+def test_candidates_are_left_out_or_all_that_is_shown(lookup: Lookup) -> None:
     lookup.open("source.product=firefox&target.channel=release")
-    lookup.tab.get_by_label("Release candidates").select_option(choice)
-    lookup.settle()
-    assert lookup.rows() == builds
+    for choice, builds in {
+        "no": ["Firefox 152.0.1", "Firefox 53.0"],
+        "only": ["Firefox 152.0.1 candidates"],
+        "": ["Firefox 152.0.1", "Firefox 152.0.1 candidates", "Firefox 53.0"],
+    }.items():
+        lookup.tab.get_by_label("Release candidates").select_option(choice)
+        lookup.settle()
+        assert lookup.rows() == builds
 
 
 def test_no_result_is_a_sentence_and_the_ways_out_are_links(lookup: Lookup) -> None:

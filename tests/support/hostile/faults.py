@@ -335,7 +335,7 @@ def endless_pages(parameter: str, content_type: str, empty_page: str) -> Behavio
     return begin
 
 
-_ENDLESS_IN_S3 = endless_pages(
+ENDLESS_IN_S3 = endless_pages(
     "continuation-token",
     "application/xml",
     "<ListBucketResult><IsTruncated>true</IsTruncated><KeyCount>0</KeyCount>"
@@ -348,7 +348,7 @@ def s3_faults(elsewhere: str) -> list[Fault]:
     return [
         *http_faults(elsewhere),
         Fault("half a listing", _half_s3_listing, _is_s3_listing, special=True, credible=True),
-        Fault("endless pages", _ENDLESS_IN_S3, _is_first_s3_page, special=True),
+        Fault("endless pages", ENDLESS_IN_S3, _is_first_s3_page, special=True),
         Fault("SlowDown", slow_down),
     ]
 
