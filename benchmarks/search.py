@@ -17,7 +17,7 @@ from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
-from buildhub.kinto import Changes
+from buildhub.kinto.refresh import Changes
 from buildhub.search.answer import OURS, SUCCESSORS
 from tests.support.locales import LOCALES
 from tests.support.search_copy import ALL_READ, ask, copy_of, refresh

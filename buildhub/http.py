@@ -73,7 +73,6 @@ class HttpClient:
 
     def __init__(
         self, url: str, *, down: str, setting: str, parallel: int, retries: int, timeout: float,
-        max_body: int = MAX_BODY,
     ) -> None:  # fmt: skip
         self.url = url
         self.requests = 0  #: attempts so far
@@ -83,7 +82,6 @@ class HttpClient:
         self._limit = asyncio.Semaphore(parallel)
         self._timeout = timeout
         self._connect_seconds = min(CONNECT_SECONDS, timeout)
-        self._max_body = max_body
         self._attempts = retries + 1
         self._failures_in_a_row = 0
         self._reached = False
@@ -218,9 +216,9 @@ class HttpClient:
         body = bytearray()
         async for chunk in response.content.iter_any():
             body += chunk
-            if len(body) > self._max_body:
+            if len(body) > MAX_BODY:
                 response.close()
-                raise RetryableError(f"the response is larger than {self._max_body >> 20} MiB")
+                raise RetryableError(f"the response is larger than {MAX_BODY >> 20} MiB")
         return bytes(body)
 
     def _connected(self) -> aiohttp.ClientSession:

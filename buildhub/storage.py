@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from .errors import BuildhubError, Fatal
+from .errors import Fatal
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +35,13 @@ _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _PART = ".part"
 
 
-class LockHeld(BuildhubError):
+class LockHeld(Fatal):
     """Reports that another process holds the lock; ``pid`` is its number as text, or ``?``."""
 
     def __init__(self, path: Path, pid: str) -> None:
-        super().__init__(f"process {pid} holds the lock {path}")
+        super().__init__(
+            f"Another run is in progress (process {pid}, lock {path}): wait for it to end."
+        )
         self.pid = pid
 
 

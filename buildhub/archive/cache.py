@@ -15,7 +15,9 @@ from typing import Any, NamedTuple, Self
 
 import orjson
 
+from ..builds.recognise import Build
 from ..storage import open_database
+from .checksums import sum_of, sums_file
 from .locations import (
     CandidateLocation,
     FileLocation,
@@ -59,7 +61,7 @@ _NO_LIMIT = "9999"
 class CacheEntry(NamedTuple):
     """An answer of the archive about a location, and its time."""
 
-    value: Any  #: Metadata; or the number of the highest build; None: there is none
+    value: Any  #: Metadata, the number of the highest build, or sums; None: there is none
     newest: str  #: date of the newest file that was seen there or asked for
     fetched: float  #: seconds since the epoch
 
@@ -159,6 +161,25 @@ class LookupCache:
         self._found.clear()
         self._put(address(location), CacheEntry(metadata, date, self._now()))
 
+    # ---- sums ----
+
+    def find_sum(self, build: Build, size: int, date: str) -> str | None:
+        """Returns the SHA-256 of a build, empty if the archive has none, None if not known.
+
+        A sum that was fetched before its file was published is another file's.
+        """
+        entry = self._valid(sums_file(build))
+        if entry is None or not (entry.value is None or isinstance(entry.value, dict)):
+            return None
+        if entry.fetched < min(self._started, date_in_seconds(date)):
+            return None
+        found = sum_of(build, size, entry.value or {})
+        return found if found or self._still_absent(entry, date) else None
+
+    def put_sums(self, key: str, sums: dict[str, str] | None, date: str) -> None:
+        """Keeps the sums in a file, or that there is none."""
+        self._put(key, CacheEntry(sums, date, self._now()))
+
     # ---- the highest build of a version ----
 
     def highest_build(self, candidates: str, date: str) -> int | None:
@@ -253,7 +274,9 @@ class LookupCache:
         self._remember(place, entry)
         if self._database is None:
             return
-        value = list(entry.value) if isinstance(entry.value, Metadata) else entry.value
+        value = entry.value
+        if isinstance(value, Metadata):
+            value = list(value[:4])  # without the sum, which is of one build
         row = (self._archive_url + place, orjson.dumps(value), entry.newest, entry.fetched)
         try:
             self._database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", row)
@@ -312,6 +335,8 @@ def _entry_in(row: tuple[Any, Any, Any]) -> CacheEntry | None:
         return None
     if isinstance(value, list):
         value = _metadata_in(value)
+    elif isinstance(value, dict):
+        value = value if all(isinstance(one, str) for one in value.values()) else "of no use"
     elif not (value is None or type(value) is int):
         return None
     return CacheEntry(value, newest, fetched)

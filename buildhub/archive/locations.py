@@ -18,7 +18,8 @@ from ..builds.recognise import Build
 BUILDHUB_JSON = "buildhub.json"
 
 _REPACK = re.compile(r"-(?:EME-free|sha1)$", re.IGNORECASE)
-_EXTENSION = re.compile(r"(?:\.installer)?\.(?:tar\.\w+|\w+)$", re.IGNORECASE)
+#: Of an installer or archive.
+EXTENSION = re.compile(r"(?:\.installer)?\.(?:tar\.\w+|\w+)$", re.IGNORECASE)
 _FILE_VERSION = re.compile(r"[a-z]+(?:[ -]setup)?[ -](?P<version>\d[\w.]*)", re.IGNORECASE)
 #: Platform → names of its ``_info.txt`` where these are not simply called like it.
 _INFO_NAMES = {
@@ -191,7 +192,7 @@ def _nightly_location(build: Build, folder: str, name: str) -> NightlyLocation:
 @functools.lru_cache(maxsize=1024)
 def _location_beside(product: str, folder: str, name: str) -> NightlyLocation:
     """Returns where the metadata of a nightly is that is in the folder itself."""
-    stem = _EXTENSION.sub("", name)
+    stem = EXTENSION.sub("", name)
     return NightlyLocation(product, f"{folder.replace('-l10n', '', 1)}/{stem}")
 
 
@@ -230,14 +231,14 @@ def _file_version(name: str) -> str:
 
     The dot before the extension does not belong to it, nor does a locale that follows it.
     """
-    stem = _EXTENSION.sub("", name)
+    stem = EXTENSION.sub("", name)
     found = _FILE_VERSION.match(stem)
     return re.sub(r"\.(?=[^\d]).*", "", found["version"]).rstrip(".") if found else ""
 
 
 def _file_platform(name: str, locale: str) -> str:
     """Returns ``android-arm`` of ``fennec-56.0b3.multi.android-arm.apk``."""
-    return _EXTENSION.sub("", name).rpartition(f".{locale}.")[2]
+    return EXTENSION.sub("", name).rpartition(f".{locale}.")[2]
 
 
 def plain_platform(platform: str) -> str:

@@ -52,6 +52,7 @@ class Metadata(NamedTuple):
     channel: str | None  #: the update channel, where the metadata contains it
     #: Whether it is a last resort, which a file that may appear later replaces.
     provisional: bool = False
+    sha256: str = ""  #: of the build's own file, which is not in the metadata file
 
 
 #: Field of a record's ``build`` → its names in a ``.json`` of the archive, the preferred first.

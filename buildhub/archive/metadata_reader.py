@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Set
 from typing import NamedTuple
 
+from .checksums import sums_in
 from .client import Archive, InvalidContent, Unreadable
 from .locations import (
     BUILDHUB_JSON,
@@ -65,6 +66,20 @@ async def read_metadata(
     if found is None and files.unreadable:
         raise files.unreadable
     return Reading(found, files.unreadable is None, files.present)
+
+
+async def read_sums(archive: Archive, key: str) -> dict[str, str] | None:
+    """Reads the sums in a file; None if it is absent.
+
+    Raises :class:`Unreadable` for anything else in its place, and :class:`Unreachable`.
+    """
+
+    def check(content: bytes) -> None:
+        if sums_in(content, key) is None:
+            raise InvalidContent("the content is not a list of sums")
+
+    content = await archive.document(key, check)
+    return None if content is None else sums_in(content, key)
 
 
 class _Files:

@@ -116,7 +116,7 @@ def main(
         jobs = settings.nb_parallel_requests
         listing = BucketListing(bucket, selection, jobs=jobs, on_error=logger.error)
         run = _Output(bucket, listing, start_after)
-        show = verbosity > logs.QUIET and not os.isatty(runner.STDOUT)
+        show = not os.isatty(runner.STDOUT)
         try:
             with progress.pipe_display(show, run.status):
                 asyncio.run(run.run(cancellation))
@@ -126,7 +126,7 @@ def main(
             runner.echo(run.how_to_continue())
             raise
         finally:
-            runner.echo_summary(run.summary(), verbosity)
+            runner.echo_summary(run.summary())
         return not (listing.failed or listing.bad)
 
     runner.run(work, settings, verbosity)
@@ -146,16 +146,10 @@ class _Output:
         """Writes all rows; a signal ends it between two lines."""
         import asyncio
 
-        task = asyncio.current_task()
-        assert task is not None
-        try:
-            with cancellation.calling(task.cancel):
-                async with self._bucket, contextlib.aclosing(self._listing.blocks()) as blocks:
-                    async for block in blocks:
-                        await asyncio.to_thread(streams.write, block, cancellation, self._written)
-        except asyncio.CancelledError:
-            cancellation.raise_if_cancelled()
-            raise
+        with cancellation.ending_task():
+            async with self._bucket, contextlib.aclosing(self._listing.blocks()) as blocks:
+                async for block in blocks:
+                    await asyncio.to_thread(streams.write, block, cancellation, self._written)
 
     def _written(self, lines: bytes) -> None:
         self._last = lines

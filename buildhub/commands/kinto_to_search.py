@@ -56,10 +56,9 @@ def main(settings: Settings, host: str, port: int, refresh: float, verbosity: in
 
         from ..wiring import kinto_client
 
-        anonymous = "auth" not in settings.explicit  # the default is for one's own server
-        client = kinto_client(settings, cancellation, anonymous=anonymous)
+        client = kinto_client(settings, cancellation, read_only=True)
         with contextlib.closing(Copy(settings.cache_folder, client.target)) as copy:
-            asyncio.run(serve(copy, client, cancellation, host, port, refresh, anonymous))
+            asyncio.run(serve(copy, client, cancellation, host, port, refresh))
         return True
 
     runner.run(work, settings, verbosity)

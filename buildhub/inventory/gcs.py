@@ -34,9 +34,6 @@ _FIELDS = "nextPageToken,prefixes,items(name,size,timeCreated,md5Hash)"
 #: Google compresses only for clients that have "gzip" in their name as well.
 _HEADERS = {"User-Agent": f"{USER_AGENT} (gzip)"}
 
-#: Bytes, unpacked, of the largest page: a thousand objects have less than one million.
-MAX_PAGE = 8 << 20
-
 #: So many pages without a name follow each other: the listing has no end.
 EMPTY_PAGES = 1000
 
@@ -81,7 +78,7 @@ class Bucket(HttpClient):
         super().__init__(
             f"{host}/storage/v1/b/{quote(name, safe='')}/o",
             down=f"The bucket {name} cannot be listed", setting="STORAGE_EMULATOR_HOST",
-            parallel=parallel, retries=retries, timeout=timeout, max_body=MAX_PAGE,
+            parallel=parallel, retries=retries, timeout=timeout,
         )  # fmt: skip
 
     async def objects(

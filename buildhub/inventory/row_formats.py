@@ -186,7 +186,7 @@ def usual_row(schema: Schema) -> re.Pattern[bytes]:
     columns = ['[^"]*+'] * schema.columns
     columns[schema.key] = '(?P<key>[^"%]*+)'
     columns[schema.size] = "(?P<size>[0-9]{1,18}+)"
-    columns[schema.date] = r"(?P<date>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d++)?+Z"
+    columns[schema.date] = r"(?P<date>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d++)?Z"
     for flag, other in ((schema.is_latest, "false"), (schema.is_delete_marker, "true")):
         if flag is not None:
             columns[flag] = rf'(?!(?i:{other})")[^"]*+'

@@ -16,7 +16,7 @@ import duckdb
 import orjson
 
 from ..errors import Fatal
-from ..kinto import Changes, Position
+from ..kinto.refresh import Changes, Position
 from .fields import FIELDS, OBJECTS, BadRequest
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ _UNCHANGED = """
     USING (id, last_modified)
 """
 
-#: Yields what is new since a position; see :func:`buildhub.kinto.read_changes`.
+#: Yields what is new since a position; see :func:`buildhub.kinto.refresh.read_changes`.
 Read = Callable[..., Iterator[Changes]]
 
 

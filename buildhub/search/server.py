@@ -15,7 +15,8 @@ from aiohttp import web
 
 from .. import __version__
 from ..errors import Fatal, Unreachable
-from ..kinto import Client, read_changes
+from ..kinto.client import Client
+from ..kinto.refresh import read_changes
 from ..signals import CancellationToken
 from .answer import OURS, SUCCESSORS, Dialect, answer, parse
 from .copy import Copy, Freshness, Read
@@ -72,7 +73,6 @@ async def serve(
     host: str,
     port: int,
     refresh: float,
-    anonymous: bool,
 ) -> None:
     """Answers requests and follows the collection, until ``cancellation`` ends both.
 
@@ -85,10 +85,7 @@ async def serve(
     try:
         await web.TCPSite(runner, host, port).start()
         logger.info("Listening on %s.", runner.addresses)
-        check = cancellation.raise_if_cancelled
-        read = functools.partial(
-            read_changes, client, raise_if_cancelled=check, anonymous=anonymous
-        )
+        read = functools.partial(read_changes, client)
         await asyncio.to_thread(_follow, copy, read, functools.partial(cancellation.sleep, refresh))
     except OSError as error:
         raise Fatal(f"Cannot listen on {host}:{port} ({error.strerror}).") from None

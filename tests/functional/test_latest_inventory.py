@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from buildhub.load import load_tasks, tasks_of
+from buildhub.load.run import load_tasks
+from buildhub.load.tasks import tasks_of
 from buildhub.settings import Settings
 from buildhub.signals import CancellationToken
 from tests.support import s3_bucket

@@ -37,8 +37,8 @@ from buildhub.inventory.manifest import Manifest
 from buildhub.inventory.reader import InventoryReader
 from buildhub.inventory.row_formats import Schema
 from buildhub.inventory.selection import Selection
-from buildhub.kinto import Client
 from buildhub.kinto.batch import send
+from buildhub.kinto.client import Client
 from buildhub.search.answer import OURS, SUCCESSORS
 from buildhub.search.copy import Copy
 from buildhub.search.fields import BadRequest

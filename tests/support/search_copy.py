@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from buildhub.kinto import Changes, Position
+from buildhub.kinto.refresh import Changes, Position
 from buildhub.search.answer import Dialect, answer, parse
 from buildhub.search.copy import Copy
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from buildhub.errors import Fatal
-from buildhub.kinto import Changes, Position
+from buildhub.kinto.refresh import Changes, Position
 from buildhub.search.answer import OURS
 from buildhub.search.copy import Copy
 from buildhub.search.fields import BadRequest

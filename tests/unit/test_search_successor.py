@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from buildhub.kinto import Changes
+from buildhub.kinto.refresh import Changes
 from buildhub.search.answer import SUCCESSORS
 from buildhub.search.copy import Copy
 from tests.support.search_copy import ALL_READ, ask, copy_of, refresh
