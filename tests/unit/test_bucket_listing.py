@@ -243,6 +243,26 @@ def test_one_very_large_folder_is_shared_by_all_connections(
     assert seconds <= 1.4 * count * 0.1 / 16 + 1.5
 
 
+@pytest.mark.parametrize(
+    "objects", [localised(1, 100, 100), in_folders(1, 700)], ids=["flat folder", "version"]
+)
+def test_a_folder_of_five_hundred_pages_takes_little_longer_than_its_requests(
+    objects: list[Object],
+) -> None:
+    """The time in which it is found, and found to be large, is included."""
+    found, count, seconds = clocked_run(objects, jobs=16)
+    assert found == bucket_tree.rows(objects)
+    assert seconds <= 1.4 * count * 0.1 / 16
+
+
+def test_days_without_nightlies_cost_few_requests() -> None:
+    """Where the days of a month begin is not listed, but known: most may be empty."""
+    objects = flat(1, 30)
+    found, count, _ = clocked_run(objects, jobs=16)
+    assert found == bucket_tree.rows(objects)
+    assert count <= 12
+
+
 def test_one_connection_is_never_idle() -> None:
     objects = in_folders(5, 10)
     found, count, seconds = clocked_run(objects, jobs=1)
