@@ -294,7 +294,10 @@ def test_a_file_that_is_not_there(system: EventSystem) -> None:
 
 def test_a_terminal_gets_the_help(system: EventSystem) -> None:
     _, terminal = pty.openpty()
-    done = command(system, stdin=terminal)
+    env = {"PATH": os.environ["PATH"], **variables(system)}
+    done = subprocess.run(
+        [COMMAND], stdin=terminal, env=env, capture_output=True, text=True, timeout=60
+    )
     os.close(terminal)
     assert done.returncode == 2
     assert "s3-event-to-kinto event.json" in done.stderr
