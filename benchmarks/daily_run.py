@@ -24,7 +24,8 @@ import click
 import orjson
 
 from benchmarks import fake_kinto, inventories
-from buildhub.kinto import Client, RecordIndex, digest
+from buildhub.kinto.client import Client
+from buildhub.kinto.record_index import RecordIndex, digest
 from tests.support import s3_bucket
 from tests.support.archive_server import ArchiveServer
 

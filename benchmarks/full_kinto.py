@@ -20,7 +20,7 @@ import orjson
 import psycopg2
 
 from benchmarks import catalogue
-from buildhub.kinto import Client
+from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
 from tests.support import postgres
 from tests.support.kinto_server import Kinto, running_kinto

@@ -6,6 +6,7 @@ aiohttp is imported with the first request: what finds all in its cache never ne
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import select
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from urllib.parse import quote
 
 from . import MAX_BODY, USER_AGENT
 from .errors import Fatal, Unreachable
-from .retries import Retry, RetryableError, is_plain_http, retry_after
+from .retries import Retry, RetryableError, retry_after
 
 if TYPE_CHECKING:
     import aiohttp
@@ -72,7 +73,6 @@ class HttpClient:
 
     def __init__(
         self, url: str, *, down: str, setting: str, parallel: int, retries: int, timeout: float,
-        max_body: int = MAX_BODY,
     ) -> None:  # fmt: skip
         self.url = url
         self.requests = 0  #: attempts so far
@@ -82,19 +82,22 @@ class HttpClient:
         self._limit = asyncio.Semaphore(parallel)
         self._timeout = timeout
         self._connect_seconds = min(CONNECT_SECONDS, timeout)
-        self._max_body = max_body
-        self._retry = Retry(
-            retries + 1,
-            longest_pause=timeout,
-            deadline=(retries + 1) * timeout,
-            on_pause=lambda error, seconds: logger.debug(
-                "%s: %s; trying again in %.1f s.", url, error, seconds
-            ),
-        )
+        self._attempts = retries + 1
         self._failures_in_a_row = 0
         self._reached = False
         self._session: aiohttp.ClientSession | None = None
         self._proxy: dict[str, Any] = {}
+
+    @functools.cached_property
+    def _retry(self) -> Retry:
+        return Retry(
+            self._attempts,
+            longest_pause=self._timeout,
+            deadline=self._attempts * self._timeout,
+            on_pause=lambda error, seconds: logger.debug(
+                "%s: %s; trying again in %.1f s.", self.url, error, seconds
+            ),
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -164,7 +167,8 @@ class HttpClient:
                 self.requests += 1
                 return await self._send(method, url, headers)
         except aiohttp.ClientConnectorError as error:
-            if is_plain_http(error.os_error):
+            # The server speaks plain HTTP: no retry changes that.
+            if getattr(error.os_error, "reason", None) == "WRONG_VERSION_NUMBER":
                 raise Fatal(
                     f"{self._down}; check {self._setting}: TLS failed, as the server at {self.url}"
                     " speaks plain HTTP; its address begins with http://."
@@ -212,9 +216,9 @@ class HttpClient:
         body = bytearray()
         async for chunk in response.content.iter_any():
             body += chunk
-            if len(body) > self._max_body:
+            if len(body) > MAX_BODY:
                 response.close()
-                raise RetryableError(f"the response is larger than {self._max_body >> 20} MiB")
+                raise RetryableError(f"the response is larger than {MAX_BODY >> 20} MiB")
         return bytes(body)
 
     def _connected(self) -> aiohttp.ClientSession:

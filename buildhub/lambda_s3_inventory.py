@@ -11,7 +11,8 @@ from typing import Any
 from . import logs
 from .aws_secret import with_auth
 from .errors import BuildhubError
-from .load import LoadResult, LoadTask, load_tasks, parse_tasks, tasks_of
+from .load.run import load_tasks
+from .load.tasks import LoadResult, LoadTask, parse_tasks, tasks_of
 from .settings import Settings
 from .signals import CancellationToken
 

@@ -27,13 +27,6 @@ QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 #: Errors of one kind that are logged as such.
 MAX_ERRORS = 10
 
-_LEVELS = {
-    QUIET: logging.ERROR,
-    NORMAL: logging.WARNING,
-    VERBOSE: logging.INFO,
-    DEBUG: logging.DEBUG,
-}
-
 #: Libraries that log too much; ``--debug`` shows all of it. Each failure they log also comes back
 #: to us as an exception or a status, which we report.
 _LIBRARY_LEVELS = {
@@ -78,11 +71,11 @@ def configure(
 ) -> None:
     """Sets up logging, and Sentry if there is a ``dsn``; what an earlier call set up is undone.
 
-    ``verbosity`` is -1 (errors), 0 (and warnings), 1 (and information) or 2 (all, of libraries
-    too); what lies outside counts as the nearest. ``secrets`` are values that must never be
+    ``verbosity`` is :data:`QUIET` (errors), :data:`NORMAL` (and warnings), :data:`VERBOSE` (and
+    information) or :data:`DEBUG` (all, of libraries too). ``secrets`` are values that must never be
     seen, such as AUTH; the DSN is added to them. Messages go to stderr, but ``in_lambda`` to the
-    handlers that the runtime has installed. Unhandled errors are logged as well. Raises
-    :class:`Fatal` for an invalid DSN.
+    handlers of the runtime. Unhandled errors are logged as well. Raises :class:`Fatal` for an
+    invalid DSN.
     """
     known_secrets([*secrets, dsn or ""])
     root = logging.getLogger()
@@ -90,9 +83,11 @@ def configure(
         root.removeHandler(handler)
         handler.close()
     _handlers.clear()
-    _set_levels(min(max(verbosity, QUIET), DEBUG))
+    _set_levels(verbosity)
     if in_lambda:
-        _mask_output_of(root.handlers)
+        for handler in root.handlers:
+            if not isinstance(handler.formatter, _SafeFormatter):  # of an earlier invocation
+                handler.setFormatter(_SafeFormatter(handler.formatter or logging.Formatter()))
     else:
         _add(_to_stderr())
         sys.excepthook = _log_unhandled
@@ -259,17 +254,10 @@ def _to_stderr() -> logging.Handler:
     return handler
 
 
-def _mask_output_of(handlers: Iterable[logging.Handler]) -> None:
-    """Wraps the formatters of the runtime's handlers, unless an earlier invocation did."""
-    for handler in handlers:
-        if not isinstance(handler.formatter, _SafeFormatter):
-            handler.setFormatter(_SafeFormatter(handler.formatter or logging.Formatter()))
-
-
 def _set_levels(verbosity: int) -> None:
-    logging.getLogger("buildhub").setLevel(_LEVELS[verbosity])
-    others = _LEVELS[verbosity] if verbosity != VERBOSE else logging.WARNING
-    logging.getLogger().setLevel(others)
+    level = logging.WARNING - 10 * verbosity  # ERROR, WARNING, INFO or DEBUG
+    logging.getLogger("buildhub").setLevel(level)
+    logging.getLogger().setLevel(level if verbosity != VERBOSE else logging.WARNING)
     for name, level in _LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(logging.NOTSET if verbosity == DEBUG else level)
 

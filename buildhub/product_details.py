@@ -47,35 +47,25 @@ class Release(NamedTuple):
 Catalogue = Mapping[tuple[str, str], set[str]]
 
 
-class _Unexpected(NamedTuple):
-    """Versions that a catalogue need not have."""
-
-    reason: str
-    applies: Callable[[Release, str], bool]  #: the platform is ``""`` for a whole version
-
-
-_UNEXPECTED = (
-    _Unexpected(
-        "the archive has no build id of versions before 2010",
-        lambda release, platform: release.date < "2010",
+#: What a catalogue need not have, by the reason; the platform is ``""`` for a whole version.
+_UNEXPECTED: dict[str, Callable[[Release, str], bool]] = {
+    "the archive has no build id of versions before 2010": (
+        lambda release, platform: release.date < "2010"
     ),
-    _Unexpected(
-        "repacks are made of some versions only",
-        lambda release, platform: bool(
-            re.search(r"-(?:eme-free|sha1|euballot.*|funnelcake\d+)\Z", platform)
-        ),
+    "repacks are made of some versions only": (
+        lambda release, platform: (
+            re.search(r"-(?:eme-free|sha1|euballot.*|funnelcake\d+)\Z", platform) is not None
+        )
     ),
-    _Unexpected(
-        "Linux on 32-bit processors is not supported from 145.0 on",
+    "Linux on 32-bit processors is not supported from 145.0 on": (
         lambda release, platform: (
             platform == "linux-i686" and release.order >= version_order("145.0")
-        ),
+        )
     ),
-    _Unexpected(
-        "the platforms of Fennec were renamed with the API levels of Android",
-        lambda release, platform: release.product == "fennec" and platform.startswith("android"),
+    "the platforms of Fennec were renamed with the API levels of Android": (
+        lambda release, platform: release.product == "fennec" and platform.startswith("android")
     ),
-)
+}
 
 
 class Missing(NamedTuple):
@@ -120,17 +110,9 @@ async def fetch_lists(
     client: HttpClient, names: Iterable[str], cancellation: CancellationToken
 ) -> list[bytes]:
     """Returns the content of the lists of these names. Raises :class:`Unreachable`."""
-    import asyncio
-
-    task = asyncio.current_task()
-    assert task is not None
-    try:
-        with cancellation.calling(task.cancel):
-            async with client:
-                return [await client.request("GET", name, _content) for name in names]
-    except asyncio.CancelledError:
-        cancellation.raise_if_cancelled()
-        raise
+    with cancellation.ending_task():
+        async with client:
+            return [await client.request("GET", name, _content) for name in names]
 
 
 def _content(response: Response) -> bytes:
@@ -170,10 +152,9 @@ def missing(
 ) -> Iterator[Missing]:
     """Yields what the catalogue lacks of the wanted releases, by product, channel and version.
 
-    ``folders`` are those of the archive whose products are catalogued.
-
-    A version, if nothing of it is there; otherwise each platform that the version before it on
-    its channel has in the catalogue. What is not expected is yielded with its reason.
+    That is a version, if nothing of it is there; otherwise each platform that the version before it
+    on its channel has. What is not expected is yielded with its reason. ``folders`` are those of
+    the archive whose products are catalogued.
     """
     ordered = sorted({*releases}, key=lambda r: (r.product, r.channel, r.order))
     for _, group in itertools.groupby(ordered, key=lambda r: (r.product, r.channel)):
@@ -192,4 +173,5 @@ def missing(
 def _reason(release: Release, platform: str, folders: Container[str]) -> str:
     if PRODUCTS[release.product].folder not in folders:
         return "PRODUCTS does not name the product"
-    return next((one.reason for one in _UNEXPECTED if one.applies(release, platform)), "")
+    reasons = (reason for reason, applies in _UNEXPECTED.items() if applies(release, platform))
+    return next(reasons, "")

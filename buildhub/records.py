@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 import functools
+import json
 import re
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
+
+import orjson
 
 from .archive.metadata_formats import TOOLCHAIN, BuildData, Metadata, SourceData
 from .builds.recognise import Build
@@ -51,6 +54,14 @@ class Record(TypedDict):
     data: RecordData
 
 
+def line_of(value: Any) -> bytes:
+    """Returns a record, or another value, as a line of JSON."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # nested deeply, a number of more than 64 bits, half of a surrogate pair
+        return json.dumps(value).encode() + b"\n"
+
+
 class Outcome(enum.Enum):
     """The outcome for a record that was to be stored, or for a file that was published."""
 
@@ -88,6 +99,8 @@ def make_record(build: Build, metadata: Metadata, *, url: str, size: int, date: 
     }
     if not metadata.build:
         del data["build"]
+    if metadata.sha256:
+        data["download"]["sha256"] = metadata.sha256
     return {"data": data}
 
 

@@ -11,9 +11,7 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
-
-import backoff
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -57,18 +55,16 @@ class Retry:
         sleep: Callable[[float], None] = time.sleep,
         on_pause: Callable[[Exception, float], None] | None = None,
     ) -> None:
+        import backoff  # takes 2 ms, which a run that needs no request does not need
+
         self.attempts = attempts
         self._first_pause = first_pause
         self._longest_pause = longest_pause
         self._deadline = deadline
         self._sleep = sleep
         self._on_pause = on_pause
-        rule: dict[str, Any] = {
-            "max_tries": attempts,
-            "max_time": deadline,
-            "jitter": None,
-            "logger": None,
-        }
+        rule: dict[str, Any] = {"max_tries": attempts, "max_time": deadline}
+        rule |= {"jitter": None, "logger": None}
         with warnings.catch_warnings():
             # backoff asks for it when it decorates; deprecated since Python 3.14.
             warnings.filterwarnings("ignore", ".*iscoroutinefunction.*", DeprecationWarning)
@@ -77,13 +73,11 @@ class Retry:
 
     def call(self, function: Callable[[], T]) -> T:
         """Returns the result of ``function``; raises what the last attempt raised, or ``sleep``."""
-        result: T = self._sync(function)
-        return result
+        return self._sync(function)
 
     async def call_async(self, function: Callable[[], Awaitable[T]]) -> T:
         """Returns the result of ``function``; raises what the last attempt raised."""
-        result: T = await self._async(function)
-        return result
+        return cast(T, await self._async(function))
 
     async def rounds(self) -> AsyncIterator[None]:
         """Yields as often as a call is attempted, with pauses in between; leave it with break."""
@@ -141,8 +135,3 @@ def retry_after(headers: Mapping[str, str]) -> float:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
-def is_plain_http(error: BaseException) -> bool:
-    """Tells if TLS failed as the server speaks plain HTTP: no retry changes that."""
-    return getattr(error, "reason", None) == "WRONG_VERSION_NUMBER"

@@ -290,6 +290,9 @@ _TABLE: dict[str, _Row] = dict((
          "Where Google Cloud Storage is, with or without http://."),
     _row("nb_parallel_requests", COUNT, "8",
          "Maximum number of simultaneous requests to the archive.", "-j", "--jobs"),
+    _row("checksums", _Boolean(), False,
+         "Get the SHA-256 of each build from the archive as well: a request for each version, and"
+         " for each nightly's file.", "--checksums/--no-checksums"),
     _row("products", Parsed("list", products), [" ".join(PRODUCT_FOLDERS)],
          "The products to process, by their folder in the archive;"
          f" {', '.join(f'{name} means {folder}' for name, folder in aliases().items())}.",
@@ -355,6 +358,7 @@ class Settings:
     archive_bucket: str
     storage_emulator_host: str
     nb_parallel_requests: int
+    checksums: bool
     products: tuple[str, ...]
     source: str
     inventories: tuple[str, ...]

@@ -97,6 +97,20 @@ class CancellationToken:
         finally:
             loop.remove_reader(descriptor)
 
+    @contextlib.contextmanager
+    def ending_task(self) -> Iterator[None]:
+        """Ends the running task with :class:`Interrupted` on a stop during the block."""
+        import asyncio
+
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            with self.calling(task.cancel):
+                yield
+        except asyncio.CancelledError:
+            self.raise_if_cancelled()
+            raise
+
     def cancel(self) -> None:
         """Asks to stop."""
         if self._cancelled_at is None:
@@ -115,14 +129,14 @@ class CancellationToken:
 
 
 @contextlib.contextmanager
-def cancel_on_signals(*signals: int) -> Iterator[CancellationToken]:
-    """Yields a token that SIGINT, SIGTERM and SIGHUP (or ``signals``) cancel during the block.
+def cancel_on_signals() -> Iterator[CancellationToken]:
+    """Yields a token that SIGINT, SIGTERM and SIGHUP cancel during the block.
 
     An ignored SIGHUP stays ignored: that is what ``nohup`` asks for.
     """
     cancellation = CancellationToken()
     previous = {}
-    for number in signals or (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             previous[number] = signal.signal(number, cancellation.on_signal)
     try:

@@ -17,12 +17,11 @@ import os
 import re
 import sqlite3
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from .errors import BuildhubError, Fatal
+from .errors import Fatal
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +35,13 @@ _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _PART = ".part"
 
 
-class LockHeld(BuildhubError):
+class LockHeld(Fatal):
     """Reports that another process holds the lock; ``pid`` is its number as text, or ``?``."""
 
     def __init__(self, path: Path, pid: str) -> None:
-        super().__init__(f"process {pid} holds the lock {path}")
+        super().__init__(
+            f"Another run is in progress (process {pid}, lock {path}): wait for it to end."
+        )
         self.pid = pid
 
 
@@ -123,6 +124,8 @@ def create_part(folder: Path, prefix: str) -> tuple[IO[bytes], Path]:
     It is locked while this process lives, so that the next run can tell it from one that a killed
     run has left.
     """
+    import tempfile  # takes 3 ms, which a pipe does not need
+
     while True:
         number, name = tempfile.mkstemp(prefix=f"{prefix}.", suffix=_PART, dir=folder)
         file = os.fdopen(number, "wb")

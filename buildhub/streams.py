@@ -25,6 +25,9 @@ from .signals import CancellationToken
 #: Bytes asked for at once: the largest pipe that Linux gives to a user.
 CHUNK = 1 << 20
 
+#: Seconds without input after which ``on_idle`` is called.
+IDLE_SECONDS = 1
+
 #: The first bytes of gzip.
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -44,16 +47,11 @@ class _Source:
     """Reads from a file descriptor what is there, until a signal comes."""
 
     def __init__(
-        self,
-        fd: int,
-        cancellation: CancellationToken,
-        on_idle: Callable[[], None] | None,
-        idle_seconds: float,
+        self, fd: int, cancellation: CancellationToken, on_idle: Callable[[], None] | None
     ) -> None:
         self._fd = fd
         self._cancellation = cancellation
         self._on_idle = on_idle
-        self._idle_seconds = idle_seconds
         self._ahead = b""
 
     def read(self) -> bytes:
@@ -75,7 +73,7 @@ class _Source:
 
     def _wait(self) -> None:
         self._cancellation.raise_if_cancelled()
-        timeout = self._idle_seconds if self._on_idle else None
+        timeout = IDLE_SECONDS if self._on_idle else None
         while True:
             ready, _, _ = select.select([self._fd, self._cancellation.fileno()], [], [], timeout)
             self._cancellation.raise_if_cancelled()
@@ -102,15 +100,13 @@ def chunks(
     *,
     opener: Callable[[str], int] = open_file,
     on_idle: Callable[[], None] | None = None,
-    idle_seconds: float = 1,
 ) -> Iterator[bytes]:
     """Yields the bytes of a file, or of standard input for ``-``, unpacked if they are gzip.
 
     Pieces come as they arrive, at most about a megabyte each. ``opener`` returns a descriptor of
-    the file, which is closed at the end. ``on_idle`` is called when nothing arrived for
-    ``idle_seconds``. Several gzip members are read as one file. Raises
-    :class:`BadInput` if the file can't be read, or is cut or damaged (all that came before has
-    been given out), :class:`Interrupted` on a signal.
+    the file, which is closed at the end. ``on_idle`` is called when nothing arrived for a second.
+    Several gzip members are read as one file. Raises :class:`Interrupted` on a signal, and
+    :class:`BadInput` if the file can't be read, or is cut or damaged: all before it was given out.
     """
     _reuse_memory()
     try:
@@ -118,7 +114,7 @@ def chunks(
     except OSError as error:
         raise BadInput(f"Cannot read {path}: {error.strerror}.") from None
     try:
-        for piece in _pieces_of(fd, _Source(fd, cancellation, on_idle, idle_seconds), path):
+        for piece in _pieces_of(fd, _Source(fd, cancellation, on_idle), path):
             cancellation.raise_if_cancelled()
             yield piece
     except OSError as error:
@@ -185,15 +181,10 @@ def _unpacked_file(fd: int, read: Callable[[], bytes], name: str) -> Iterator[by
                 yield piece
     except (EOFError, isal_zlib.error, OSError):  # type: ignore[misc]
         os.lseek(fd, start, os.SEEK_SET)
-        yield from _without_beginning(_unpacked(read, name), given)
-
-
-def _without_beginning(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Yields the pieces without their first ``size`` bytes."""
-    for piece in pieces:
-        if rest := piece[size:]:
-            yield rest
-        size = max(0, size - len(piece))
+        for piece in _unpacked(read, name):
+            if rest := piece[given:]:
+                yield rest
+            given = max(0, given - len(piece))
 
 
 def _unpacked(read: Callable[[], bytes], name: str) -> Iterator[bytes]:
@@ -271,12 +262,6 @@ def _pieces(lines: bytes, size: int) -> Iterator[bytes]:
         start = end or len(lines)
 
 
-def _may_be_full(fd: int) -> bool:
-    """Returns whether writing may have to wait: pipes and sockets, not files."""
-    mode = os.fstat(fd).st_mode
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
-
-
 def write(
     data: bytes,
     cancellation: CancellationToken | None = None,
@@ -289,8 +274,12 @@ def write(
     disk), and :class:`Interrupted` if nobody reads in the time that a stop leaves; the output then
     ends with a line, unless that is very long.
     """
-    with _readable_errors():
+    try:
         write_to(sys.stdout.fileno(), data, cancellation, written)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise output_error(error) from None
 
 
 def write_to(
@@ -300,7 +289,9 @@ def write_to(
     written: Callable[[bytes], None] = lambda piece: None,
 ) -> None:
     """Writes whole lines to a descriptor, as :func:`write` does. Raises ``OSError``."""
-    if cancellation is None or not _may_be_full(fd):
+    mode = os.fstat(fd).st_mode
+    may_be_full = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+    if cancellation is None or not may_be_full:
         view: Any = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
@@ -319,16 +310,6 @@ def output_error(error: OSError) -> Fatal:
     return Fatal(
         f"Cannot write standard output ({reason}): write to a file or pipe that takes the output."
     )
-
-
-@contextlib.contextmanager
-def _readable_errors() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise output_error(error) from None
 
 
 def _wait_until_writable(fd: int, cancellation: CancellationToken) -> None:

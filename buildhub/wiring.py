@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .archive.lookup import MetadataLookup
     from .http import HttpClient
     from .inventory.gcs import Bucket
-    from .kinto import Client
+    from .kinto.client import Client
     from .pipeline.processing import InventoryProcessor
 
 logger = logging.getLogger(__name__)
@@ -35,14 +35,16 @@ SEARCHES = 4
 
 
 def kinto_client(
-    settings: Settings, cancellation: CancellationToken | None = None, *, anonymous: bool = False
+    settings: Settings, cancellation: CancellationToken, *, read_only: bool = False
 ) -> Client:
     """Makes the client of the collection that the settings name. Raises :class:`Fatal`.
 
-    A stop of ``cancellation`` ends its requests and pauses. ``anonymous``: no credentials are sent.
+    A stop of ``cancellation`` ends its requests and pauses. The default credentials are for one's
+    own server: without others, one that is ``read_only`` sends none.
     """
-    from .kinto import Client
+    from .kinto.client import Client
 
+    anonymous = read_only and "auth" not in settings.explicit
     if not anonymous and "auth" not in settings.explicit and not _is_local(settings.server_url):
         logger.warning(
             "AUTH is not set: %s gets the default credentials. Set AUTH or AUTH_FILE.",
@@ -50,7 +52,7 @@ def kinto_client(
         )
     return Client(
         settings.server_url,
-        settings.auth,
+        None if anonymous else settings.auth,
         settings.bucket,
         settings.collection,
         **_limits(settings),
@@ -140,4 +142,5 @@ async def open_lookup(
     folder, url = settings.cache_folder, settings.archive_url
     with contextlib.closing(LookupCache(folder, url, keep_absent=keep_absent)) as cache:
         async with archive_client(settings) as archive:
-            yield MetadataLookup(archive, cache, searches=SEARCHES * settings.nb_parallel_requests)
+            searches = SEARCHES * settings.nb_parallel_requests
+            yield MetadataLookup(archive, cache, searches=searches, checksums=settings.checksums)

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple, Self
 
 import orjson
 
+from ..builds.recognise import Build
 from ..storage import open_database
+from .checksums import sum_of, sums_file
 from .locations import (
     CandidateLocation,
     FileLocation,
@@ -52,14 +54,12 @@ CREATE TABLE answers (
 ) WITHOUT ROWID
 """
 _BUILD_FOLDER = re.compile(r"(?P<candidates>pub/[^/]+/candidates/[^/]+/)build(?P<number>\d{1,9})/")
-_NOT_FOUND = (None, "")
-_NO_LIMIT = "9999"
 
 
 class CacheEntry(NamedTuple):
     """An answer of the archive about a location, and its time."""
 
-    value: Any  #: Metadata; or the number of the highest build; None: there is none
+    value: Any  #: Metadata, the number of the highest build, or sums; None: there is none
     newest: str  #: date of the newest file that was seen there or asked for
     fetched: float  #: seconds since the epoch
 
@@ -98,8 +98,6 @@ class LookupCache:
         self._highest_seen: dict[str, tuple[int, str]] = {}  # by version, with the newest date
         self._names_seen: dict[str, set[str]] = {}
         self._folders_seen: set[str] = set()
-        # With the date up to which it is the same. Builds that share it are adjacent rows.
-        self._found: dict[MetadataLocation, tuple[Metadata | None, str]] = {}
         self._database: sqlite3.Connection | None = None
         if folder is not None:
             self._database = open_database(folder / CACHE_FILE, version=1, tables=_TABLES)
@@ -121,24 +119,17 @@ class LookupCache:
 
     def find(self, location: MetadataLocation, date: str) -> Metadata | NotCached | None:
         """Returns the metadata, None if there is none, or what the archive is to be asked."""
-        metadata, until = self._found.get(location, _NOT_FOUND)
-        if date <= until:
-            return metadata
         if isinstance(location, NoLocation):
             return without_build_id(location.product, location.number)
         files = self._files_of(location, date)
         if files is None or isinstance(files, NotCached):
             return files
-        entry = self._valid(address(files))
-        if entry is None or not (entry.value is None or isinstance(entry.value, Metadata)):
+        entry = self._entry(address(files), Metadata)
+        if entry is None:
             return NotCached(files)
         found: Metadata | None = entry.value
-        if found is None or found.provisional:
-            return found if self._still_absent(entry, date) else NotCached(files)
-        if len(self._found) >= IN_MEMORY:
-            self._found.clear()
-        self._found[location] = found, self._same_until(location)
-        return found
+        settled = found is not None and not found.provisional
+        return found if settled or self._still_absent(entry, date) else NotCached(files)
 
     def _files_of(
         self, location: FileLocation | ReleaseLocation, date: str
@@ -154,17 +145,27 @@ class LookupCache:
             self.file_seen(location.folder, date)
         return location
 
-    def put_metadata(self, location: FileLocation, metadata: Metadata | None, date: str) -> None:
-        """Keeps what was found, or that there is none."""
-        self._found.clear()
-        self._put(address(location), CacheEntry(metadata, date, self._now()))
+    def find_sum(self, build: Build, size: int, date: str) -> str | None:
+        """Returns the SHA-256 of a build, empty if the archive has none, None if not known.
+
+        A sum that was fetched before its file was published is another file's.
+        """
+        entry = self._entry(sums_file(build), dict)
+        if entry is None or entry.fetched < min(self._started, date_in_seconds(date)):
+            return None
+        found = sum_of(build, size, entry.value or {})
+        return found if found or self._still_absent(entry, date) else None
+
+    def put(self, place: str, found: Metadata | dict[str, str] | None, date: str) -> None:
+        """Keeps the metadata at an :func:`address`, the sums in a file, or that there is none."""
+        self._put(place, CacheEntry(found, date, self._now()))
 
     # ---- the highest build of a version ----
 
     def highest_build(self, candidates: str, date: str) -> int | None:
         """Returns the number of a version's highest build, 0 without any, None if not known."""
-        entry = self._valid(candidates)
-        if entry is None or not (entry.value is None or isinstance(entry.value, int)):
+        entry = self._entry(candidates, int)
+        if entry is None:
             return None
         if entry.value is None:
             return 0 if self._still_absent(entry, date) else None
@@ -177,7 +178,6 @@ class LookupCache:
 
     def put_highest_build(self, candidates: str, number: int | None, date: str) -> None:
         """Keeps the number that a listing showed, or that of a higher build that was seen."""
-        self._found.clear()
         seen, newest = self._highest_seen.get(candidates, (None, ""))
         highest = max((n for n in (number, seen) if n is not None), default=None)
         self._put(candidates, CacheEntry(highest, max(date, newest), self._now()))
@@ -198,13 +198,12 @@ class LookupCache:
         candidates, number = found["candidates"], int(found["number"])
         highest, newest = self._highest_seen.get(candidates, (number, date))
         self._highest_seen[candidates] = max(highest, number), max(newest, date)
-        entry = self._entry(candidates)
-        if entry is None or not (entry.value is None or isinstance(entry.value, int)):
+        entry = self._entry(candidates, int)
+        if entry is None:
             return
         value = number if entry.value is None else max(entry.value, number)
         better = entry._replace(value=value, newest=max(entry.newest, date))
         if better != entry:
-            self._found.clear()
             self._put(candidates, better)
 
     def highest_seen(self, candidates: str) -> int | None:
@@ -217,20 +216,6 @@ class LookupCache:
 
     # ---- entries ----
 
-    def _same_until(self, location: MetadataLocation) -> str:
-        """Returns the date of the newest build for which what was just found is valid."""
-        if not isinstance(location, ReleaseLocation):
-            return _NO_LIMIT
-        entry = self._entry(location.candidates)
-        return entry.newest if entry else ""
-
-    def _valid(self, place: str) -> CacheEntry | None:
-        """Returns the entry, unless it was made by a clock that was ahead."""
-        entry = self._entry(place)
-        if entry is None or entry.fetched > self._clock() + CLOCK_ERROR:
-            return None
-        return entry
-
     def _now(self) -> float:
         """Returns the time; not before the start, or what was just kept would not count."""
         return max(self._clock(), self._started)
@@ -242,18 +227,22 @@ class LookupCache:
         young = now - date_in_seconds(date) < YOUNG_BUILD
         return now - entry.fetched < (ABSENT_YOUNG if young else ABSENT_OLD)
 
-    def _entry(self, place: str) -> CacheEntry | None:
+    def _entry(self, place: str, kind: type) -> CacheEntry | None:
+        """Returns what is kept of a place; None without, or with a value of another kind."""
         try:
-            return self._entries[place]
+            entry = self._entries[place]
         except KeyError:
-            return self._remember(place, self._read(place))
+            entry = self._remember(place, self._read(place))
+        return entry if entry and isinstance(entry.value, kind | None) else None
 
     def _put(self, place: str, entry: CacheEntry) -> None:
         """Keeps an entry, on disk at once."""
         self._remember(place, entry)
         if self._database is None:
             return
-        value = list(entry.value) if isinstance(entry.value, Metadata) else entry.value
+        value = entry.value
+        if isinstance(value, Metadata):
+            value = list(value[:4])  # without the sum, which is of one build
         row = (self._archive_url + place, orjson.dumps(value), entry.newest, entry.fetched)
         try:
             self._database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", row)
@@ -277,7 +266,10 @@ class LookupCache:
         except sqlite3.Error as error:
             self._give_up(error)
             return None
-        return _entry_in(row) if row else None
+        entry = _entry_in(row) if row else None
+        if entry and entry.fetched > self._clock() + CLOCK_ERROR:
+            return None  # it was made by a clock that was ahead
+        return entry
 
     def _give_up(self, error: sqlite3.Error) -> None:
         """Continues without the file, which stays as it is."""
@@ -312,6 +304,8 @@ def _entry_in(row: tuple[Any, Any, Any]) -> CacheEntry | None:
         return None
     if isinstance(value, list):
         value = _metadata_in(value)
+    elif isinstance(value, dict):
+        value = value if all(isinstance(one, str) for one in value.values()) else "of no use"
     elif not (value is None or type(value) is int):
         return None
     return CacheEntry(value, newest, fetched)

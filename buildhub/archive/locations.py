@@ -18,7 +18,8 @@ from ..builds.recognise import Build
 BUILDHUB_JSON = "buildhub.json"
 
 _REPACK = re.compile(r"-(?:EME-free|sha1)$", re.IGNORECASE)
-_EXTENSION = re.compile(r"(?:\.installer)?\.(?:tar\.\w+|\w+)$", re.IGNORECASE)
+#: Of an installer or archive.
+EXTENSION = re.compile(r"(?:\.installer)?\.(?:tar\.\w+|\w+)$", re.IGNORECASE)
 _FILE_VERSION = re.compile(r"[a-z]+(?:[ -]setup)?[ -](?P<version>\d[\w.]*)", re.IGNORECASE)
 #: Platform → names of its ``_info.txt`` where these are not simply called like it.
 _INFO_NAMES = {
@@ -29,7 +30,6 @@ _INFO_NAMES = {
     "mac64": ("macosx64",),
 }
 _BUILD_FOLDER = re.compile(r"build(?P<number>[0-9]+)")
-_VERSIONS_FOLDER = re.compile(r"(?P<product>pub/[^/]+)/releases/(?P<version>[^/]+)")
 
 
 class NightlyLocation(NamedTuple):
@@ -46,11 +46,6 @@ class CandidateLocation(NamedTuple):
     folder: str  #: ``pub/firefox/candidates/54.0-candidates/build3/win64/en-US/``
     versions: tuple[str, ...]  #: as the metadata file may name it, the folder's first
     file_platform: str  #: of the file names, where those of the product's metadata contain it
-
-    @property
-    def candidates(self) -> str:
-        """Returns the version's folder: ``pub/firefox/candidates/54.0-candidates/``."""
-        return "/".join(self.folder.split("/")[:4]) + "/"
 
     @property
     def number(self) -> int:
@@ -119,18 +114,19 @@ class SamePushLocation(NamedTuple):
 
     def metadata_names(self, names: Iterable[str]) -> list[str]:
         """Returns the ``names`` that may be used: first those of linux-x86_64, then all."""
-        wanted = re.compile(rf"{self._app}-\d[\w.]*\.en-US\.[\w-]+(?:\.buildhub)?\.json")
+        wanted = re.compile(rf"{self.app}-\d[\w.]*\.en-US\.[\w-]+(?:\.buildhub)?\.json")
         found = sorted(filter(wanted.fullmatch, names))
         preferred = [name for name in found if ".linux-x86_64." in name]
         return list(dict.fromkeys([*reversed(preferred), *found]))
 
     def likely_names(self) -> list[str]:
         """Returns the usual names of the metadata, for callers that can't rely on a listing."""
-        stem = f"{self._app}-{self.version}.en-US.linux-x86_64"
+        stem = f"{self.app}-{self.version}.en-US.linux-x86_64"
         return [f"{stem}.json", f"{stem}.{BUILDHUB_JSON}"]
 
     @property
-    def _app(self) -> str:
+    def app(self) -> str:
+        """Returns how the other product's files begin."""
         return PRODUCTS[PRODUCTS[self.product].same_push or self.product].app
 
 
@@ -191,7 +187,7 @@ def _nightly_location(build: Build, folder: str, name: str) -> NightlyLocation:
 @functools.lru_cache(maxsize=1024)
 def _location_beside(product: str, folder: str, name: str) -> NightlyLocation:
     """Returns where the metadata of a nightly is that is in the folder itself."""
-    stem = _EXTENSION.sub("", name)
+    stem = EXTENSION.sub("", name)
     return NightlyLocation(product, f"{folder.replace('-l10n', '', 1)}/{stem}")
 
 
@@ -214,13 +210,12 @@ def _release_location(
     product: str, above: str, platform: str, name: str, file_platform: str
 ) -> ReleaseLocation:
     """Returns the candidates of exactly the folder's version, also for funnelcakes."""
-    found = _VERSIONS_FOLDER.match(above)
-    assert found, above
+    _, folder, _, version, *_ = above.split("/")
     return ReleaseLocation(
         product,
-        f"{found['product']}/candidates/{found['version']}-candidates/",
+        f"pub/{folder}/candidates/{version}-candidates/",
         plain_platform(platform),
-        tuple(dict.fromkeys((found["version"], _file_version(name)))),
+        tuple(dict.fromkeys((version, _file_version(name)))),
         file_platform,
     )
 
@@ -230,14 +225,14 @@ def _file_version(name: str) -> str:
 
     The dot before the extension does not belong to it, nor does a locale that follows it.
     """
-    stem = _EXTENSION.sub("", name)
+    stem = EXTENSION.sub("", name)
     found = _FILE_VERSION.match(stem)
     return re.sub(r"\.(?=[^\d]).*", "", found["version"]).rstrip(".") if found else ""
 
 
 def _file_platform(name: str, locale: str) -> str:
     """Returns ``android-arm`` of ``fennec-56.0b3.multi.android-arm.apk``."""
-    return _EXTENSION.sub("", name).rpartition(f".{locale}.")[2]
+    return EXTENSION.sub("", name).rpartition(f".{locale}.")[2]
 
 
 def plain_platform(platform: str) -> str:

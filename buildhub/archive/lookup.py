@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Self, TypeVar, cast
 
-from .cache import LookupCache, NotCached
+from ..builds.recognise import Build
+from ..errors import Unreachable
+from .cache import LookupCache, NotCached, address
+from .checksums import sum_of, sums_file
 from .client import Archive, FolderContents, Unreadable
 from .locations import FileLocation, MetadataLocation, ReleaseLocation, build_number
 from .metadata_formats import Metadata
-from .metadata_reader import read_metadata
+from .metadata_reader import MetadataFiles, read_sums
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -23,77 +30,116 @@ class MetadataLookup:
     """Finds the metadata of builds that ``cache`` does not know.
 
     At most so many ``searches`` run at a time, each to its end, in the order in which they were
-    asked for: the first records can be written soon. None does not limit them.
+    asked for: the first records can be written soon. None does not limit them. With
+    ``checksums``, the sum of a build's own file belongs to its metadata, where the archive has it.
     """
 
     def __init__(
-        self, archive: Archive, cache: LookupCache, *, searches: int | None = None
+        self,
+        archive: Archive,
+        cache: LookupCache,
+        *,
+        searches: int | None = None,
+        checksums: bool = False,
     ) -> None:
         self.cache = cache
         self._archive = archive
-        self._searches = None if searches is None else asyncio.Semaphore(searches)
-        self._fetches: dict[MetadataLocation, asyncio.Task[Metadata | None]] = {}
-        self._shared: dict[FileLocation | str, asyncio.Task[Any]] = {}
+        self._checksums = checksums
+        self._searches = asyncio.Semaphore(searches) if searches else contextlib.nullcontext()
+        self._tasks: dict[object, asyncio.Task[Any]] = {}
         #: Where there are files instead of metadata: without a build id, say.
         self.useless: set[MetadataLocation] = set()
+        #: Sums files that could not be read: records are made without, and they are not cached.
+        self.failed_sums: dict[str, Unreachable] = {}
 
     def renewed(self) -> Self:
         """Returns a lookup that asks the archive again, and knows which files exist."""
-        return type(self)(self._archive, self.cache.renewed())
+        return type(self)(self._archive, self.cache.renewed(), checksums=self._checksums)
+
+    def find(
+        self, build: Build, location: MetadataLocation, size: int, date: str
+    ) -> Metadata | asyncio.Task[Metadata | None] | None:
+        """Returns the metadata of a build from the cache, or a task as :meth:`fetch` does.
+
+        ``size`` and ``date`` are those of its file.
+        """
+        found = self.cache.find(location, date)
+        if found is None or not self._checksums:
+            return self.fetch(location, date) if isinstance(found, NotCached) else found
+        if not isinstance(found, NotCached):
+            sha256 = self.cache.find_sum(build, size, date)
+            if sha256 is not None:
+                return found._replace(sha256=sha256)
+        wanted = (build, location, size, date)
+        return self._once(wanted, lambda: self._fetch_with_sum(*wanted))
+
+    async def _fetch_with_sum(
+        self, build: Build, location: MetadataLocation, size: int, date: str
+    ) -> Metadata | None:
+        found = await self.fetch(location, date)
+        if found is None:
+            return None
+        sha256 = self.cache.find_sum(build, size, date)
+        if sha256 is None:
+            key = sums_file(build)
+            sums = await self._once(key, lambda: self._read_sums(key, date))
+            sha256 = sum_of(build, size, sums)
+        return found._replace(sha256=sha256)
+
+    async def _read_sums(self, key: str, date: str) -> dict[str, str]:
+        if key in self.failed_sums:
+            return {}
+        try:
+            sums = await read_sums(self._archive, key)
+        except Unreachable as error:
+            self.failed_sums[key] = error
+            logger.warning("Records are made without the sums in a file: %s", error)
+            return {}
+        self.cache.put(key, sums, date)
+        return sums or {}
 
     def fetch(self, location: MetadataLocation, date: str) -> asyncio.Task[Metadata | None]:
         """Fetches the metadata at ``location``: one search, however many ask for it.
 
         None: there is none. The task raises :class:`Unreachable`, also for who asks later.
         """
-        fetch = self._fetches.get(location)
-        if fetch is None:
-            fetch = asyncio.ensure_future(self._fetch(location, date))
-            self._fetches[location] = fetch
-            fetch.add_done_callback(lambda done: self._on_fetched(location, done))
-        return fetch
+        return self._once(location, lambda: self._fetch(location, date))
 
-    def _on_fetched(self, location: MetadataLocation, fetch: asyncio.Task[Metadata | None]) -> None:
-        if fetch.cancelled() or fetch.exception() is None:
-            del self._fetches[location]
+    def _once(self, key: object, work: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
+        """Begins a task, unless it runs already for another build, or failed."""
+
+        def on_done(done: asyncio.Task[T]) -> None:
+            if done.cancelled() or done.exception() is None:
+                del self._tasks[key]
+
+        task = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = asyncio.ensure_future(work())
+            task.add_done_callback(on_done)
+        return task
 
     async def _fetch(self, location: MetadataLocation, date: str) -> Metadata | None:
-        if self._searches is None:
-            return await self._search(location, date)
         async with self._searches:
-            return await self._search(location, date)
-
-    async def _search(self, location: MetadataLocation, date: str) -> Metadata | None:
-        found = self.cache.find(location, date)
-        if isinstance(found, NotCached) and isinstance(found.location, ReleaseLocation):
-            candidates = found.location.candidates
-            await self._once(candidates, lambda: self._find_build(candidates, date))
             found = self.cache.find(location, date)
-        if not isinstance(found, NotCached):
-            return found
-        files = cast(FileLocation, found.location)
-        metadata, useless = await self._once(files, lambda: self._read(files, date))
-        if useless:
-            self.useless.add(location)
-        return metadata
-
-    def _once(
-        self, key: FileLocation | str, work: Callable[[], Coroutine[Any, Any, T]]
-    ) -> asyncio.Task[T]:
-        """Begins a part of the search, unless it runs already for another build."""
-        task = self._shared.get(key)
-        if task is None:
-            task = self._shared[key] = asyncio.ensure_future(work())
-            task.add_done_callback(lambda _: self._shared.pop(key))
-        return task
+            if isinstance(found, NotCached) and isinstance(found.location, ReleaseLocation):
+                candidates = found.location.candidates
+                await self._once(candidates, lambda: self._find_build(candidates, date))
+                found = self.cache.find(location, date)
+            if not isinstance(found, NotCached):
+                return found
+            files = cast(FileLocation, found.location)
+            metadata, useless = await self._once((files,), lambda: self._read(files, date))
+            if useless:
+                self.useless.add(location)
+            return metadata
 
     async def _read(self, location: FileLocation, date: str) -> tuple[Metadata | None, bool]:
         """Returns the metadata, and whether there are files, but without any."""
-        reading = read_metadata(self._archive, location, self.cache.names_seen)
-        found, final, present = await reading
-        if final:
-            self.cache.put_metadata(location, found, date)
-        return found, present and found is None
+        files = MetadataFiles(self._archive, location, self.cache.names_seen)
+        found = await files.read()
+        if not files.unreadable:
+            self.cache.put(address(location), found, date)
+        return found, files.present and found is None
 
     async def _find_build(self, candidates: str, date: str) -> None:
         seen = self.cache.highest_seen(candidates)

@@ -52,6 +52,7 @@ class Metadata(NamedTuple):
     channel: str | None  #: the update channel, where the metadata contains it
     #: Whether it is a last resort, which a file that may appear later replaces.
     provisional: bool = False
+    sha256: str = ""  #: of the build's own file, which is not in the metadata file
 
 
 #: Field of a record's ``build`` → its names in a ``.json`` of the archive, the preferred first.
@@ -91,7 +92,7 @@ def build_date(build_id: str) -> str | None:
 
 def from_json(content: bytes, product: str) -> Metadata | None:
     """Parses the ``.json`` beside a nightly or candidate, such as ``firefox-54.0.json``."""
-    facts = _object(content) or {}
+    facts = json_object(content) or {}
     return _metadata(
         product,
         build_id=facts.get("buildid"),
@@ -110,7 +111,7 @@ def from_buildhub_json(content: bytes, product: str) -> Metadata | None:
 
     Only ``build``, ``source`` and ``target.channel`` are used; the rest comes from the key.
     """
-    facts = _object(content) or {}
+    facts = json_object(content) or {}
     build, source, target = (_mapping(facts.get(name)) for name in ("build", "source", "target"))
     return _metadata(
         product,
@@ -203,7 +204,8 @@ def _is_text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value != ""
 
 
-def _object(content: bytes) -> Mapping[str, Any] | None:
+def json_object(content: bytes) -> Mapping[str, Any] | None:
+    """Returns the one whole JSON object that the bytes are, or None."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
@@ -225,17 +227,12 @@ _NIGHTLY_FILE = re.compile(
 )
 
 
-def is_json_object(content: bytes) -> bool:
-    """Tells if the bytes are one whole JSON object, whatever is in it."""
-    return _object(content) is not None
-
-
 def contradiction(content: bytes, location: FileLocation) -> str:
     """Returns what in a JSON metadata file belongs to another build; empty if nothing does.
 
     Only what must agree is compared: versions may differ, and that of the key is the record's.
     """
-    facts = _object(content) or {}
+    facts = json_object(content) or {}
     if {"prefixes", "files"} <= facts.keys():
         return "it is a listing"
     expected_app, expected_platform = _expected(location)
@@ -265,10 +262,9 @@ def is_doubtful(build_id: str, location: FileLocation) -> bool:
 
 
 def _expected(location: FileLocation) -> tuple[str, str]:
-    product = PRODUCTS[location.product]
     if isinstance(location, SamePushLocation):
-        return PRODUCTS[product.same_push or product.name].app, ""
-    app = product.app
+        return location.app, ""
+    app = PRODUCTS[location.product].app
     if isinstance(location, CandidateLocation):
         return app, location.folder.rstrip("/").split("/")[-2]
     found = _NIGHTLY_FILE.fullmatch(location.stem.rpartition("/")[2])

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Set
-from typing import NamedTuple
 
+from .checksums import sums_in
 from .client import Archive, InvalidContent, Unreadable
 from .locations import (
     BUILDHUB_JSON,
@@ -30,7 +30,7 @@ from .metadata_formats import (
     from_info_text,
     from_json,
     is_doubtful,
-    is_json_object,
+    json_object,
     of_push,
     without_build_id,
 )
@@ -40,35 +40,22 @@ logger = logging.getLogger(__name__)
 _Parse = Callable[[bytes, str], Metadata | None]
 
 
-class Reading(NamedTuple):
-    """The content of the files of a location."""
+async def read_sums(archive: Archive, key: str) -> dict[str, str] | None:
+    """Reads the sums in a file; None if it is absent.
 
-    metadata: Metadata | None
-    final: bool  #: False if a more trusted file is there, but unreadable now
-    present: bool  #: whether a file is there at all
-
-
-async def read_metadata(
-    archive: Archive, location: FileLocation, names_seen: Callable[[str], Set[str]]
-) -> Reading:
-    """Reads the files of a location. ``names_seen`` has those that a folder's listing may lack.
-
-    Raises :class:`Unreadable` if unreadable files leave no metadata, and :class:`Unreachable`.
+    Raises :class:`Unreadable` for anything else in its place, and :class:`Unreachable`.
     """
-    files = _Files(archive, location, names_seen)
-    if isinstance(location, NightlyLocation):
-        found = await files.of_nightly(location)
-    elif isinstance(location, SamePushLocation):
-        found = await files.of_same_push(location)
-    else:
-        found = await files.of_candidate(location)
-    if found is None and files.unreadable:
-        raise files.unreadable
-    return Reading(found, files.unreadable is None, files.present)
+
+    def check(content: bytes) -> None:
+        if sums_in(content, key) is None:
+            raise InvalidContent("the content is not a list of sums")
+
+    content = await archive.document(key, check)
+    return None if content is None else sums_in(content, key)
 
 
-class _Files:
-    """The files of one location, and whether one of them was unreadable."""
+class MetadataFiles:
+    """The files of one location. ``names_seen`` has those that a folder's listing may lack."""
 
     def __init__(
         self, archive: Archive, location: FileLocation, names_seen: Callable[[str], Set[str]]
@@ -76,16 +63,31 @@ class _Files:
         self._archive = archive
         self._location = location
         self._names_seen = names_seen
-        self.unreadable: Unreadable | None = None
+        self.unreadable: Unreadable | None = None  #: the first file that is there, but useless now
         self.present = False  #: whether a file was not absent
 
-    async def of_nightly(self, location: NightlyLocation) -> Metadata | None:
+    async def read(self) -> Metadata | None:
+        """Reads the metadata.
+
+        Raises :class:`Unreadable` if unreadable files leave none, and :class:`Unreachable`.
+        """
+        if isinstance(self._location, NightlyLocation):
+            found = await self._of_nightly(self._location)
+        elif isinstance(self._location, SamePushLocation):
+            found = await self._of_same_push(self._location)
+        else:
+            found = await self._of_candidate(self._location)
+        if found is None and self.unreadable:
+            raise self.unreadable
+        return found
+
+    async def _of_nightly(self, location: NightlyLocation) -> Metadata | None:
         for ending, parse in FORMATS.items():
             if found := await self._read(location.stem + ending, parse):
                 return found
         return None
 
-    async def of_same_push(self, location: SamePushLocation) -> Metadata | None:
+    async def _of_same_push(self, location: SamePushLocation) -> Metadata | None:
         """Reads what another product's nightly says of the push, but not its toolchain."""
         likely = location.likely_names()
         found = await self._first(location.folder, likely, location.build_id)
@@ -97,7 +99,7 @@ class _Files:
             return of_push(found)
         return None if self.unreadable else without_build_id(location.product)
 
-    async def of_candidate(self, location: CandidateLocation) -> Metadata | None:
+    async def _of_candidate(self, location: CandidateLocation) -> Metadata | None:
         *usual, record_shaped = location.likely_names()
         found = await self._first(location.folder, usual)
         complete = True
@@ -143,7 +145,7 @@ class _Files:
         def check(content: bytes) -> None:
             if problem := contradiction(content, self._location):
                 raise InvalidContent(problem)
-            if not is_json_object(content) and not parse(content, self._location.product):
+            if json_object(content) is None and not parse(content, self._location.product):
                 raise InvalidContent("the content is not metadata")
 
         try:

@@ -57,11 +57,12 @@ MIMETYPES = {
 }
 
 # 55.0b1, 4.0b2pre
-_VERSION = r"\d++ (?: \. \d++ )*+ [a-z\d]*+"
+# No group is possessive: before Python 3.11.5, such groups fail where they should match.
+_VERSION = r"\d++ (?: \. \d++ )* (?! \. \d ) [a-z\d]*+"
 # A release's file mostly lacks what its folder adds (38.0.5b1-2, 10.0-real).
-_RELEASE_VERSION = _VERSION + r"(?: - (?: real | funnelcake\d++ | \d ) )*+"
+_RELEASE_VERSION = _VERSION + r"(?: - (?: real | funnelcake\d++ | \d ) )*"
 # In names with spaces also "3.6 Beta 5" and "3 Beta 1".
-_SPACED_VERSION = _RELEASE_VERSION + r"(?: \  (?: alpha | beta | rc ) \  \d++ )?+"
+_SPACED_VERSION = _RELEASE_VERSION + r"(?: \  (?: alpha | beta | rc ) \  \d++ )?"
 
 # firefox-55.0.tar.bz2, "Firefox 55.0.dmg", "Firefox Setup 4.0 RC 1.exe", "Thunderbird 3 Beta 1.exe"
 DESKTOP_FILE = rf"""(?i: {{app}} (?:
@@ -77,7 +78,7 @@ FULL_NAME_FILE = rf"""(?i:
 
 # 144.0b3; from December 2021 to July 2022 also 97.0.0-beta.2 and 96.1.0-rc.1.
 _APP_NUMBERED = r"(?: - (?: beta | rc ) \. \d++ )"
-_APP_VERSION = rf"{_VERSION} {_APP_NUMBERED}?+"
+_APP_VERSION = rf"{_VERSION} {_APP_NUMBERED}?"
 # fenix-144.0b3-android-arm64-v8a/fenix-144.0b3.multi.android-arm64-v8a.apk, but for a universal one
 # fenix-144.0b3-android/
 _APP_FOLDER = rf"{{app}} - {_APP_VERSION} -android (?: - (?P<abi> {ABI} ) )?"
@@ -105,7 +106,7 @@ TREES = ("mozilla-central", "comm-central")
 
 # 56.0.1-funnelcake131, 10.0-real, 38.0.5b1-2, 3.6.3plugin1. What came before 1.0 is not
 # catalogued, nor is the folder of the first candidate of 1.0.
-_NUMBERS = r"(?! 0\. | 1\.0rc/ ) \d++ (?: \. \d++ )++"
+_NUMBERS = r"(?! 0\. | 1\.0rc/ ) \d++ (?: \. \d++ )+"
 LOCALE_FOLDER = r"[\w-]++"
 _PLACE = rf"(?P<platform> [\w-]++ ) / (?P<locale> {LOCALE_FOLDER} ) / {{file}}"
 _BUILD_FOLDER = r"-candidates / build(?P<number> [1-9]\d{0,3} ) /"

@@ -117,13 +117,12 @@ class _Readers(dict[str, tuple[_Reader, ...]]):
     def __missing__(self, prefix: str) -> tuple[_Reader, ...]:
         if prefix not in self._shapes:
             return ()
-        self[prefix] = tuple(_reader(*both) for both in self._shapes[prefix])
+        readers = []
+        for product, shape in self._shapes[prefix]:
+            fullmatch = shape.compiled(product.app, product.file, product.trees).fullmatch
+            readers.append(_Reader(shape, product.name, fullmatch, shape.has_locale_folder))
+        self[prefix] = tuple(readers)
         return self[prefix]
-
-
-def _reader(product: Product, shape: Shape) -> _Reader:
-    fullmatch = shape.compiled(product.app, product.file, product.trees).fullmatch
-    return _Reader(shape, product.name, fullmatch, shape.has_locale_folder)
 
 
 READERS = _Readers()
@@ -179,17 +178,16 @@ def _lower_locale(folder: str) -> str:
     return folder.lower() if re.fullmatch(LOCALE_FOLDER, folder, re.ASCII) else ""
 
 
-def candidate_pattern(folders: Sequence[str] | None = None) -> re.Pattern[bytes]:
+def candidate_pattern() -> re.Pattern[bytes]:
     """Returns a pattern that finds, in the raw bytes of an inventory, the keys that may be builds.
 
     For ``finditer``: each match is a whole key, form-encoded as S3 writes it, without the quotes
-    around its column. Every key below the product folders ``folders`` (default: all) that
-    :func:`recognise` accepts is found; what is found need not be a build. S3 percent-encodes no
-    letter, digit, dot, hyphen, underscore or slash, so folders and extensions appear as they are.
+    around its column. Every key that :func:`recognise` accepts is found; what is found need not be
+    a build. S3 percent-encodes no letter, digit, dot, hyphen, underscore or slash, so folders and
+    extensions appear as they are.
     """
-    folders = product_folders() if folders is None else folders
     sections = "|".join(f"{section}/{start}" for section, start in SECTIONS.items())
-    place = f"(?:{'|'.join(map(re.escape, folders))})/(?:{sections})"
+    place = f"(?:{'|'.join(map(re.escape, product_folders()))})/(?:{sections})"
     # A lookbehind has one width: four bytes of ".exe", and "r.gz" as all of these are .tar.gz.
     ends = "|".join(re.escape(f"tar.{extension}"[-4:]) for extension in MIMETYPES)
     # Columns may lack their quotes. With them (the rule), searching for one delimiter instead of

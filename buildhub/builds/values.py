@@ -101,7 +101,8 @@ def platform(text: str) -> Values:
     words = _words(name)
     for pattern, word in _PROCESSORS:
         words = re.sub(rf"{pattern}(?![a-z\d])", word, words)
-    known = " ".join(sorted(map(_system_word, words.split()), reverse=True, key=str.isalpha))
+    found = (_SYSTEM_WORDS.get(word, word) for word in words.split())
+    known = " ".join(sorted(found, reverse=True, key=str.isalpha))
     for key, values in _PLATFORM_WORDS.items():
         if sorted(key.split()) == sorted(known.split()):
             return values
@@ -209,10 +210,6 @@ def key_of(text: str) -> str:
 
 def _words(text: str) -> str:
     return " ".join(re.split(r"[\s-]+", text.strip().lower()))
-
-
-def _system_word(word: str) -> str:
-    return _SYSTEM_WORDS.get(word, word)
 
 
 def _impossible(text: str, what: str, known: Iterable[str]) -> ValueError:

@@ -108,30 +108,26 @@ def main(
         sections = [section for section in SECTIONS if section != "nightly"]
 
     def work(cancellation: CancellationToken) -> bool:
+        globs = [glob for value in versions for glob in value]
         selection = Selection(
-            settings.products,
-            sections or SECTIONS,
-            [glob for globs in versions for glob in globs],
-            settings.since,
-            until,
-            start_after,
+            settings.products, sections or SECTIONS, globs, settings.since, until, start_after
         )
         bucket = archive_bucket(settings)
         jobs = settings.nb_parallel_requests
         listing = BucketListing(bucket, selection, jobs=jobs, on_error=logger.error)
-        run = _Output(selection, bucket, listing)
-        show = verbosity > logs.QUIET and not os.isatty(runner.STDOUT)
+        run = _Output(bucket, listing, start_after)
+        show = not os.isatty(runner.STDOUT)
         try:
             with progress.pipe_display(show, run.status):
                 asyncio.run(run.run(cancellation))
-            for glob in set(selection.versions) - selection.matched:
+            for glob in set(globs) - selection.matched:
                 logger.warning("--version %s fits no version that is listed.", glob)
         except (Fatal, Interrupted):
             runner.echo(run.how_to_continue())
             raise
         finally:
-            runner.echo_summary(run.summary(), verbosity)
-        return run.all_well
+            runner.echo_summary(run.summary())
+        return not (listing.failed or listing.bad)
 
     runner.run(work, settings, verbosity)
 
@@ -139,10 +135,10 @@ def main(
 class _Output:
     """Writes what a listing yields to standard output, and counts it."""
 
-    def __init__(self, selection: Selection, bucket: Bucket, listing: BucketListing) -> None:
-        self._selection = selection
+    def __init__(self, bucket: Bucket, listing: BucketListing, start_after: str) -> None:
         self._bucket = bucket
         self._listing = listing
+        self._start_after = start_after
         self._last = b""  # the last lines written
         self._rows = 0
 
@@ -150,16 +146,10 @@ class _Output:
         """Writes all rows; a signal ends it between two lines."""
         import asyncio
 
-        task = asyncio.current_task()
-        assert task is not None
-        try:
-            with cancellation.calling(task.cancel):
-                async with self._bucket, contextlib.aclosing(self._listing.blocks()) as blocks:
-                    async for block in blocks:
-                        await asyncio.to_thread(streams.write, block, cancellation, self._written)
-        except asyncio.CancelledError:
-            cancellation.raise_if_cancelled()
-            raise
+        with cancellation.ending_task():
+            async with self._bucket, contextlib.aclosing(self._listing.blocks()) as blocks:
+                async for block in blocks:
+                    await asyncio.to_thread(streams.write, block, cancellation, self._written)
 
     def _written(self, lines: bytes) -> None:
         self._last = lines
@@ -169,9 +159,7 @@ class _Output:
         """Says with which ``--start-after`` a run lists what is missing."""
         from ..inventory.row_formats import last_key
 
-        key = self._selection.start_after
-        if self._last:
-            key = last_key(self._last)
+        key = last_key(self._last) if self._last else self._start_after
         if not key:
             return "Ended before the first row."
         return f"Not complete. To continue, add: --start-after {_shell_word(key)}"
@@ -183,19 +171,12 @@ class _Output:
 
     def summary(self) -> str:
         """Formats ``archive-to-inventory: 12,345 rows, 67 requests.``."""
-        failed = self._listing.failed
-        parts = [
-            f"{self._rows:,} rows",
-            f"{self._bucket.requests:,} requests",
-            f"{failed:,} pages not listed" if failed else "",
-            f"{self._listing.bad:,} bad objects" if self._listing.bad else "",
-        ]
-        return "archive-to-inventory: " + ", ".join(filter(None, parts)) + "."
-
-    @property
-    def all_well(self) -> bool:
-        """Says whether no page is missing."""
-        return not (self._listing.failed or self._listing.bad)
+        parts = [f"{self._rows:,} rows", f"{self._bucket.requests:,} requests"]
+        if self._listing.failed:
+            parts.append(f"{self._listing.failed:,} pages not listed")
+        if self._listing.bad:
+            parts.append(f"{self._listing.bad:,} bad objects")
+        return f"archive-to-inventory: {', '.join(parts)}."
 
 
 if __name__ == "__main__":

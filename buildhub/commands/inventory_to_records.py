@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
-import orjson
 
 from .. import logs, streams
+from ..inventory.row_formats import Schema
+from ..records import line_of
 from ..settings import Parsed, Settings, options
 from ..signals import CancellationToken
 from . import progress, runner
 
 if TYPE_CHECKING:
-    from ..inventory.row_formats import Schema
     from ..pipeline.record_maker import PipelineCounts
     from ..records import Record
-
-
-def _schema(columns: str) -> Schema:
-    """Parses the names of an inventory's columns: ``Bucket, Key, Size, LastModifiedDate, ETag``."""
-    from ..inventory.row_formats import Schema
-
-    return Schema.parse(columns)
 
 
 @runner.command()
 @click.argument("files", nargs=-1)
 @click.option(
     "--schema",
-    type=Parsed("columns", _schema),
+    type=Parsed("columns", Schema.parse),
     help='Names of the columns, as in a manifest: "Bucket, Key, Size, LastModifiedDate, ETag".'
     "  [default: by the number of columns]",
 )
@@ -44,6 +36,7 @@ def _schema(columns: str) -> Schema:
     "archive_url",
     "cache_folder",
     "nb_parallel_requests",
+    "checksums",
     "nb_retry_request",
     "timeout_seconds",
     "sentry_dsn",
@@ -78,7 +71,9 @@ def main(
     files = runner.files_or_stdin(files)
 
     def work(cancellation: CancellationToken) -> bool:
-        return _process(files, schema, settings, cancellation, summary, verbosity)
+        import asyncio
+
+        return asyncio.run(_process(files, schema, settings, cancellation, summary))
 
     runner.run(work, settings, verbosity, summary=summary)
 
@@ -95,47 +90,38 @@ def _explain(keys: Sequence[str]) -> None:
         streams.write(f"{logs.escape_controls(explain(key_of(key)))}\n".encode())
 
 
-def _process(
+async def _process(
     files: Sequence[str],
     schema: Schema | None,
     settings: Settings,
     cancellation: CancellationToken,
     summary: runner.Summary,
-    verbosity: int,
 ) -> bool:
     """Writes the records of files to standard output; returns whether all went well."""
-    import asyncio
-
     from ..wiring import inventory_processor, open_lookup
 
-    inputs = [(path, streams.name_of(path)) for path in files]
+    def write(records: Sequence[Record]) -> None:
+        streams.write(b"".join(map(line_of, records)), cancellation)
 
-    async def run() -> bool:
-        async with open_lookup(settings) as lookup:
-            processor = inventory_processor(settings, lookup, cancellation, schema=schema)
-            summary.figures = processor.counts.as_dict
-            try:
-                with _display(processor.counts, verbosity):
-                    await processor.process_files(inputs, functools.partial(_write, cancellation))
-            finally:
-                cancellation.cancel()  # ends a read that an error left in its thread
-                runner.echo_summary(f"inventory-to-records: {processor.counts}.", verbosity)
-            return processor.counts.ok
-
-    return asyncio.run(run())
+    async with open_lookup(settings) as lookup:
+        processor = inventory_processor(settings, lookup, cancellation, schema=schema)
+        summary.figures = processor.counts.as_dict
+        rows = processor.rows_of_files((path, streams.name_of(path)) for path in files)
+        try:
+            with _display(processor.counts):
+                await processor.process(rows, write)
+        finally:
+            cancellation.cancel()  # ends a read that an error left in its thread
+            runner.echo_summary(f"inventory-to-records: {processor.counts}.")
+        return processor.counts.ok
 
 
-def _display(counts: PipelineCounts, verbosity: int) -> contextlib.AbstractContextManager[None]:
+def _display(counts: PipelineCounts) -> contextlib.AbstractContextManager[None]:
     """Shows progress, unless the records themselves are printed on the terminal."""
     return progress.pipe_display(
-        verbosity > logs.QUIET and not os.isatty(runner.STDOUT),
+        not os.isatty(runner.STDOUT),
         lambda seconds: f"inventory-to-records: {progress.records_status(counts, seconds)}",
     )
-
-
-def _write(cancellation: CancellationToken, records: Sequence[Record]) -> None:
-    lines = [orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records]
-    streams.write(b"".join(lines), cancellation)
 
 
 if __name__ == "__main__":

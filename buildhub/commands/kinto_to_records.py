@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-import orjson
 
 from .. import streams
 from ..builds import values
 from ..errors import Interrupted
-from ..settings import MOMENT, Settings, options
+from ..kinto.filters import Built, Changed, Condition, OneOf, Revision, Version, date_of_build
+from ..records import line_of
+from ..settings import MOMENT, Parsed, Settings, options, since
 from ..signals import CancellationToken
 from . import runner
 
 if TYPE_CHECKING:
     from ..kinto.client import Client, StoredData
-    from ..kinto.filters import Condition
-
-#: Options for one field each: the record has one of the values.
-FIELDS = {
-    "id": "id",
-    "build_id": "build.id",
-    "product": "source.product",
-    "channel": "target.channel",
-    "platform": "target.platform",
-    "os": "target.os",
-    "locale": "target.locale",
-    "tree": "source.tree",
-}
 
 #: Each value given with these must have a young build, with ``--max-age``.
-NAMED = ("product", "channel", "platform")
+NAMED = ("--product", "--channel", "--platform")
+
+#: The conditions on fields whose values need not be equal.
+_OF_FIELDS: dict[str, Callable[[values.Values], Condition]] = {
+    "source.revision": Revision,
+    "target.version": Version,
+}
 
 #: What Kinto adds to a record.
 METADATA = ("schema", "last_modified")
@@ -45,76 +39,79 @@ METADATA = ("schema", "last_modified")
 _LINES = 1000
 
 
-def _filter(
-    flag: str, metavar: str, read: Callable[[str], values.Values], text: str
-) -> Callable[[Any], Any]:
-    """Returns an option that can be repeated, or have several values with commas between them.
+class _Filter(NamedTuple):
+    """An option that can be repeated, or have several values with commas between them."""
 
-    Its value has an item for each that was typed: the values of the field that are meant.
-    """
+    field: str  #: has one of the values
+    metavar: str
+    read: Callable[[str], values.Values]
+    help: str
 
-    def all_of(
-        context: click.Context, param: click.Parameter, texts: Sequence[str]
+    def read_all(
+        self, context: click.Context, param: click.Parameter, texts: Sequence[str]
     ) -> tuple[values.Values, ...]:
+        """Returns for each value that was typed the values of the field that are meant."""
         try:
-            return tuple(read(one) for text in texts for one in text.split(","))
+            return tuple(self.read(one) for text in texts for one in text.split(","))
         except ValueError as error:
             raise click.BadParameter(f"{error}.", context, param) from None
 
-    return click.option(flag, metavar=metavar, multiple=True, help=text, callback=all_of)
+
+# fmt: off
+_FILTERS = {
+    "--id": _Filter("id", "ID OR URL", values.record_id, "The record with this id, key or URL."),
+    "--build-id": _Filter("build.id", "ID", values.build_id, "Records of this build id."),
+    "--revision": _Filter(
+        "source.revision", "HASH", values.revision,
+        f"Records of this revision; its first {values.MIN_REVISION} or more digits are enough."),
+    "--product": _Filter(
+        "source.product", "NAME", values.product,
+        "Records of this product, such as firefox, devedition, fenix."),
+    "--version": _Filter(
+        "target.version", "GLOB", values.version,
+        "Records of this version, or of a pattern such as '55.*' (in quotes); 55 is all of them."),
+    "--channel": _Filter(
+        "target.channel", "NAME", values.channel,
+        f"Records of this channel: {', '.join(values.CHANNELS)}."),
+    "--platform": _Filter(
+        "target.platform", "NAME", values.platform,
+        "Records of this platform, such as linux-x86_64, win64, macosx, 'windows arm64'."),
+    "--os": _Filter(
+        "target.os", "NAME", values.system,
+        "Records of this system: linux, win, mac, android, maemo."),
+    "--locale": _Filter(
+        "target.locale", "CODE", values.locale,
+        "Records of this locale, such as en-US, pt-BR, multi."),
+    "--tree": _Filter(
+        "source.tree", "NAME", values.tree,
+        "Records of this tree, such as mozilla-central, releases/mozilla-beta."),
+}
+# fmt: on
+
+
+def _filter_options(command: Any) -> Any:
+    for flag, one in reversed(_FILTERS.items()):
+        command = click.option(
+            flag, multiple=True, metavar=one.metavar, help=one.help, callback=one.read_all
+        )(command)
+    return command
 
 
 def _moment_option(flag: str, name: str, text: str) -> Callable[[Any], Any]:
     return click.option(flag, name, type=MOMENT, help=text)
 
 
-def _age(context: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
+def _age(text: str) -> datetime:
     """Reads the age of ``--max-age``: the moment that lies as far back."""
-    if text and not re.fullmatch(r"\d+\s*[mhdw]", text.strip(), re.ASCII):
-        raise click.BadParameter(f"{text!r} is not an age: use 36h or 7d.", context, param)
-    return MOMENT.convert(text, param, context) if text else None
+    if not re.fullmatch(r"\d+\s*[mhdw]", text.strip(), re.ASCII):
+        raise ValueError(f"{text!r} is not an age: use 36h or 7d")
+    return since(text)
 
 
 @runner.command()
 @options("server_url", "bucket", "collection")
 @options("auth", show_default="anonymous")
-@_filter("--id", "ID OR URL", values.record_id, "The record with this id, key or URL.")
-@_filter("--build-id", "ID", values.build_id, "Records of this build id.")
-@_filter(
-    "--revision",
-    "HASH",
-    values.revision,
-    f"Records of this revision; its first {values.MIN_REVISION} or more digits are enough.",
-)
-@_filter(
-    "--product",
-    "NAME",
-    values.product,
-    "Records of this product, such as firefox, devedition, fenix.",
-)
-@_filter(
-    "--version",
-    "GLOB",
-    values.version,
-    "Records of this version, or of a pattern such as '55.*' (in quotes); 55 is all of them.",
-)
-@_filter(
-    "--channel", "NAME", values.channel, f"Records of this channel: {', '.join(values.CHANNELS)}."
-)
-@_filter(
-    "--platform",
-    "NAME",
-    values.platform,
-    "Records of this platform, such as linux-x86_64, win64, macosx, 'windows arm64'.",
-)
-@_filter("--os", "NAME", values.system, "Records of this system: linux, win, mac, android, maemo.")
-@_filter("--locale", "CODE", values.locale, "Records of this locale, such as en-US, pt-BR, multi.")
-@_filter(
-    "--tree",
-    "NAME",
-    values.tree,
-    "Records of this tree, such as mozilla-central, releases/mozilla-beta.",
-)
+@_filter_options
 @_moment_option("--since", "changed_since", "Stored on the server then or later: 2026-11-01, 7d.")
 @_moment_option("--until", "changed_until", "Stored on the server before then.")
 @_moment_option("--built-since", "built_since", "Built then or later.")
@@ -130,8 +127,7 @@ def _age(context: click.Context, param: click.Parameter, text: str | None) -> da
 @click.option(
     "--max-age",
     "built_after",
-    metavar="AGE",
-    callback=_age,
+    type=Parsed("age", _age),
     help="Exit status 1 unless the newest is at most this old: 36h, 7d. Each product, channel and"
     " platform that is named must have such a build. Implies --newest 1.",
 )
@@ -175,22 +171,15 @@ def main(
         conditions.append(reader.ENGLISH)
 
     def work(cancellation: CancellationToken) -> bool:
-        # The default credentials are for one's own server.
-        anonymous = "auth" not in settings.explicit
-        client = kinto_client(settings, cancellation, anonymous=anonymous)
+        client = kinto_client(settings, cancellation, read_only=True)
         if count:
-            return _print_count(client, conditions, anonymous, cancellation)
-        pages = reader.read_records(
-            client,
-            conditions,
-            anonymous=anonymous,
-            raise_if_cancelled=cancellation.raise_if_cancelled,
-        )
+            return _print_count(client, conditions)
+        pages = reader.read_records(client, conditions)
         if newest_count:
             found = reader.newest(itertools.chain.from_iterable(pages), newest_count)
             too_old = _too_old(found, filters, built_after) if built_after else None
             pages = iter([found])
-        number = _print_all(pages, with_metadata, verbosity)
+        number = _print_all(pages, with_metadata)
         if newest_count and too_old:
             runner.echo(f"kinto-to-records: {too_old}")
             return False
@@ -206,79 +195,58 @@ def _too_old(
 
     Named are the values of :data:`NAMED`; if there are none, all records together.
     """
-    from ..kinto.filters import OneOf, date_of_build
-
-    named = [(name, typed) for name in NAMED for typed in filters[name]]
-    for name, typed in named or [("", ())]:
-        wanted = OneOf(FIELDS[name], typed) if typed else None
+    named = [(flag, typed) for flag in NAMED for typed in filters[flag[2:]]]
+    for flag, typed in named or [("", ())]:
+        wanted = OneOf(_FILTERS[flag].field, typed) if typed else None
         dates = [date_of_build(one) for one in newest if not wanted or wanted.matches(one)]
         latest = max(filter(None, dates), default=None)
         if latest is None or latest < after:
-            what = f"{name} {' or '.join(typed)}" if typed else "the catalogue"
+            what = f"{flag[2:]} {' or '.join(typed)}" if typed else "the catalogue"
             found = f"the newest is of {latest:%Y-%m-%d %H:%M} UTC" if latest else "there is none"
             return f"{what} has no such build since {after:%Y-%m-%d %H:%M} UTC; {found}."
     return None
 
 
-def _print_count(
-    client: Client,
-    conditions: Sequence[Condition],
-    anonymous: bool,
-    cancellation: CancellationToken,
-) -> bool:
+def _print_count(client: Client, conditions: Sequence[Condition]) -> bool:
     """Prints how many records there are; tells if there are any."""
     from ..kinto import reader
 
-    number = reader.count_records(client, conditions, anonymous=anonymous)
+    number = reader.count_records(client, conditions)
     if number is None:
-        pages = reader.read_records(
-            client,
-            conditions,
-            fields=("build.date", "source.revision", "target.version", *FIELDS.values()),
-            anonymous=anonymous,
-            raise_if_cancelled=cancellation.raise_if_cancelled,
-        )
-        number = sum(map(len, pages))
+        fields = ("build.date", *(one.field for one in _FILTERS.values()))
+        number = sum(map(len, reader.read_records(client, conditions, fields=fields)))
     streams.write(b"%d\n" % number)
     return number > 0
 
 
-def _print_all(pages: Iterable[Iterable[StoredData]], with_metadata: bool, verbosity: int) -> int:
+def _print_all(pages: Iterable[Iterable[StoredData]], with_metadata: bool) -> int:
     """Writes the records of all pages and a summary; returns their number."""
     count = 0
     try:
         for page in pages:
             count += _print(page, with_metadata)
     except Interrupted:
-        runner.echo_summary(f"kinto-to-records: {count} records, not complete.", verbosity)
+        runner.echo_summary(f"kinto-to-records: {count} records, not complete.")
         raise
-    runner.echo_summary(f"kinto-to-records: {count} records.", verbosity)
+    runner.echo_summary(f"kinto-to-records: {count} records.")
     return count
 
 
 def conditions_of(options: Mapping[str, Any]) -> Iterator[Condition]:
     """Yields the conditions that the options set."""
-    from ..kinto.filters import Built, Changed, OneOf, Revision, Version
-
-    for name, field in FIELDS.items():
-        if options[name]:
-            yield OneOf(field, _flat(options[name]))
-    if options["revision"]:
-        yield Revision(_flat(options["revision"]))
-    if options["version"]:
-        yield Version(_flat(options["version"]))
-    for name, condition in (("changed", Changed), ("built", Built)):
+    for flag, one in _FILTERS.items():
+        typed = options[flag[2:].replace("-", "_")]
+        if meant := tuple(dict.fromkeys(itertools.chain.from_iterable(typed))):
+            condition = _OF_FIELDS.get(one.field) or functools.partial(OneOf, one.field)
+            yield condition(meant)
+    for name, period in (("changed", Changed), ("built", Built)):
         since, until = options[f"{name}_since"], options[f"{name}_until"]
         if since or until:
-            yield condition(since, until)
-
-
-def _flat(typed: Iterable[values.Values]) -> values.Values:
-    return tuple(dict.fromkeys(itertools.chain.from_iterable(typed)))
+            yield period(since, until)
 
 
 def _print(records: Iterable[StoredData], with_metadata: bool) -> int:
-    lines = map(_line if with_metadata else _line_without_metadata, records)
+    lines = (line_of({"data": one if with_metadata else _stripped(one)}) for one in records)
     count = 0
     while some := list(itertools.islice(lines, _LINES)):
         streams.write(b"".join(some))
@@ -286,17 +254,10 @@ def _print(records: Iterable[StoredData], with_metadata: bool) -> int:
     return count
 
 
-def _line_without_metadata(record: StoredData) -> bytes:
+def _stripped(record: StoredData) -> StoredData:
     for name in METADATA:
         record.pop(name, None)
-    return _line(record)
-
-
-def _line(record: StoredData) -> bytes:
-    try:
-        return orjson.dumps({"data": record}, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # a number of more than 64 bits, or half of a surrogate pair
-        return json.dumps({"data": record}).encode() + b"\n"
+    return record
 
 
 if __name__ == "__main__":

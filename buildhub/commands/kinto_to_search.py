@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 import click
@@ -11,26 +12,16 @@ from ..settings import Settings, options
 from ..signals import CancellationToken
 from . import runner
 
+PORT, SECONDS = click.IntRange(0, 65535), click.FloatRange(min=0.1)
+
 
 @runner.command()
 @options("server_url", "bucket", "collection", "cache_folder")
 @options("auth", show_default="anonymous")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8881,
-    show_default=True,
-    help="Port to listen on.",
-)
-@click.option(
-    "--refresh",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0.1),
-    default=60,
-    show_default=True,
-    help="Seconds between two readings of what changed.",
-)
+@click.option("--port", type=PORT, default=8881, show_default=True, help="Port to listen on.")
+@click.option("--refresh", metavar="SECONDS", type=SECONDS, default=60, show_default=True,
+              help="Seconds between two readings of what changed.")  # fmt: skip
 @options("nb_retry_request", "timeout_seconds", "sentry_dsn")
 @runner.common_options("--version")
 def main(settings: Settings, host: str, port: int, refresh: float, verbosity: int) -> None:
@@ -52,14 +43,11 @@ def main(settings: Settings, host: str, port: int, refresh: float, verbosity: in
             from ..search.server import serve
         except ModuleNotFoundError as error:
             raise Fatal(f"{error.name} is not installed: pip install 'buildhub[search]'.") from None
-        import asyncio
-
         from ..wiring import kinto_client
 
-        anonymous = "auth" not in settings.explicit  # the default is for one's own server
-        client = kinto_client(settings, cancellation, anonymous=anonymous)
+        client = kinto_client(settings, cancellation, read_only=True)
         with contextlib.closing(Copy(settings.cache_folder, client.target)) as copy:
-            asyncio.run(serve(copy, client, cancellation, host, port, refresh, anonymous))
+            asyncio.run(serve(copy, client, cancellation, (host, port), refresh))
         return True
 
     runner.run(work, settings, verbosity)

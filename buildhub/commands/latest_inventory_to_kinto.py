@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from .. import logs
 from ..settings import Settings, options
 from ..signals import CancellationToken
 from . import progress, runner
@@ -30,6 +29,7 @@ from . import progress, runner
     "csv_download_directory",
     "initialize_server",
     "nb_parallel_requests",
+    "checksums",
     "nb_retry_request",
     "batch_max_requests",
     "timeout_seconds",
@@ -53,11 +53,12 @@ def main(
     builds, looks up their metadata, and stores the records that are new or changed. Run it on an
     empty server, or daily to store what is missing.
     """
-    from ..load import load_tasks, tasks_of
+    from ..load.run import load_tasks
+    from ..load.tasks import tasks_of
 
     def work(cancellation: CancellationToken) -> bool | int:
         differences = progress.Differences()
-        with progress.load_display(verbosity > logs.QUIET) as show:
+        with progress.load_display() as show:
             results = load_tasks(
                 settings,
                 tasks_of(settings),
@@ -67,11 +68,11 @@ def main(
                 progress=show,
             )
         summary.figures = lambda: _figures([result.as_dict() for result in results])
-        if verbosity > logs.QUIET:
+        if not runner.is_quiet():
             progress.print_results(results)
         cancellation.raise_if_cancelled()
         complete = all(result.ok for result in results)
-        return differences.report(verbosity, complete=complete) if check else complete
+        return differences.report(complete=complete) if check else complete
 
     on_error = runner.UNKNOWN if check else runner.FAILED
     runner.run(work, settings, verbosity, on_error=on_error, summary=summary)

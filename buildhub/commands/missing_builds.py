@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
-import orjson
 
 from .. import streams
 from ..errors import BadInput
+from ..records import line_of
 from ..settings import Parsed, Settings, options, since
 from ..signals import CancellationToken
 from . import runner
 
 if TYPE_CHECKING:
-    from ..product_details import Catalogue, Missing, Release
+    from ..product_details import Catalogue, Release
 
 logger = logging.getLogger(__name__)
 
@@ -74,23 +74,18 @@ def main(
         expected = [one for one in found if not one.reason]
         for one in found:
             if one.reason:
-                logger.info("%s: not expected, as %s.", _title(one), one.reason)
-        lines = [orjson.dumps(one.as_dict(), option=orjson.OPT_APPEND_NEWLINE) for one in expected]
-        streams.write(b"".join(lines), cancellation)
+                names = one.release.product, one.release.version, one.platform
+                logger.info("%s: not expected, as %s.", " ".join(filter(None, names)), one.reason)
+        streams.write(b"".join(line_of(one.as_dict()) for one in expected), cancellation)
         versions = sum(not one.platform for one in expected)
         runner.echo_summary(
             f"missing-builds: {sum(map(wanted, releases))} official versions, {versions} missing,"
             f" {len(expected) - versions} platforms missing,"
             f" {len(found) - len(expected)} not expected.",
-            verbosity,
         )
         return not expected
 
     runner.run(work, settings, verbosity, on_error=runner.UNKNOWN)
-
-
-def _title(one: Missing) -> str:
-    return " ".join(filter(None, (one.release.product, one.release.version, one.platform)))
 
 
 def _wanted(first: str | datetime | None) -> Callable[[Release], bool]:
@@ -109,31 +104,23 @@ def _releases(
     settings: Settings, files: Sequence[str], cancellation: CancellationToken
 ) -> list[Release]:
     """Reads the lists that were given, or fetches those of the products."""
-    from ..product_details import lists_of, read_releases
+    import asyncio
+
+    from ..product_details import fetch_lists, lists_of, read_releases
+    from ..wiring import product_details_client
 
     if files:
         contents = [b"".join(streams.chunks(path, cancellation)) for path in files]
         names = [streams.name_of(path) for path in files]
     else:
         names = lists_of(settings.products)
-        contents = _fetched(settings, names, cancellation)
+        client = product_details_client(settings)
+        contents = asyncio.run(fetch_lists(client, names, cancellation))
         names = [settings.product_details_url + name for name in names]
     lists = [read_releases(*pair) for pair in zip(contents, names, strict=True)]
     if not any(lists):
         raise BadInput(f"No release of a known product is in {', '.join(names)}.")
     return [release for one in lists for release in one]
-
-
-def _fetched(
-    settings: Settings, names: Sequence[str], cancellation: CancellationToken
-) -> list[bytes]:
-    import asyncio
-
-    from ..product_details import fetch_lists
-    from ..wiring import product_details_client
-
-    client = product_details_client(settings)
-    return asyncio.run(fetch_lists(client, names, cancellation))
 
 
 def _catalogue(settings: Settings, cancellation: CancellationToken) -> Catalogue:
@@ -143,13 +130,8 @@ def _catalogue(settings: Settings, cancellation: CancellationToken) -> Catalogue
     from ..wiring import kinto_client
 
     found: dict[tuple[str, str], set[str]] = {}
-    for page in read_records(
-        kinto_client(settings, cancellation),
-        [OneOf("target.locale", LOCALES)],
-        # The default credentials are for one's own server.
-        anonymous="auth" not in settings.explicit,
-        raise_if_cancelled=cancellation.raise_if_cancelled,
-    ):
+    client = kinto_client(settings, cancellation, read_only=True)
+    for page in read_records(client, [OneOf("target.locale", LOCALES)]):
         add_releases(page, found)
     return found
 

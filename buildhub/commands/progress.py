@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,10 @@ from .. import logs, streams
 from . import runner
 
 if TYPE_CHECKING:  # each command imports only the parts that it uses
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.text import Text
 
-    from ..kinto import PublishCounts
-    from ..load import LoadResult
+    from ..load.tasks import LoadResult
     from ..pipeline.record_maker import PipelineCounts
 
 #: Seconds between two lines of progress where stderr is not a terminal.
@@ -30,54 +31,47 @@ _BAR_WIDTH = 20
 #: Differences that ``--check`` prints; all are counted.
 MAX_DIFFERENCES = 100
 
-#: A line of text and, if it is known, which fraction of the work is done.
-Status = tuple[str, float | None]
-
 
 @contextmanager
 def pipe_display(show: bool, status: Callable[[float], str]) -> Iterator[None]:
-    """Shows ``status`` on a terminal while the block runs; elsewhere nothing.
+    """Shows ``status`` on a terminal while the block runs; elsewhere, or after ``-q``, nothing.
 
     ``status`` gets the seconds since the start. It is called from another thread.
     """
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        if show and os.isatty(runner.STDERR):
-            stack.enter_context(_live(lambda: (status(time.monotonic() - began), None)))
+        if show and not runner.is_quiet() and os.isatty(runner.STDERR):
+            stack.enter_context(_live(lambda: _text(status(time.monotonic() - began))))
         yield
 
 
 @contextmanager
-def load_display(show: bool) -> Iterator[Callable[[LoadResult], None]]:
+def load_display() -> Iterator[Callable[[LoadResult], None]]:
     """Yields a function to call with a result after each step.
 
     On a terminal a bar is shown while the block runs, elsewhere a line is printed once a minute.
     """
-    if not show:
+    if runner.is_quiet():
         yield lambda result: None
     elif os.isatty(runner.STDERR):
-        latest: list[LoadResult] = []
-        with _live(lambda: _bar(latest[-1]) if latest else ("", None)):
-            yield lambda result: latest.__setitem__(slice(None), [result])
+        latest: deque[LoadResult] = deque(maxlen=1)
+        with _live(lambda: _bar(latest[0]) if latest else ""):
+            yield latest.append
     else:
-        yield _Lines().show
+        yield _print_each_minute()
 
 
-def _bar(result: LoadResult) -> Status:
-    return load_status(result), result.fraction
+def _print_each_minute() -> Callable[[LoadResult], None]:
+    """Returns a function that prints a result if none was printed for a minute: for logs."""
+    printed = time.monotonic()
 
-
-class _Lines:
-    """Prints a line of progress per minute, for cron and logs."""
-
-    def __init__(self) -> None:
-        self._next = time.monotonic() + LINE_INTERVAL
-
-    def show(self, result: LoadResult) -> None:
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + LINE_INTERVAL
+    def show(result: LoadResult) -> None:
+        nonlocal printed
+        if time.monotonic() >= printed + LINE_INTERVAL:
+            printed = time.monotonic()
             runner.echo(load_status(result))
+
+    return show
 
 
 def records_status(counts: PipelineCounts, seconds: float) -> str:
@@ -86,26 +80,20 @@ def records_status(counts: PipelineCounts, seconds: float) -> str:
     return f"{counts.rows:,} rows, {counts.records:,} records, {rate:,.0f} rows/s"
 
 
-def publish_status(counts: PublishCounts, seconds: float) -> str:
-    """Formats ``40,127 records, 812 records/s``."""
-    rate = counts.records / seconds if seconds else 0
-    return f"{counts.records:,} records, {rate:,.0f} records/s"
-
-
 def load_status(result: LoadResult) -> str:
     """Formats ``firefox: file 2 of 14 (0f…9c.csv.gz), 1,204,332 rows, 40,127 records, …``."""
     return f"{result.name}: {result.step}, {records_status(result.pipeline, result.seconds)}"
 
 
 @contextmanager
-def _live(status: Callable[[], Status]) -> Iterator[None]:
-    """Shows ``status`` in the last line while the block runs; log lines are printed above it."""
+def _live(line: Callable[[], RenderableType]) -> Iterator[None]:
+    """Shows ``line`` as the last one while the block runs; log lines are printed above it."""
     from rich.console import Console
     from rich.live import Live
 
     console = Console(stderr=True)
     with Live(
-        get_renderable=lambda: _line(*status()),
+        get_renderable=line,
         console=console,
         refresh_per_second=_REFRESHES_PER_SECOND,
         transient=True,
@@ -132,35 +120,33 @@ class _Printer:
         """Does nothing: no text is buffered."""
 
 
-def _line(text: str, fraction: float | None) -> Any:
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
+def _text(text: str) -> Text:
     from rich.text import Text
 
-    line = Text(logs.printable(text), no_wrap=True, overflow="ellipsis")
-    if fraction is None:
+    return Text(logs.printable(text), no_wrap=True, overflow="ellipsis")
+
+
+def _bar(result: LoadResult) -> RenderableType:
+    """Returns the status of a run and, if it is known, how much of it is done."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    line = _text(load_status(result))
+    if result.fraction is None:
         return line
     grid = Table.grid(padding=(0, 1))
     grid.add_column(width=_BAR_WIDTH)
     grid.add_column(no_wrap=True, overflow="ellipsis")
-    grid.add_row(ProgressBar(total=1, completed=fraction, width=_BAR_WIDTH), line)
+    grid.add_row(ProgressBar(total=1, completed=result.fraction, width=_BAR_WIDTH), line)
     return grid
 
 
-#: The columns after the name.
-_FIGURES: dict[str, Callable[[LoadResult], str]] = {
-    "rows": lambda r: f"{r.pipeline.rows:,}",
-    "bad": lambda r: f"{r.pipeline.bad_rows:,}",
-    "builds": lambda r: f"{r.pipeline.builds:,}",
-    "created": lambda r: f"{r.published.created:,}",
-    "updated": lambda r: f"{r.published.updated:,}",
-    "unchanged": lambda r: f"{r.published.unchanged:,}",
-    "refused": lambda r: f"{r.published.refused:,}",
-    "failed": lambda r: f"{r.failed:,}",
-    "unfinished": lambda r: f"{r.not_finished:,}",
-    "seconds": lambda r: f"{r.seconds:,.1f}",
-    "skipped": lambda r: r.pipeline.skipped_by_reason() or "none",
-}
+#: The figures of a result after its name, and their columns where these have another name.
+_FIGURES = (
+    "rows", "bad_rows", "builds", "created", "updated", "unchanged", "refused", "failed",
+    "not_finished", "seconds",
+)  # fmt: skip
+_SHORT_NAMES = {"bad_rows": "bad", "not_finished": "unfinished"}
 
 #: The columns of text; all others are numbers.
 _TEXT_COLUMNS = ("inventory", "section", "skipped")
@@ -169,8 +155,8 @@ _TEXT_COLUMNS = ("inventory", "section", "skipped")
 def print_results(results: Sequence[LoadResult]) -> None:
     """Prints the counts of each inventory, or section, as a table, and which are not complete."""
     kind = results[0].task.kind if results else "inventory"
-    names = [kind, *_FIGURES]
-    rows = [[r.name, *(figure(r) for figure in _FIGURES.values())] for r in results]
+    names = [kind, *(_SHORT_NAMES.get(name, name) for name in _FIGURES), "skipped"]
+    rows = [_row(result) for result in results]
     if os.isatty(runner.STDERR):
         _print_rich_table(names, rows)
     else:
@@ -179,6 +165,12 @@ def print_results(results: Sequence[LoadResult]) -> None:
     for result in results:
         if result.error:
             runner.echo(f"{result.name} is not complete: {result.error}")
+
+
+def _row(result: LoadResult) -> list[str]:
+    figures = result.as_dict()
+    skipped = result.pipeline.skipped_by_reason() or "none"
+    return [result.name, *(f"{figures[name]:,}" for name in _FIGURES), skipped]
 
 
 def _print_rich_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -228,14 +220,14 @@ class Differences:
         if self._count <= MAX_DIFFERENCES:
             self._lines.append(f"{effect}\t{record_id or 'a record without id'}\n")
 
-    def report(self, verbosity: int, *, complete: bool) -> int:
+    def report(self, *, complete: bool) -> int:
         """Prints them to standard output, one per line; returns the exit status.
 
         A difference is an answer even if not everything could be compared (not ``complete``).
         """
         streams.write("".join(self._lines).encode())
         if self._count > MAX_DIFFERENCES:
-            runner.echo_summary(f"… and {self._count - MAX_DIFFERENCES} more.", verbosity)
+            runner.echo_summary(f"… and {self._count - MAX_DIFFERENCES} more.")
         if self._count:
             return runner.FAILED
         return 0 if complete else runner.UNKNOWN

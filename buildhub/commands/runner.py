@@ -11,6 +11,7 @@ import contextlib
 import gc
 import io
 import json
+import logging
 import os
 import signal
 import sys
@@ -68,23 +69,21 @@ def common_options(*version: str) -> Callable[[Callable[..., Any]], Callable[...
 
     ``version`` are further names of the last, which prints the version.
     """
-    version_option = click.version_option(
-        __version__, "-V", *version, message="%(prog)s %(version)s"
-    )
-    return lambda function: version_option(_verbosity_options(function))
-
-
-def _verbosity_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    levels = [
-        (("-v", "--verbose"), logs.VERBOSE, "Log more details."),
-        (("--debug",), logs.DEBUG, "Log everything, including requests."),
+    levels = (
         (("-q", "--quiet"), logs.QUIET, "Log errors only; no progress, no summary."),
-    ]
-    for flags, level, text in reversed(levels):
-        function = click.option(
-            *flags, "verbosity", flag_value=level, type=int, default=logs.NORMAL, help=text
-        )(function)
-    return function
+        (("--debug",), logs.DEBUG, "Log everything, including requests."),
+        (("-v", "--verbose"), logs.VERBOSE, "Log more details."),
+    )
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for flags, level, text in levels:  # the last one is shown first
+            function = click.option(
+                *flags, "verbosity", flag_value=level, type=int, default=logs.NORMAL, help=text
+            )(function)
+        text = "%(prog)s %(version)s"
+        return click.version_option(__version__, "-V", *version, message=text)(function)
+
+    return decorate
 
 
 def files_or_stdin(files: Sequence[str]) -> Sequence[str]:
@@ -181,19 +180,14 @@ def _status(
         return on_error
 
 
-@contextlib.contextmanager
-def stop_reported(line: str, verbosity: int) -> Iterator[None]:
-    """Prints this summary if a signal ends the block, before there are counts."""
-    try:
-        yield
-    except Interrupted:
-        echo_summary(line, verbosity)
-        raise
+def is_quiet() -> bool:
+    """Tells if ``-q`` was given."""
+    return not logs.logger.isEnabledFor(logging.WARNING)
 
 
-def echo_summary(line: str, verbosity: int) -> None:
+def echo_summary(line: str) -> None:
     """Prints the summary to stderr, unless ``-q`` was given."""
-    if verbosity > logs.QUIET:
+    if not is_quiet():
         echo(line)
 
 

@@ -14,14 +14,13 @@ import click
 
 from .. import MAX_LINE, logs
 from ..errors import BadInput
-from ..events.result import EventResult
 from ..settings import Settings, options
 from ..signals import CancellationToken
 from ..streams import blocks, chunks, is_cut, name_of
 from . import runner
 
 if TYPE_CHECKING:
-    from ..events.service import EventService
+    from ..events.service import EventResult, EventService
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ DEFAULTS = {"nb_parallel_requests": "32"}
 
 @runner.command(DEFAULTS)
 @click.argument("files", nargs=-1)
-@options("server_url", "bucket", "collection", "auth", "archive_url")
+@options("server_url", "bucket", "collection", "auth", "archive_url", "checksums")
 @options("nb_retry_request", "batch_max_requests", "timeout_seconds", "products", "sentry_dsn")
 @runner.summary_option
 @runner.common_options("--version")
@@ -46,20 +45,18 @@ def main(settings: Settings, files: Sequence[str], summary: runner.Summary, verb
     record that is malformed, or that fails, is reported, and all others are handled; the exit
     status is 1 then.
     """
-    from ..events.service import EventService
+    from ..events.service import EventResult, EventService
 
     files = runner.files_or_stdin(files)
     if verbosity == logs.NORMAL:
         verbosity = logs.VERBOSE  # the line for each record
 
     def work(cancellation: CancellationToken) -> bool:
-        run = _EventFiles(cancellation)
+        run = _EventFiles(EventResult(), cancellation)
         summary.figures = run.figures
         with contextlib.ExitStack() as stack:
             service = stack.enter_context(EventService(settings, cancellation=cancellation))
-            stack.callback(
-                lambda: runner.echo_summary(f"s3-event-to-kinto: {run.result}.", verbosity)
-            )
+            stack.callback(lambda: runner.echo_summary(f"s3-event-to-kinto: {run.result}."))
             for path in files:
                 run.handle_file(service, path)
         return run.all_well
@@ -68,13 +65,13 @@ def main(settings: Settings, files: Sequence[str], summary: runner.Summary, verb
 
 
 class _EventFiles:
-    """Passes the events of files to the service, and counts."""
+    """Passes the events of files to the service, and counts them in ``result``."""
 
-    def __init__(self, cancellation: CancellationToken) -> None:
+    def __init__(self, result: EventResult, cancellation: CancellationToken) -> None:
         self._cancellation = cancellation
         self._unread = 0
         self._error = logs.FirstErrors(logger)
-        self.result = EventResult()
+        self.result = result
 
     @property
     def all_well(self) -> bool:
@@ -99,15 +96,13 @@ class _EventFiles:
         try:
             event = json.loads(document)
         except (ValueError, RecursionError) as error:
-            problem = (
-                f"it is longer than {MAX_LINE >> 20} MiB"
-                if is_cut(document)
-                else (f"it is not JSON ({error})")
-            )
+            problem = f"it is not JSON ({error})"
+            if is_cut(document):
+                problem = f"it is longer than {MAX_LINE >> 20} MiB"
             self.result.malformed += 1
             self._error(f"{where}: this is not an event: {problem}.")
             return
-        result = service.handle(event, cancellation=self._cancellation)
+        result = service.handle(event)
         self.result.merge(result)
         self._cancellation.raise_if_cancelled()
         if result.problem:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -15,13 +14,14 @@ import click
 import orjson
 
 from .. import MAX_LINE, logs, streams
-from ..errors import BadInput
+from ..errors import BadInput, Interrupted
+from ..records import line_of
 from ..settings import Settings, options
 from ..signals import CancellationToken
 from . import progress, runner
 
 if TYPE_CHECKING:
-    from ..kinto import Publisher
+    from ..kinto.publisher import Publisher
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +76,9 @@ def main(
     record without is added. Blank lines are skipped. A line that is not a valid record, or a
     record that the server refuses, is reported, all others are stored, and the exit status is 1.
     """
-    from ..kinto import Publisher, RecordIndex
     from ..kinto.initialization import exists
+    from ..kinto.publisher import Publisher
+    from ..kinto.record_index import RecordIndex
     from ..wiring import kinto_client
 
     files = runner.files_or_stdin(files)
@@ -88,13 +89,16 @@ def main(
         with contextlib.ExitStack() as stack:
             client = kinto_client(settings, cancellation)
             index = None
-            with runner.stop_reported("to-kinto: stopped before the first record.", verbosity):
+            try:
                 if not sends_nothing:
                     client.check_credentials()
                 # A collection that does not exist has no records: all of ours would be created.
                 if exists(client) if sends_nothing else skip:
                     index = stack.enter_context(RecordIndex(settings.cache_folder, client.target))
-                    index.refresh(client, cancellation.raise_if_cancelled)
+                    index.refresh(client)
+            except Interrupted:
+                runner.echo_summary("to-kinto: stopped before the first record.")
+                raise
             publisher = Publisher(
                 client,
                 index=index,
@@ -112,13 +116,13 @@ def main(
             }
             stack.callback(
                 lambda: runner.echo_summary(
-                    f"{label}: {publisher.counts}{source.bad_lines_counted()}.", verbosity
+                    f"{label}: {publisher.counts}{source.bad_lines_counted()}."
                 )
             )
-            with _display(publisher, verbosity), publisher:
+            with _display(publisher), publisher:
                 source.read_into(publisher)
         complete = publisher.counts.ok and not source.bad_input
-        return differences.report(verbosity, complete=complete) if check else complete
+        return differences.report(complete=complete) if check else complete
 
     on_error = runner.UNKNOWN if check else runner.FAILED
     runner.run(work, settings, verbosity, on_error=on_error, summary=summary)
@@ -133,21 +137,16 @@ def _not_stored(path: Path | None) -> Iterator[Callable[[Any], None]]:
     from ..storage import written_aside
 
     with written_aside(path, "--failed") as write:  # the command may be reading the previous one
-        yield lambda record: write(_line(record))
+        yield lambda record: write(line_of(record))
 
 
-def _line(record: Any) -> bytes:
-    try:
-        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # nested deeply
-        return json.dumps(record).encode() + b"\n"
+def _display(publisher: Publisher) -> contextlib.AbstractContextManager[None]:
+    def status(seconds: float) -> str:
+        count = publisher.counts.records
+        rate = count / seconds if seconds else 0
+        return f"to-kinto: {count:,} records, {rate:,.0f} records/s"
 
-
-def _display(publisher: Publisher, verbosity: int) -> contextlib.AbstractContextManager[None]:
-    return progress.pipe_display(
-        verbosity > logs.QUIET,
-        lambda seconds: f"to-kinto: {progress.publish_status(publisher.counts, seconds)}",
-    )
+    return progress.pipe_display(True, status)
 
 
 class _RecordFiles:
@@ -211,7 +210,10 @@ class _RecordFiles:
             except orjson.JSONDecodeError as error:
                 if line.strip():
                     self.bad_lines += 1
-                    self._report(f"{where}: {_problem(line, error)}.")
+                    problem = f"not valid JSON ({error.msg})"
+                    if streams.is_cut(line):
+                        problem = f"the line is longer than {MAX_LINE >> 20} MiB"
+                    self._report(f"{where}: {problem}.")
 
     def _report(self, sentence: str) -> None:
         self.bad_input = True
@@ -243,12 +245,6 @@ def _raise_if_of_another_kind(line: bytes, name: str) -> None:
     for beginning, kind, cure in _OTHER_KINDS:
         if re.match(beginning, line):
             raise BadInput(f"{name}: this is {kind}, not one record per line; use this: {cure}.")
-
-
-def _problem(line: bytes, error: orjson.JSONDecodeError) -> str:
-    if streams.is_cut(line):
-        return f"the line is longer than {MAX_LINE >> 20} MiB"
-    return f"not valid JSON ({error.msg})"
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from ..archive.checksums import is_sums_file, sums_file
 from ..archive.client import Archive, FolderContents
 from ..archive.locations import (
     BUILDHUB_JSON,
@@ -22,6 +23,7 @@ from ..archive.locations import (
     plain_platform,
 )
 from ..archive.metadata_formats import FORMATS
+from ..archive.metadata_reader import read_sums
 from ..builds.patterns import TREES
 from ..builds.products import PRODUCTS, products_in
 from ..builds.recognise import Build, recognise
@@ -67,7 +69,7 @@ class FolderWalk(NamedTuple):
     """Folders to list: the root, and one level below it for each of ``levels``."""
 
     root: str
-    levels: tuple[Callable[[str], bool], ...] = ()  #: which subfolders to enter, by name
+    levels: tuple[Callable[[str], object], ...] = ()  #: which subfolders to enter, by name
     certain: bool = True  #: whether a missing build would be noticed
 
 
@@ -75,7 +77,7 @@ class Dependents(NamedTuple):
     """Where the builds that depend on a metadata file may be, and how to recognise them."""
 
     key: str  #: of the metadata file
-    walks: tuple[FolderWalk, ...]
+    walks: tuple[FolderWalk, ...]  #: none for a sums file, which names its builds
     concerns: Callable[[Build], bool]
     likely: tuple[str, ...] = ()  #: keys to request if no listing shows a build
 
@@ -84,6 +86,11 @@ class Dependents(NamedTuple):
         """Returns the folder of the metadata file."""
         return self.key.rpartition("/")[0] + "/"
 
+    @property
+    def of_metadata(self) -> bool:
+        """Tells if builds have no metadata without the file: it is not a sums file."""
+        return bool(self.walks)
+
     def within(self, products: Container[str]) -> Dependents | None:
         """Leaves out the folders of other products; returns None if nothing is left."""
         walks = tuple(walk for walk in self.walks if walk.root.split("/")[1] in products)
@@ -91,12 +98,15 @@ class Dependents(NamedTuple):
         return self._replace(walks=walks, likely=likely) if walks else None
 
 
-def dependents_of(key: str, products: Container[str]) -> Dependents | None:
+def dependents_of(key: str, products: Container[str], checksums: bool = False) -> Dependents | None:
     """Returns what depends on the file ``key`` (raw), or None if it is not metadata of builds.
 
     Only the archive's folders of ``products`` count. ``.mozinfo.json``, ``.test_packages.json``
-    and the ``_info.txt`` of a nightly are not metadata.
+    and the ``_info.txt`` of a nightly are not metadata; sums are with ``checksums``.
     """
+    if checksums and is_sums_file(key):
+        its = Dependents(key, (), lambda build: sums_file(build) == key)
+        return its if key.split("/")[1] in products else None
     found = _dependents_of_candidate(key) or _dependents_of_info(key) or _dependents_of_nightly(key)
     return found and found.within(products)
 
@@ -107,12 +117,8 @@ def _dependents_of_nightly(key: str) -> Dependents | None:
     That build depends on it, and so do the localised ones of the same platform in the ``-l10n``
     folder; how many these are is not known.
     """
-    for ending in sorted(FORMATS, key=len, reverse=True):
-        if key.endswith(ending):
-            stem = key.removesuffix(ending)
-            break
-    else:
-        return None
+    endings = sorted(FORMATS, key=len)
+    stem = next((key.removesuffix(one) for one in endings[::-1] if key.endswith(one)), "")
     builds = list(filter(None, (recognise(stem + ending) for ending in _NIGHTLY_ENDINGS)))
     location = NightlyLocation(builds[0].product, stem) if builds else None
     if location is None or builds[0].section != "nightly" or location_of(builds[0]) != location:
@@ -218,7 +224,7 @@ def _walks_of_release(
     root = f"{product}/releases/{version}/"
     yield FolderWalk(root, (is_platform, _is_locale))
     if "-funnelcake" in version:
-        yield FolderWalk(root, (_is_funnelcake, is_platform, _is_locale))
+        yield FolderWalk(root, (_FUNNELCAKE_FOLDER.fullmatch, is_platform, _is_locale))
 
 
 def _is_metadata(product_folder: str, locale: str, name: str) -> bool:
@@ -235,10 +241,6 @@ def _is_locale(folder: str) -> bool:
     return folder != _LANGUAGE_PACKS
 
 
-def _is_funnelcake(folder: str) -> bool:
-    return bool(_FUNNELCAKE_FOLDER.fullmatch(folder))
-
-
 # ---- finding them ----
 
 
@@ -250,6 +252,10 @@ async def find_builds(archive: Archive, dependents: Dependents, on_found: OnFoun
     all others were.
     """
     search = _Search(archive, dependents, on_found)
+    if not dependents.of_metadata:
+        sums = await read_sums(archive, dependents.key)
+        await _all(search.try_file(dependents.folder + path) for path in sums or ())
+        return sums is not None
     up_to_date = await _all(search.walk(walk.root, walk) for walk in dependents.walks)
     if not up_to_date:
         # The listing of a large folder is cached for minutes; a request for a file is not.

@@ -17,17 +17,19 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from ..archive.cache import LookupCache
+from ..archive.checksums import sums_file
 from ..archive.client import Archive
 from ..archive.lookup import MetadataLookup
 from ..builds.recognise import Build, recognise
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..inventory.row_formats import InventoryRow
-from ..kinto import Client, PutResult, StoredRecord, differs, digest, fetch_stored, put_if_unchanged
+from ..kinto.client import Client, StoredData
+from ..kinto.conditional_writes import PutResult, fetch_stored, put_if_unchanged
+from ..kinto.record_index import differs, digest
 from ..pipeline.record_maker import NotMade, RecordMaker
 from ..records import Outcome, Record
 from ..retries import Retry
 from .dependents import Dependents, dependents_of, find_builds
-from .result import Result
 
 #: Seconds before what lags is asked for again; then twice as many, and so on.
 FIRST_PAUSE = 0.5
@@ -42,11 +44,19 @@ LINGER_SECONDS = 0.015
 _CONFLICT = PutResult(Outcome.CONFLICT, "other writers keep changing it")
 
 
+class Result(NamedTuple):
+    """The outcome for one key, with a detail where the outcome alone does not say everything."""
+
+    key: str
+    outcome: Outcome
+    detail: str = ""
+
+
 class _Written(NamedTuple):
     """The outcome for a record that was to be stored."""
 
     put: PutResult
-    stored: StoredRecord | None  #: what the server had before
+    stored: StoredData | None  #: what the server had before
     maker: RecordMaker  #: asks the archive what it says since then
 
 
@@ -64,16 +74,19 @@ class EventHandler:
         *,
         products: Sequence[str],
         retries: int,
+        checksums: bool = False,
         pause: float = FIRST_PAUSE,
     ) -> None:
         self._archive = archive
         self._client = client
         self._products = products
+        self._checksums = checksums
         self._retry = Retry(retries + 1, first_pause=pause)
-        lookup = MetadataLookup(archive, LookupCache(None, archive.url, keep_absent=False))
+        cache = LookupCache(None, archive.url, keep_absent=False)
+        lookup = MetadataLookup(archive, cache, checksums=checksums)
         # The newest one: each answers a question once, so what was found since needs another.
         self._maker = RecordMaker(lookup, archive_url=archive.url, products=products)
-        self._batch: list[tuple[Record, StoredRecord | None, asyncio.Future[_Written]]] = []
+        self._batch: list[tuple[Record, StoredData | None, asyncio.Future[_Written]]] = []
         self._writer: asyncio.Task[None] | None = None
         self._fatal: Fatal | None = None
 
@@ -94,7 +107,7 @@ class EventHandler:
     async def handle(self, key: str) -> list[Result]:
         """Handles one file that was published: returns a result for each build it concerns."""
         build = recognise(key)
-        dependents = None if build else dependents_of(key, self._products)
+        dependents = None if build else dependents_of(key, self._products, self._checksums)
         if not dependents and (not build or key.split("/")[1] not in self._products):
             return [Result(key, Outcome.IGNORED)]
         try:
@@ -136,7 +149,8 @@ class EventHandler:
             maker = self._maker
             up_to_date = await self._update_dependents(dependents, maker, results)
             outcomes = {result.outcome for result in results.values()}
-            if Outcome.FAILED in outcomes or (up_to_date and Outcome.NO_METADATA not in outcomes):
+            awaited = dependents.of_metadata and Outcome.NO_METADATA in outcomes
+            if Outcome.FAILED in outcomes or (up_to_date and not awaited):
                 break
             self._maker = maker.renewed()
         return list(results.values()) or [Result(dependents.key, Outcome.NO_BUILDS)]
@@ -176,16 +190,19 @@ class EventHandler:
         A record that is stored may be newer than the one that was made before it was fetched, so
         it is replaced by one that is made after that; a build that is gone stays as it is stored.
         """
-        stored: StoredRecord | None = None
+        stored: StoredData | None = None
         reason = ""
         for _ in range(2 * MAX_PUTS):  # a conflict, then a look at what is there now
             made = await maker.record(row, build)
             if isinstance(made, NotMade):
                 gone = stored and made.outcome is not Outcome.FAILED
                 return Result(row.key, Outcome.UNCHANGED) if gone else Result(row.key, *made)
+            no_sum = maker.lookup.failed_sums.get(sums_file(build))
             (outcome, reason), stored, maker = await self._put(made, stored)
             if outcome in (Outcome.REFUSED, Outcome.FAILED):
                 break
+            if outcome is not Outcome.CONFLICT and no_sum:
+                return Result(row.key, Outcome.FAILED, f"it is stored without its sum: {no_sum}")
             if outcome is not Outcome.CONFLICT:
                 return Result(row.key, outcome)
             file = await self._archive.head(row.key)
@@ -202,7 +219,7 @@ class EventHandler:
 
     # ---- Kinto: records that are ready at about the same time are stored together ----
 
-    async def _put(self, record: Record, stored: StoredRecord | None) -> _Written:
+    async def _put(self, record: Record, stored: StoredData | None) -> _Written:
         """Stores a record with others. It may replace ``stored``, which it was made after."""
         written: asyncio.Future[_Written] = asyncio.get_running_loop().create_future()
         self._batch.append((record, stored, written))
@@ -229,7 +246,7 @@ class EventHandler:
         self._writer = None
 
     async def _write_batch(
-        self, records: dict[str, tuple[Record, StoredRecord | None]]
+        self, records: dict[str, tuple[Record, StoredData | None]]
     ) -> dict[str, _Written]:
         """Stores the records that replace nothing, or what was there before they were made."""
         stored = await asyncio.to_thread(fetch_stored, self._client, list(records))
@@ -238,7 +255,7 @@ class EventHandler:
             record
             for one, (record, before) in records.items()
             if (there := stored.get(one)) in (None, before)
-            or not differs(there.digest, digest(record["data"]))
+            or not differs(digest(there), digest(record["data"]))
         ]
         put = await asyncio.to_thread(put_if_unchanged, self._client, writable, stored)
         return {one: _Written(put.get(one, _CONFLICT), stored.get(one), maker) for one in records}

@@ -36,14 +36,12 @@ class Ignored(NamedTuple):
 
     what: str
     reason: str
-    message: str | None = None
 
 
 class Malformed(NamedTuple):
     """A record that can't be read, now or when it is sent again."""
 
     reason: str
-    message: str | None = None
 
 
 Message = FilePublished | Ignored | Malformed
@@ -67,14 +65,14 @@ def is_queue_event(event: Any) -> bool:
 
 def _unwrap(event: Any, message: str | None, levels: int) -> Iterator[Message]:
     if levels == 0:
-        yield Malformed(f"the record is wrapped more than {MAX_LEVELS} times", message)
+        yield Malformed(f"the record is wrapped more than {MAX_LEVELS} times")
     elif isinstance(event, list):
         for item in event:
             yield from _unwrap(item, message, levels - 1)
     elif isinstance(event, Mapping):
         yield from _open(event, message, levels - 1)
     else:
-        yield Malformed(f"{_shown(event)} is not an event", message)
+        yield Malformed(f"{_shown(event)} is not an event")
 
 
 def _open(event: Mapping[str, Any], message: str | None, levels: int) -> Iterator[Message]:
@@ -93,7 +91,7 @@ def _open(event: Mapping[str, Any], message: str | None, levels: int) -> Iterato
     elif "detail-type" in event:
         yield _bridged(event, message)
     elif event.get("Event") == "s3:TestEvent":
-        yield Ignored("s3:TestEvent", "a test message of S3", message)
+        yield Ignored("s3:TestEvent", "a test message of S3")
     else:
         yield from _open_google(event, message, levels)
 
@@ -105,7 +103,7 @@ def _open_google(event: Mapping[str, Any], message: str | None, levels: int) -> 
     elif isinstance(attributes, Mapping):
         yield _object_event(attributes.get("eventType"), attributes.get("objectId"), event, message)
     elif "specversion" not in event:
-        yield Malformed(f"{_shown(event)} is not an event in any known wrapping", message)
+        yield Malformed(f"{_shown(event)} is not an event in any known wrapping")
     elif isinstance(data, Mapping) and "message" in data:  # a CloudEvent around Pub/Sub
         yield from _unwrap(data, message, levels)
     else:
@@ -124,7 +122,7 @@ def _open_text(text: Any, message: str | None, levels: int) -> Iterator[Message]
     try:
         event = json.loads(text)
     except (TypeError, ValueError, RecursionError):
-        yield Malformed(f"{_shown(text)} is not an event as JSON", message)
+        yield Malformed(f"{_shown(text)} is not an event as JSON")
     else:
         yield from _unwrap(event, message, levels)
 
@@ -137,13 +135,13 @@ def _notification(record: Mapping[str, Any], message: str | None) -> Message:
     kind = record.get("eventName", _CREATED)
     key = _key(record["s3"])
     if not isinstance(kind, str) or key is None:
-        return Malformed(f"{_shown(record)} has no valid eventName or no key", message)
+        return Malformed(f"{_shown(record)} has no valid eventName or no key")
     try:
         key = unquote_plus(key, errors="strict")
     except UnicodeDecodeError:
-        return Malformed(f"the key {key!r} is not UTF-8", message)
+        return Malformed(f"the key {key!r} is not UTF-8")
     if not kind.removeprefix("s3:").startswith(_CREATED):
-        return Ignored(key, f"the event is {kind}", message)
+        return Ignored(key, f"the event is {kind}")
     return FilePublished(key, message)
 
 
@@ -151,21 +149,22 @@ def _bridged(event: Mapping[str, Any], message: str | None) -> Message:
     """Returns an event of EventBridge. Its key is raw (``Firefox Setup 55.0.exe``)."""
     kind = event["detail-type"]
     if kind != "Object Created":
-        return Ignored(_key(event.get("detail")) or "EventBridge", f"the event is {kind}", message)
-    key = _key(event.get("detail"))
-    return FilePublished(key, message) if key else Malformed(f"{_shown(event)} has no key", message)
+        return Ignored(_key(event.get("detail")) or "EventBridge", f"the event is {kind}")
+    return _published(_key(event.get("detail")), event, message)
 
 
 def _object_event(kind: Any, key: Any, event: Mapping[str, Any], message: str | None) -> Message:
     """Reads an event about an object in Google's bucket. Its key is raw."""
-    has_key = isinstance(key, str) and key
+    key = key if isinstance(key, str) else None
     if not isinstance(kind, str):
-        return Malformed(f"{_shown(event)} has no type of event", message)
+        return Malformed(f"{_shown(event)} has no type of event")
     if kind not in _FINALIZED:
-        return Ignored(key if has_key else "Google", f"the event is {kind}", message)
-    if not has_key:
-        return Malformed(f"{_shown(event)} has no key", message)
-    return FilePublished(key, message)
+        return Ignored(key or "Google", f"the event is {kind}")
+    return _published(key, event, message)
+
+
+def _published(key: str | None, event: Mapping[str, Any], message: str | None) -> Message:
+    return FilePublished(key, message) if key else Malformed(f"{_shown(event)} has no key")
 
 
 def _key(facts: Any) -> str | None:

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import itertools
 import logging
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
+from ..builds.explain import explain
+from ..builds.recognise import recognise
+from ..errors import BuildhubError
 from ..records import Outcome
 from ..settings import Settings
 from ..signals import CancellationToken
 from ..wiring import archive_client, kinto_client
-from .handler import FIRST_PAUSE, EventHandler
+from .handler import FIRST_PAUSE, EventHandler, Result
 from .messages import FilePublished, Ignored, unwrap
-from .result import EventResult, Result, describe
 
 logger = logging.getLogger(__name__)
 
@@ -27,15 +32,82 @@ logger = logging.getLogger(__name__)
 KEPT_BACK = 0.1
 KEPT_BACK_SECONDS = 2.0
 
-#: Events by the file that they are about: those about one file are handled as one.
-_Published = Mapping[str, Sequence[FilePublished]]
+#: Keys that failed which one message names; all are counted.
+MAX_NAMED = 100
+
+
+@dataclasses.dataclass
+class EventResult:
+    """The counts of an event, or of several."""
+
+    handled: int = 0  #: files
+    ignored: int = 0
+    malformed: int = 0
+    failed: int = 0
+    builds: Counter[Outcome] = dataclasses.field(default_factory=Counter)  #: of handled files
+    failures: dict[str, str] = dataclasses.field(default_factory=dict)  #: key → why
+    #: Ids of SQS messages with a failure in them; None for a failure without such an id.
+    failed_messages: list[str | None] = dataclasses.field(default_factory=list)
+    newest_build: str = ""  #: the newest build date of a record that was made
+
+    def add(self, events: Sequence[FilePublished], results: Sequence[Result]) -> None:
+        """Counts the results of the events about one file."""
+        if failures := [result for result in results if result.outcome is Outcome.FAILED]:
+            self.failed += len(events)
+            self.failures[events[0].key] = _reason(failures)
+            self.failed_messages += [event.message for event in events]
+        elif results[0].outcome is Outcome.IGNORED:
+            self.ignored += len(events)
+            return
+        else:
+            self.handled += len(events)
+        self.builds.update(result.outcome for result in results)
+
+    def merge(self, other: EventResult) -> None:
+        """Adds the counts of another event."""
+        self.handled += other.handled
+        self.ignored += other.ignored
+        self.malformed += other.malformed
+        self.failed += other.failed
+        self.builds += other.builds
+        self.failures |= other.failures
+        self.failed_messages += other.failed_messages
+        self.newest_build = max(self.newest_build, other.newest_build)
+
+    @property
+    def problem(self) -> BuildhubError | None:
+        """Returns one error that names the first hundred keys which failed, and why."""
+        if not self.failures:
+            return None
+        keys: dict[str, list[str]] = {}
+        for key, reason in itertools.islice(self.failures.items(), MAX_NAMED):
+            keys.setdefault(reason, []).append(key)
+        reasons = "; ".join(f"{', '.join(some)}: {reason}" for reason, some in keys.items())
+        more = len(self.failures) - MAX_NAMED
+        others = f"; and {more:,} more" if more > 0 else ""
+        return BuildhubError(f"These files failed and have to be sent again: {reasons}{others}.")
+
+    def as_dict(self) -> dict[str, int]:
+        """Returns the figures as the Lambda returns them."""
+        return {"handled": self.handled, "ignored": self.ignored, "malformed": self.malformed}
+
+    def __str__(self) -> str:
+        """Writes the figures as a line: those of files, then those of builds that are not 0."""
+        total = self.handled + self.ignored + self.malformed + self.failed
+        files = (
+            f"{total:,} events, {self.handled:,} handled, {self.ignored:,} ignored,"
+            f" {self.malformed:,} malformed, {self.failed:,} failed"
+        )
+        shown = (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.NO_METADATA)
+        builds = [f"{self.builds[outcome]:,} {outcome.value}" for outcome in shown]
+        return f"{files}; records: {', '.join(builds)}"
 
 
 class EventService:
     """Handles events, one after the other. A context manager around what it keeps open.
 
     ``pause`` is how many seconds pass before what lags behind its event is asked for again. A
-    stop of ``cancellation`` ends the requests to Kinto that are in flight.
+    stop of ``cancellation`` ends what is being handled, and the requests to Kinto.
     """
 
     def __init__(
@@ -47,6 +119,7 @@ class EventService:
     ) -> None:
         self.settings = settings
         self._pause = pause
+        self._cancellation = cancellation
         self._requests = cancellation or CancellationToken(grace=0)
         self._client = kinto_client(settings, self._requests)
         self._stack = contextlib.ExitStack()
@@ -64,20 +137,14 @@ class EventService:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def handle(
-        self,
-        event: Any,
-        *,
-        seconds_left: float | None = None,
-        cancellation: CancellationToken | None = None,
-    ) -> EventResult:
+    def handle(self, event: Any, *, seconds_left: float | None = None) -> EventResult:
         """Handles all records of an event, however it is wrapped, at the same time.
 
         ``seconds_left`` is what the invocation has left: what is not done by then has failed, and
-        so has what a signal stopped, if ``cancellation`` is given. Each record is logged in a line.
+        so has what a signal stopped. Each record is logged in a line.
         """
         result = EventResult()
-        published: dict[str, list[FilePublished]] = {}
+        published: dict[str, list[FilePublished]] = {}  # those about one file are handled as one
         for content in unwrap(event):
             if isinstance(content, FilePublished):
                 published.setdefault(content.key, []).append(content)
@@ -87,16 +154,14 @@ class EventService:
             else:
                 result.malformed += 1
                 logger.error("A record of the event is malformed: %s.", content.reason)
-        limit = _time_limit(seconds_left)
-        self._runner.run(self._handle_in_time(published, result, limit, cancellation))
+        self._runner.run(self._handle_in_time(published, result, _time_limit(seconds_left)))
         return result
 
     async def _handle_in_time(
         self,
-        published: _Published,
+        published: Mapping[str, Sequence[FilePublished]],
         result: EventResult,
         time_limit: float | None,
-        cancellation: CancellationToken | None,
     ) -> None:
         """Handles all files at the same time; what is not done in time is stopped, and failed."""
         async with EventHandler(
@@ -104,22 +169,28 @@ class EventService:
             self._client,
             products=self.settings.products,
             retries=self.settings.nb_retry_request,
+            checksums=self.settings.checksums,
             pause=self._pause,
         ) as handler:
             tasks = {
                 asyncio.create_task(_handle_file(handler, events, result)): events
                 for events in published.values()
             }
-            await _run(tasks, time_limit, cancellation)
+            await _run(tasks, time_limit, self._cancellation)
             result.newest_build = handler.newest_build
         stopped = [events for task, events in tasks.items() if task.cancelled()]
         for events in stopped:
-            reason = _why_stopped(cancellation)
+            reason = self._why_stopped()
             result.add(events, [Result(events[0].key, Outcome.FAILED, reason)])
             for event in events:
                 logger.warning("%s: %s.", event.key, reason)
-        if stopped and cancellation is None:
+        if stopped and self._cancellation is None:
             self._abandon_requests()
+
+    def _why_stopped(self) -> str:
+        if self._cancellation is not None and self._cancellation.signum is not None:
+            return f"stopped by signal {self._cancellation.signum}"
+        return "there was no time left for it"
 
     def _abandon_requests(self) -> None:
         """Ends the requests to Kinto of tasks that were stopped.
@@ -168,13 +239,28 @@ async def _handle_file(
     level = logging.WARNING if key in result.failures else logging.INFO
     milliseconds = 1000 * (time.monotonic() - started)
     for _ in events:
-        logger.log(level, "%s: %s (%d ms).", key, describe(key, results), milliseconds)
+        logger.log(level, "%s: %s (%d ms).", key, _describe(key, results), milliseconds)
 
 
-def _why_stopped(cancellation: CancellationToken | None) -> str:
-    if cancellation is not None and cancellation.signum is not None:
-        return f"stopped by signal {cancellation.signum}"
-    return "there was no time left for it"
+def _describe(key: str, results: Sequence[Result]) -> str:
+    """Says in a few words what became of the builds that the file ``key`` concerns."""
+    if failures := [result for result in results if result.outcome is Outcome.FAILED]:
+        return _reason(failures)
+    if results[0].outcome is Outcome.IGNORED:
+        reason = "PRODUCTS does not name its folder" if recognise(key) else explain(key)
+        return f"{Outcome.IGNORED.value}, {reason.removesuffix('.')}"
+    if results[0].key == key:
+        return ", ".join(filter(None, (results[0].outcome.value, results[0].detail)))
+    counts = Counter(result.outcome for result in results)
+    return ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items())
+
+
+def _reason(failures: Sequence[Result]) -> str:
+    """Says why a file failed: the reason, or the first one and how many there are."""
+    reasons = list(dict.fromkeys(result.detail.rstrip(".") for result in failures))
+    if len(reasons) == 1:
+        return reasons[0]
+    return f"{len(failures)} failures, the first of them: {reasons[0]}"
 
 
 def _time_limit(seconds_left: float | None) -> float | None:

@@ -96,7 +96,7 @@ def _check_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _written_aside(path: Path) -> Iterator[_Part]:
+def _written_aside(path: Path) -> Iterator[IO[bytes]]:
     """Yields a file that gets the name ``path`` if the block succeeds, and goes if it fails.
 
     Its own name is unique, as another process may fetch the same file. It is locked, so that
@@ -105,7 +105,7 @@ def _written_aside(path: Path) -> Iterator[_Part]:
     file, part = create_part(path.parent, path.name.removesuffix(_SUFFIX))
     try:
         with file:
-            yield _Part(file)
+            yield file
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -114,30 +114,6 @@ def _written_aside(path: Path) -> Iterator[_Part]:
 
 class _WrongSum(BuildhubError):
     """An MD5 that is not the manifest's."""
-
-
-class _Part:
-    """A file that is being written, and the MD5 of what is in it."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._digest = _md5()
-        self.size = 0  #: bytes
-
-    def append(self, data: bytes) -> None:
-        self._file.write(data)
-        self._digest.update(data)
-        self.size += len(data)
-
-    def restart(self) -> None:
-        self._file.seek(0)
-        self._file.truncate()
-        self._digest = _md5()
-        self.size = 0
-
-    @property
-    def md5(self) -> str:
-        return self._digest.hexdigest()
 
 
 class _Downloads:
@@ -170,7 +146,7 @@ class _Downloads:
         if self.stop.wait(seconds):
             raise BuildhubError(f"The download of {self._inventories.url(file.key)} was stopped.")
 
-    def _fill(self, part: _Part, file: InventoryFile) -> None:
+    def _fill(self, part: IO[bytes], file: InventoryFile) -> None:
         """Puts the object's bytes into ``part``, continuing where a connection broke."""
         errors = (ConnectionBroken, RangeNotSupported, _WrongSum)
         retry = Retry(
@@ -178,7 +154,7 @@ class _Downloads:
             errors=errors,
             sleep=functools.partial(self._check, file),
             on_pause=lambda error, seconds: logger.info(
-                "%s. Continuing at byte %d in %.1f s.", str(error).rstrip("."), part.size, seconds
+                "%s. Continuing at byte %d in %.1f s.", str(error).rstrip("."), part.tell(), seconds
             ),
         )
         try:
@@ -189,25 +165,31 @@ class _Downloads:
                 " or with a higher NB_RETRY_REQUEST."
             ) from None
 
-    def _append_rest(self, part: _Part, file: InventoryFile) -> None:
+    def _append_rest(self, part: IO[bytes], file: InventoryFile) -> None:
         """Appends what ``part`` lacks and verifies the whole; empties it if that fails."""
         check = functools.partial(self._check, file)
         try:
-            for chunk in self._inventories.read(file.key, start=part.size, check=check):
-                part.append(chunk)
-                if part.size > file.size:
+            for chunk in self._inventories.read(file.key, start=part.tell(), check=check):
+                part.write(chunk)
+                if part.tell() > file.size:
                     break  # without end, perhaps
-        except RangeNotSupported:
-            part.restart()
-            raise
         except ConnectionBroken:
             # Also botocore's own checksum, compared after the last byte: then ours decides.
-            if part.size < file.size:
+            if part.tell() < file.size:
                 raise
-        if (md5 := part.md5) != file.md5:
-            part.restart()
+        except RangeNotSupported:
+            _empty(part)
+            raise
+        part.flush()
+        if (md5 := _md5_of(part.fileno())) != file.md5:
+            _empty(part)
             url = self._inventories.url(file.key)
             raise _WrongSum(f"{url} has the MD5 {md5}, but its manifest says {file.md5}.")
+
+
+def _empty(part: IO[bytes]) -> None:
+    part.seek(0)
+    part.truncate()
 
 
 def _given_out(
@@ -223,7 +205,7 @@ def _given_out(
                 pending.extend(thread.submit(downloads.fetch, one) for one in ahead)
                 path = _result(pending.popleft(), raise_if_cancelled)
                 with _readable_errors(path), opened(path, os.O_RDONLY, _OTHERS_WRITE) as fd:
-                    if not _has_md5(fd, file.md5):
+                    if _md5_of(fd) != file.md5:
                         raise Unreachable(f"{path} was changed after it was downloaded: run again.")
                     os.lseek(fd, 0, os.SEEK_SET)
                     yield Download(path, fd)
@@ -245,7 +227,7 @@ def _result(future: Future[Path], raise_if_cancelled: Callable[[], None]) -> Pat
 def _is_right(path: Path, md5: str) -> bool:
     try:
         with opened(path, os.O_RDONLY, _OTHERS_WRITE) as fd:
-            right = _has_md5(fd, md5)
+            right = _md5_of(fd) == md5
     except FileNotFoundError:
         return False
     if not right:
@@ -253,13 +235,11 @@ def _is_right(path: Path, md5: str) -> bool:
     return right
 
 
-def _has_md5(fd: int, md5: str) -> bool:
+def _md5_of(fd: int) -> str:
+    """Returns the hexadecimal MD5 of a whole file."""
+    os.lseek(fd, 0, os.SEEK_SET)
     with open(fd, "rb", buffering=0, closefd=False) as file:
-        return hashlib.file_digest(file, _md5).hexdigest() == md5
-
-
-def _md5() -> hashlib._Hash:
-    return hashlib.md5(usedforsecurity=False)
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _remove_old(folder: Path, keep: Collection[str]) -> None:

@@ -34,9 +34,6 @@ _FIELDS = "nextPageToken,prefixes,items(name,size,timeCreated,md5Hash)"
 #: Google compresses only for clients that have "gzip" in their name as well.
 _HEADERS = {"User-Agent": f"{USER_AGENT} (gzip)"}
 
-#: Bytes, unpacked, of the largest page: a thousand objects have less than one million.
-MAX_PAGE = 8 << 20
-
 #: So many pages without a name follow each other: the listing has no end.
 EMPTY_PAGES = 1000
 
@@ -81,7 +78,7 @@ class Bucket(HttpClient):
         super().__init__(
             f"{host}/storage/v1/b/{quote(name, safe='')}/o",
             down=f"The bucket {name} cannot be listed", setting="STORAGE_EMULATOR_HOST",
-            parallel=parallel, retries=retries, timeout=timeout, max_body=MAX_PAGE,
+            parallel=parallel, retries=retries, timeout=timeout,
         )  # fmt: skip
 
     async def objects(
@@ -168,20 +165,18 @@ def _parsed(query: Mapping[str, str], token: Next, response: Response) -> Page:
         sound = False
     if not sound:
         raise RetryableError("the response is not a listing")
-    if not _is_asked_for(names, folders, query, token.last):
+    same_again = next_token and next_token == token.token
+    if same_again or not _is_asked_for(names, folders, query, token.last):
         raise RetryableError("the response is that to another request")
-    if not next_token:
-        following = None
-    elif next_token == token.token:
-        raise RetryableError("the response is that to another request")
-    elif names or folders:
-        following = Next(next_token, max(names[-1:] + folders[-1:]))
-    else:
-        following = Next(next_token, token.last, token.empty + 1)
+    following = None
+    if next_token:
+        last = max([token.last, *names[-1:], *folders[-1:]])
+        following = Next(next_token, last, 0 if names or folders else token.empty + 1)
     if _are_rows(items):
         return Page(items, folders, following)
+    good = [item for item in items if _are_rows([item])]
     bad = [item["name"] for item in items if not _are_rows([item])]
-    return Page([item for item in items if _are_rows([item])], folders, following, bad)
+    return Page(good, folders, following, bad)
 
 
 def _are_rows(items: Sequence[Item]) -> bool:

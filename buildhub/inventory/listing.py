@@ -1,11 +1,12 @@
 """The archive's own bucket → inventory rows: many requests at a time, the rows in order.
 
-The plan is a list of steps in the order of the names that they list. A step is one request; what
-follows from its response takes its place. Free connections take the first steps that are not
-under way, and rows leave the plan at its head.
+The plan is a list of steps and rows in the order of names. A step is one request; what follows
+from its response takes its place. Free connections take the first steps that are not under way,
+and rows leave the plan at its head.
 
 Without dates a section is one range from its first folder to its last, which is taken in parts
 of some pages, cut where folders start. With dates each version, or build, is looked at first.
+While connections are idle, the folders in a large folder are listed, and it is cut there, too.
 """
 
 from __future__ import annotations
@@ -15,22 +16,21 @@ import contextlib
 import math
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby, islice
 from os.path import commonprefix
 from typing import NamedTuple, TypeAlias
 
 from ..errors import Unreachable
-from .gcs import Bucket, Item, Next, Page, rows
+from .gcs import Bucket, Item, Next, rows
 from .selection import Section, Selection, days, successor
 
 #: Pages of a part, about: fewer cost requests (the last page is not full), more cost time (the
 #: pages of a part are requested one after the other).
-PAGES = 8
+PAGES = 10
 
-#: Pages that the folders of one listing have to fill, about, to be worth that request.
+#: Names for each folder that make a list of the folders worth a request.
 WORTHWHILE = 4
 
 #: Bytes of rows that may wait for rows before them.
@@ -54,21 +54,12 @@ class Found(NamedTuple):
 class Request(NamedTuple):
     """A request for what is needed before objects can be listed."""
 
-    run: Callable[[Bucket, bool], Awaitable[Found]]
+    run: Callable[[Bucket], Awaitable[Found]]
     missing: str  #: what is not listed if there is no response
 
     def give_up(self) -> tuple[str, Sequence[Step]]:
         """Names what is not listed; returns the steps for what still can be, too."""
         return self.missing, ()
-
-
-@dataclass(eq=False, slots=True)
-class _Entry:
-    """A step of the plan, and the rows that it has given."""
-
-    step: Step
-    rows: bytes = b""
-    started: bool = False
 
 
 class BucketListing:
@@ -86,10 +77,10 @@ class BucketListing:
         self._bucket = bucket
         self._jobs = jobs
         self._on_error = on_error
-        self._plan = [
-            _Entry(_SectionPlan(selection, one).first_step()) for one in selection.all_sections()
+        self._plan: list[Step | bytes] = [
+            _SectionPlan(selection, section).first_step() for section in selection.all_sections()
         ]
-        self._running: dict[asyncio.Task[Found], _Entry] = {}
+        self._running: dict[Step, asyncio.Task[Found]] = {}
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
         """Yields the rows, whole lines, as soon as all before them were given out.
@@ -100,81 +91,87 @@ class BucketListing:
         try:
             while self._plan:
                 self._start()
-                done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    self._take(task, self._running.pop(task))
-                while self._plan and (block := self._plan[0].rows):
+                running = self._running.values()
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for step in [step for step, task in self._running.items() if task.done()]:
+                    self._take(step, self._running.pop(step))
+                while self._plan and isinstance(block := self._plan[0], bytes):
                     del self._plan[0]
                     yield block
         finally:
-            for task in self._running:
+            for task in self._running.values():
                 task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     def _start(self) -> None:
-        """Starts the first steps that are not under way on the free connections."""
+        """Starts the first steps that are not under way; divides ranges for idle connections."""
         free = self._jobs - len(self._running)
-        entries = list(islice(self._startable(), free))
-        for entry in entries:
-            entry.started = True
-            task = asyncio.create_task(self._run(entry.step, idle=len(entries) < free))
-            self._running[task] = entry
+        steps = list(islice(self._startable(), free))
+        for step in steps[: free - len(steps)]:
+            self._divide(step, Range.divide)
+        for step in list(islice(self._startable(), free)):
+            self._running[step] = asyncio.create_task(self._run(step))
 
-    def _startable(self) -> Iterator[_Entry]:
-        """Steps to start, in order, unless too many rows before them wait already."""
+    def _startable(self) -> Iterator[Step]:
+        """Yields steps to start, in order, unless too many rows before them wait already."""
         waiting = 0
-        for number, entry in enumerate(self._plan):  # it may grow behind the entry
-            waiting += len(entry.rows)
-            if waiting > MOST_WAITING:
+        for step in self._plan:  # it may grow behind the step
+            if isinstance(step, bytes):
+                waiting += len(step)
+            elif waiting > MOST_WAITING:
                 return
-            if not entry.started:
-                if isinstance(entry.step, Range) and (rest := entry.step.cut()):
-                    self._plan.insert(number + 1, _Entry(rest))
-                yield entry
+            elif step not in self._running:
+                self._divide(step, Range.cut)
+                yield step
 
-    async def _run(self, step: Step, idle: bool) -> Found:
+    def _divide(self, step: Step, division: Callable[[Range], Range | None]) -> None:
+        """Puts what ``division`` takes off a range behind it."""
+        if isinstance(step, Range) and (rest := division(step)):
+            self._plan.insert(self._plan.index(step) + 1, rest)
+
+    async def _run(self, step: Step) -> Found:
         for _ in range(ROUNDS - 1):
             with contextlib.suppress(Unreachable):
-                return await step.run(self._bucket, idle)
-        return await step.run(self._bucket, idle)
+                return await step.run(self._bucket)
+        return await step.run(self._bucket)
 
-    def _take(self, task: asyncio.Task[Found], entry: _Entry) -> None:
+    def _take(self, step: Step, task: asyncio.Task[Found]) -> None:
         """Puts what a step has given into its place."""
         try:
-            entry.rows, follow, bad = task.result()
-            self.bad += len(bad)
-            for name in bad:
-                self._on_error(f"Not listed: {name}: its size, date or checksum is not valid.")
+            lines, follow, bad = task.result()
         except Unreachable as error:
             self.failed += 1
-            missing, follow = entry.step.give_up()
-            problem = str(error).rstrip(".")
+            missing, follow = step.give_up()
+            lines, bad, problem = b"", (), str(error).rstrip(".")
             self._on_error(f"Not listed: {missing}: {problem}, {ROUNDS} times in a row.")
-        number = self._plan.index(entry)
-        self._plan[number : number + 1] = [*([entry] if entry.rows else ()), *map(_Entry, follow)]
-
-
-class Density:
-    """Estimates the number of folders that fill a page; recent pages count most."""
-
-    def __init__(self, rows: int = 0, folders: int = 0) -> None:
-        self._rows, self._folders = float(rows), float(folders)
-        self._page = max(rows, 1)  #: the most rows that one page had
-
-    def add(self, rows: int, folders: int) -> None:
-        """Notes a page: its rows, and the folders that ended in it."""
-        self._rows = self._rows * 0.9 + rows
-        self._folders = self._folders * 0.9 + folders
-        self._page = max(self._page, rows)
-
-    def folders_in(self, pages: int) -> int:
-        """Returns how many folders fill so many pages; one as long as nothing is known."""
-        if not self._rows:
-            return 1
-        return max(1, math.ceil(pages * self._page * self._folders / self._rows))
+        self.bad += len(bad)
+        for name in bad:
+            self._on_error(f"Not listed: {name}: its size, date or checksum is not valid.")
+        number = self._plan.index(step)
+        self._plan[number : number + 1] = [*filter(None, [lines]), *follow]
 
 
 @dataclass(slots=True)
+class Density:
+    """Estimates the number of folders that fill a part; recent pages count most."""
+
+    rows: float = 0
+    folders: float = 0  #: that end in these rows
+    page: int = 1  #: the most rows that one page had
+
+    def add(self, rows: int, folders: int) -> None:
+        """Notes a page: its rows, and the folders that ended in it."""
+        self.rows = self.rows * 0.98 + rows
+        self.folders = self.folders * 0.98 + folders
+        self.page = max(self.page, rows)
+
+    @property
+    def part(self) -> float:
+        """Returns the number, at least one; infinity as long as nothing is known."""
+        return max(1, PAGES * self.page * self.folders / self.rows) if self.rows else math.inf
+
+
+@dataclass(slots=True, eq=False)
 class Range:
     """The objects of a section from ``start`` to ``end``, one page after the other.
 
@@ -185,110 +182,116 @@ class Range:
     section: Section
     start: str  #: inclusive
     end: str  #: exclusive
-    cuts: list[str]  #: where folders start between ``start`` and ``end``, in order
     density: Density  #: of the folders in ``cuts``
+    cuts: list[str] = field(default_factory=list)  #: folders behind ``start``, in order
     after: str = ""  #: rows up to this name are out already, or not wanted
     token: Next | None = None  #: continues a listing from ``start``
-    pages: int = 0  #: read since cuts were looked for
     names: Sequence[str] = ()  #: of the last page
-    level: tuple[str, str] | None = None  #: prefix and sign of cuts that are not all known
+    pages: int = 0  #: of the folder that is read, so far
+    level: tuple[str, str] | None = None  #: prefix and delimiter of cuts that are to be listed
 
     @property
     def position(self) -> str:
         """Returns the name before which no row comes."""
         return max(self.start, self.after)
 
-    async def run(self, bucket: Bucket, idle: bool) -> Found:
-        """Reads a page, or looks for cuts if connections are ``idle``."""
-        if idle and (self.level or (self.pages >= PAGES and not self.cuts)):
-            with contextlib.suppress(Unreachable):  # then it goes on as it is
-                await self._find_cuts(bucket)
-            if self.cuts:
-                return Found(b"", [self])
+    async def run(self, bucket: Bucket) -> Found:
+        """Reads a page, or lists the cuts."""
+        if self.level:
+            return await self._list_cuts(bucket, *self.level)
         page = await bucket.objects(self.section.prefix, self.start, self.end, self.token)
         names = [item["name"] for item in page.items]
-        parts = list(self._wanted(names))
-        lines, bad = _rows(bucket.name, [page.items[k] for i, j in parts for k in range(i, j)])
-        bad += [page.bad[i] for begin, end in self._wanted(page.bad) for i in range(begin, end)]
-        goes_on = self._advance(names, page)
-        passed = bisect_right(self.cuts, self.position)
-        self.density.add(sum(j - i for i, j in parts), passed if goes_on else len(self.cuts) + 1)
+        items = [item for part in self._wanted(names) for item in page.items[part]]
+        lines, bad = _rows(bucket.name, items)
+        bad += [name for part in self._wanted(page.bad) for name in page.bad[part]]
+        goes_on = self._advance(names, page.token)
+        passed = bisect_right(self.cuts, self.position) if goes_on else len(self.cuts)
+        self.density.add(len(items), passed + (not goes_on))
+        self.pages = 0 if passed else self.pages + bool(names)
         del self.cuts[:passed]
         return Found(lines, [self] if goes_on else (), bad)
 
-    def _wanted(self, names: Sequence[str]) -> Iterator[tuple[int, int]]:
+    def _wanted(self, names: Sequence[str]) -> Iterator[slice]:
         """Yields the parts of a page that are behind ``after`` and in folders with builds."""
-        begin = i = bisect_right(names, self.after)
+        i = bisect_right(names, self.after)
         while i < len(names):
             folder = self.section.folder_of(names[i])
             j = bisect_left(names, successor(folder), i) if folder else i + 1
-            if self.section.left_out(names[i], folder):
-                if begin < i:
-                    yield begin, i
-                begin = j
+            if not self.section.left_out(names[i], folder):
+                yield slice(i, j)
             i = j
-        if begin < len(names):
-            yield begin, len(names)
 
-    def _advance(self, names: Sequence[str], page: Page) -> bool:
+    def _advance(self, names: Sequence[str], token: Next | None) -> bool:
         """Goes to the next page; tells if there is one."""
-        self.token = page.token
-        if page.token is None:
-            return False
-        if names:
-            self.pages += 1
+        self.token = token
+        if names and token:
             self.names = names
             self.after = max(self.after, names[-1])
             folder = self.section.folder_of(names[-1])
             if folder and self.section.without_builds(folder):
                 self.start, self.token = successor(folder), None
-        return self.start < self.end
-
-    async def _find_cuts(self, bucket: Bucket) -> None:
-        """Lists where the names behind the last page divide."""
-        self.pages = -PAGES  # if there are no cuts, they are not to be looked for again soon
-        for prefix, sign in [self.level] if self.level else self._levels():
-            last = self.cuts[-1] if self.cuts else self.position
-            page = await bucket.folders(prefix, last, self.end, delimiter=sign)
-            cuts = [cut for cut in page.folders if last < cut < self.end]
-            passed = {name[: name.find(sign, len(prefix)) + 1] for name in self.names}
-            if not self.level and len(cuts) > WORTHWHILE * (len(passed) - 1):
-                self.density, self.pages = Density(len(self.names), len(passed)), 0
-            elif not self.level:
-                continue
-            self.level = (prefix, sign) if page.token else None
-            self.cuts += cuts
-            return
-
-    def _levels(self) -> Iterator[tuple[str, str]]:
-        """Prefixes that all names of the last page have, and the sign at which to divide them.
-
-        The names in a flat folder divide at their dots: ``firefox-56.0a1.ach.mac.dmg``.
-        """
-        first, last = self.names[0], self.names[-1]
-        common = re.sub(r"[^/.]*\Z", "", commonprefix([first, last]))  # noqa: RUF071
-        for prefix in (re.sub(r"[^/.]*.\Z", "", common), common):
-            sign = "/" if "/" in last[len(prefix) :] else "."
-            if prefix.startswith(self.section.prefix) and sign in last[len(prefix) :]:
-                yield prefix, sign
+        return token is not None and self.start < self.end
 
     def cut(self) -> Range | None:
-        """Keeps the folders that fill some pages; returns the range of what is behind them."""
-        folders = self.density.folders_in(max(PAGES - self.pages, 1))
-        return self._cut_at(folders - 1) if folders <= len(self.cuts) else None
+        """Keeps the folders that fill a part; returns the range of what is behind them."""
+        folders = self.density.part
+        return self._split(self.cuts[math.ceil(folders) - 1]) if folders <= len(self.cuts) else None
 
-    def _cut_at(self, index: int) -> Range:
-        at, cuts = self.cuts[index], self.cuts[index + 1 :]
-        rest = Range(self.section, at, self.end, cuts, self.density, level=self.level)
+    def divide(self) -> Range | None:
+        """Keeps a large folder, whose folders are listed next, or half of many folders.
+
+        Returns the range of what is behind; None if it is neither.
+        """
+        usual = PAGES / self.density.part if self.density.folders else 0
+        if self.pages >= max(1, min(PAGES, 2 * usual)) and (level := next(self._levels(), None)):
+            prefix, sign, folders = level
+            rest = self._split(successor(prefix))
+            rest.density = self.density if rest.cuts else Density()
+            rows = len(self.names)
+            self.level, self.density = (prefix, sign), Density(rows, folders, page=rows)
+            return rest
+        many = self.cuts and 2 * len(self.cuts) >= self.density.part
+        return self._split(self.cuts[len(self.cuts) // 2]) if many else None
+
+    def _levels(self) -> Iterator[tuple[str, str, int]]:
+        """Yields prefixes that end before the next cut, longest first, with the sign behind.
+
+        And the number of folders behind it in the last page, if they are few. In a flat folder the
+        sign is a dot: ``firefox-56.0a1.ach.mac.dmg``.
+        """
+        first, last = self.names[0], self.names[-1]
+        for match in reversed([*re.finditer("[/.]", commonprefix([first, last]))]):  # noqa: RUF071
+            prefix = first[: match.end()]
+            sign = "/" if "/" in last[len(prefix) :] else "."
+            folders = {name[: name.find(sign, len(prefix)) + 1] for name in self.names}
+            few = "" not in folders and len(folders) * WORTHWHILE <= len(self.names)
+            if few and self.position < successor(prefix) < [*self.cuts, self.end][0]:
+                yield prefix, sign, len(folders)
+
+    async def _list_cuts(self, bucket: Bucket, prefix: str, sign: str) -> Found:
+        self.level = None
+        with contextlib.suppress(Unreachable):  # then it is read as one
+            page = await bucket.folders(prefix, self.position, self.end, delimiter=sign)
+            self.cuts = [cut for cut in page.folders if self.position < cut < self.end]
+            if page.token and self.cuts:
+                rest = self._split(self.cuts[-1])
+                rest.level = prefix, sign
+                return Found(b"", [self, rest])
+        return Found(b"", [self])
+
+    def _split(self, at: str) -> Range:
+        """Ends the range before ``at``; returns that of what is behind it."""
+        cuts = self.cuts[bisect_right(self.cuts, at) :]
+        rest = Range(self.section, at, self.end, self.density, cuts)
         # A token is good for the same listing only: go on from the last name instead.
         self.start, self.token, self.end = self.position, None, at
-        self.cuts, self.level = self.cuts[:index], None
+        del self.cuts[bisect_left(self.cuts, at) :]
         return rest
 
     def give_up(self) -> tuple[str, Sequence[Step]]:
         """Goes on with the next folder: where the page behind this one starts is not known."""
-        missing = f"the objects from {self.position} to {self.cuts[0] if self.cuts else self.end}"
-        return missing, [self._cut_at(0)] if self.cuts else ()
+        missing = f"the objects from {self.position} to {[*self.cuts, self.end][0]}"
+        return missing, [self._split(self.cuts[0])] if self.cuts else ()
 
 
 class _SectionPlan:
@@ -327,62 +330,51 @@ class _SectionPlan:
         folders = [one for one in folders if one in wanted and self._selection.reaches(one)]
         if self._section.name == "candidates":
             return [_folders(folder, self._builds) for folder in folders]
-        return self._if_new(folders)
+        return [self._if_new(folder) for folder in folders]
 
     def _builds(self, folders: list[str]) -> Sequence[Step]:
-        return self._if_new(filter(self._selection.reaches, _named(folders, r"build\d+")))
+        builds = filter(self._selection.reaches, _named(folders, r"build\d+"))
+        return [self._if_new(folder) for folder in builds]
 
-    def _if_new(self, folders: Iterable[str]) -> Sequence[Step]:
-        return [_first_object(folder, partial(self._if_created, folder)) for folder in folders]
+    def _if_new(self, folder: str, token: Next | None = None) -> Request:
+        """Looks at the first object of a folder, which is listed if that is new enough.
 
-    def _if_created(self, folder: str, created: str) -> Sequence[Step]:
-        try:
-            wanted = self._selection.wants_created(created)
-        except (ValueError, TypeError):  # an impossible date must not hide the others
-            wanted = True
-        return self._range(folder, successor(folder)) if wanted else ()
+        An object that is named like the folder does not count: it may be older than the rest.
+        """
+
+        async def run(bucket: Bucket) -> Found:
+            page = await bucket.objects(folder, folder, successor(folder), token, at_most=2)
+            dates = [item["timeCreated"] for item in page.items if item["name"] != folder]
+            if not dates and not page.bad:
+                return Found(b"", [self._if_new(folder, page.token)] if page.token else ())
+            with contextlib.suppress(ValueError, TypeError):  # such a date hides no other objects
+                if dates and not self._selection.wants_created(dates[0]):
+                    return Found(b"", ())
+            return Found(b"", self._range(folder, successor(folder)))
+
+        return Request(run, f"{folder}, if it is new enough")
 
     def _range(self, begin: str, end: str, folders: Sequence[str] = ()) -> list[Step]:
         """Returns the range from ``begin`` to ``end``, as far as it is behind ``start_after``."""
         after = self._selection.start_after
         start = max(begin, after)
         cuts = [folder for folder in folders if start < folder < end]
-        return [Range(self._section, start, end, cuts, self._density, after)] if start < end else []
+        return [Range(self._section, start, end, self._density, cuts, after)] if start < end else []
 
 
 def _folders(
     prefix: str, found: Callable[[list[str]], Sequence[Step]], start: str = "", end: str = "",
-    token: Next | None = None, last: str = "",
+    token: Next | None = None,
 ) -> Request:  # fmt: skip
     """Lists the folders in a folder; ``found`` makes the steps for those of each page."""
 
-    async def run(bucket: Bucket, idle: bool) -> Found:
+    async def run(bucket: Bucket) -> Found:
         page = await bucket.folders(prefix, start, end, token)
-        position = page.folders[-1] if page.folders else last
-        rest = [_folders(prefix, found, start, end, page.token, position)] if page.token else []
+        rest = [_folders(prefix, found, start, end, page.token)] if page.token else []
         return Found(b"", [*found(page.folders), *rest])
 
-    behind = f" behind {last}" if last else ""
+    behind = f" behind {token.last}" if token else ""
     return Request(run, f"the folders in {prefix}{behind}, and all that they hold")
-
-
-def _first_object(
-    folder: str, found: Callable[[str], Sequence[Step]], token: Next | None = None
-) -> Request:
-    """Looks at the first object of a folder; ``found`` makes steps of its date of creation.
-
-    An object that is named like the folder does not count: it may be older than the rest.
-    """
-
-    async def run(bucket: Bucket, idle: bool) -> Found:
-        page = await bucket.objects(folder, folder, successor(folder), token, at_most=2)
-        dates = [item["timeCreated"] for item in page.items if item["name"] != folder]
-        dates += [""] * bool(page.bad)
-        if not dates:
-            return Found(b"", [_first_object(folder, found, page.token)] if page.token else ())
-        return Found(b"", found(dates[0]))
-
-    return Request(run, f"{folder}, if it is new enough")
 
 
 def _rows(bucket: str, items: Sequence[Item]) -> tuple[bytes, list[str]]:

@@ -52,12 +52,15 @@ class Manifest:
         try:
             content = json.loads(data)
             if (file_format := content["fileFormat"]) == "CSV":
+                if not content["files"]:
+                    raise ValueError("files is empty")
+                above = _COPIES if key.startswith(_COPIES) else ""
                 return cls(
                     inventory,
                     date,
                     source_bucket=str(content["sourceBucket"]),
                     columns=_columns(content["fileSchema"]),
-                    files=_files(content["files"], _COPIES if key.startswith(_COPIES) else ""),
+                    files=tuple(_file(entry, above) for entry in content["files"]),
                 )
         except (
             ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError
@@ -77,12 +80,6 @@ def _columns(schema: str) -> tuple[str, ...]:
     if missing := {"Key", "Size", "LastModifiedDate"} - set(columns):
         raise ValueError(f"fileSchema lacks {', '.join(sorted(missing))}")
     return columns
-
-
-def _files(entries: list[dict[str, Any]], above: str) -> tuple[InventoryFile, ...]:
-    if not entries:
-        raise ValueError("files is empty")
-    return tuple(_file(entry, above) for entry in entries)
 
 
 def _file(entry: dict[str, Any], above: str) -> InventoryFile:

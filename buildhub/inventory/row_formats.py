@@ -59,7 +59,6 @@ MAX_SIZE = 2**63 - 1
 
 # 2E+10 occurs. More digits than MAX_SIZE has are not worth computing.
 _SIZE = re.compile(r"[0-9]{1,19}(?:\.[0-9]{1,19})?(?:[eE]\+?[0-9]{1,2})?")
-_UTC_DATE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?", re.ASCII)
 _DATE = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?\ ?(Z|UTC|[+-]\d\d:?\d\d)?", re.ASCII
 )
@@ -121,9 +120,12 @@ class Schema(NamedTuple):
 class LineFormat:
     """The format of one file."""
 
+    #: Lines that stand for no object: headings, totals, folders.
+    other_lines = re.compile(rb"(?!)")
+
     def is_row(self, line: bytes) -> bool:
-        """Tells if the line stands for an object: not a header, a total or a folder."""
-        return True
+        """Tells if the line stands for an object."""
+        return not self.other_lines.fullmatch(line)
 
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
         """Parses a line; None if it is not ``wanted``, an old version or a delete marker.
@@ -184,7 +186,7 @@ def usual_row(schema: Schema) -> re.Pattern[bytes]:
     columns = ['[^"]*+'] * schema.columns
     columns[schema.key] = '(?P<key>[^"%]*+)'
     columns[schema.size] = "(?P<size>[0-9]{1,18}+)"
-    columns[schema.date] = r"(?P<date>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d++)?+Z"
+    columns[schema.date] = r"(?P<date>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d++)?Z"
     for flag, other in ((schema.is_latest, "false"), (schema.is_delete_marker, "true")):
         if flag is not None:
             columns[flag] = rf'(?!(?i:{other})")[^"]*+'
@@ -198,31 +200,22 @@ class HeaderCsv(LineFormat):
 
     def __init__(self, names: Sequence[str]) -> None:
         """Raises :class:`BadInput` if a column is missing that is needed."""
-        columns = [name.strip().lower() for name in names]
-        date = next((name for name in _REPORT_DATES if name in columns), None)
+        date = next((name for name in _REPORT_DATES if name in names), None)
         if date is None:
             raise BadInput("the report has neither timeCreated nor updated: add one to its fields")
-        self._names = columns
-        self._positions = [columns.index(name) for name in ("name", "size", date)]
-        self._deleted = columns.index(_DELETED) if _DELETED in columns else None
+        self._names = names
+        self._positions = [names.index(name) for name in ("name", "size", date)]
+        self._deleted = names.index(_DELETED) if _DELETED in names else None
 
     @classmethod
     def detect(cls, line: bytes) -> Self | None:
         """Returns the format whose header is ``line``; None if it is not such a header."""
-        try:
-            names = csv_columns(line)
-        except BadInput:
-            return None
-        return cls(names) if {"name", "size"} <= {name.strip().lower() for name in names} else None
+        names = _lower_names(line)
+        return cls(names) if {"name", "size"} <= set(names) else None
 
     def is_row(self, line: bytes) -> bool:
         """Tells a row from a header, which may occur again: ``zcat *.csv.gz``."""
-        if b"size" not in line.lower():
-            return True
-        try:
-            return [name.strip().lower() for name in csv_columns(line)] != self._names
-        except BadInput:
-            return True
+        return b"size" not in line.lower() or _lower_names(line) != self._names
 
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
         """Parses as :class:`LineFormat` says."""
@@ -235,16 +228,19 @@ class HeaderCsv(LineFormat):
         return InventoryRow(key, _size(size), _utc_date(date))
 
 
+def _lower_names(line: bytes) -> list[str]:
+    try:
+        return [name.strip().lower() for name in csv_columns(line)]
+    except BadInput:
+        return []
+
+
 class ListOutput(LineFormat):
     """The output of ``gcloud storage ls -l`` or ``aws s3 ls --recursive``; keys are raw."""
 
     def __init__(self, pattern: re.Pattern[str], other_lines: re.Pattern[bytes]) -> None:
         self._pattern = pattern
-        self._other_lines = other_lines
-
-    def is_row(self, line: bytes) -> bool:
-        """Tells a row from a folder, a total or the heading of a folder."""
-        return not self._other_lines.fullmatch(line)
+        self.other_lines = other_lines
 
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
         """Parses as :class:`LineFormat` says."""
@@ -316,7 +312,7 @@ def _s3_row(columns: Sequence[str], schema: Schema) -> InventoryRow | None:
         return None
     if is_delete_marker is not None and columns[is_delete_marker].lower() == "true":
         return None
-    return InventoryRow(_s3_key(columns[key]), _size(columns[size]), _s3_date(columns[date]))
+    return InventoryRow(_s3_key(columns[key]), _size(columns[size]), _utc_date(columns[date]))
 
 
 def _s3_key(encoded: str) -> str:
@@ -333,23 +329,13 @@ def _size(text: str) -> int:
     """Reads a number of bytes. Raises :class:`BadInput`."""
     if text.isdecimal() and text.isascii() and len(text) < len(str(MAX_SIZE)):
         return int(text)
-    if _SIZE.fullmatch(text) and (size := _whole(text)) is not None and size <= MAX_SIZE:
-        return size
+    if _SIZE.fullmatch(text):
+        from decimal import Decimal  # takes 2 ms, and sizes are hardly ever written like that
+
+        size = int(Decimal(text))
+        if size == Decimal(text) and size <= MAX_SIZE:
+            return size
     raise BadInput(f"the size {_shortened(text)!r} is not a number of bytes")
-
-
-def _whole(text: str) -> int | None:
-    """Returns the value of ``2E+10``; None if it is not an integer."""
-    from decimal import Decimal  # takes 2 ms, and sizes are hardly ever written like that
-
-    size = Decimal(text)
-    return int(size) if size == int(size) else None
-
-
-def _s3_date(text: str) -> str:
-    """Drops the decimals of a UTC date. Raises :class:`BadInput`."""
-    found = _UTC_DATE.fullmatch(text)
-    return _valid_date(found[1] if found else "", text)
 
 
 def _utc_date(text: str) -> str:

@@ -139,7 +139,7 @@ def _day(moment: datetime) -> str:
 
 
 def unknown_trees(folders: Iterable[str], since: str) -> list[str]:
-    """The names of nightly folders since a date, on days when no folder is of a known tree.
+    """Returns the nightly folders since a date, of days when no folder is of a known tree.
 
     >>> unknown_trees(["2026/11/2026-11-27-09-27-14-firefox-main/"], since="2026-11-01")
     ['2026-11-27-09-27-14-firefox-main']

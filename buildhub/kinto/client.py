@@ -64,17 +64,17 @@ class Conflict(Exception):
 class Client:
     """One collection on one Kinto server. Threads may share it.
 
-    A request takes at most ``timeout`` seconds; one that fails is tried ``retries`` times more,
-    one that meets other writers for as long as these may take, after short pauses. ``timeout`` is
-    also the longest pause that the server may ask for. ``first_pause`` is that
-    of :class:`Retry`. After a stop, requests and pauses end within the grace of
+    ``auth`` is ``user:password`` or ``Bearer`` and a token; None: anonymous. A request takes at
+    most ``timeout`` seconds; one that fails is tried ``retries`` times more, one that meets other
+    writers for as long as these may take, after short pauses. ``timeout`` is also the longest pause
+    that the server may ask for. After a stop, requests and pauses end within the grace of
     ``cancellation``, in :class:`Interrupted`.
     """
 
     def __init__(
         self,
         server_url: str,
-        auth: str,
+        auth: str | None,
         bucket: str,
         collection: str,
         *,
@@ -93,7 +93,8 @@ class Client:
         self.collection_path = f"{self.bucket_path}/collections/{collection}"
         self.records_path = f"{self.collection_path}/records"
         self._wanted_batch_size = batch_size
-        cancellation = cancellation or CancellationToken()
+        self._anonymous = auth is None
+        self._cancellation = cancellation = cancellation or CancellationToken()
         self._session_of = (server_url, self.url, _credentials(auth), timeout, cancellation)
         common: dict[str, Any] = {
             "deadline": (retries + 1) * timeout,
@@ -160,21 +161,23 @@ class Client:
                 raise
             raise self._unreachable(error) from None
 
+    def read(self, method: str, path: str, **options: Any) -> Response:
+        """Requests what concerns the whole collection: raises :class:`Fatal` for a rejection."""
+        try:
+            return self.request(method, path, **options)
+        except RequestRejected as error:
+            raise self.fatal(error) from None
+
     def pages(
-        self,
-        params: Mapping[str, str],
-        *,
-        after: str = "",
-        page_size: int = PAGE_SIZE,
-        anonymous: bool = False,
+        self, params: Mapping[str, str], *, after: str = "", page_size: int = PAGE_SIZE
     ) -> Iterator[list[StoredData]]:
         """Yields the collection's records that ``params`` choose, a page at a time, by their ids.
 
         An id never changes, unlike ``last_modified``: a record that exists from the beginning to
-        the end of the reading comes exactly once, whatever is written meanwhile. ``after`` is the
-        id with which to begin, itself excluded. A page that fails is asked for again, the others
-        are not. To hold only one page in memory, drop it before asking for the next. Raises
-        :class:`Fatal` where the collection can't be read, and :class:`Unreachable`.
+        the end of the reading comes exactly once, whatever is written meanwhile. The first id is
+        that behind ``after``. To hold only one page in memory, drop it before asking for the next.
+        Raises :class:`Fatal` where the collection can't be read, :class:`Unreachable`, and after a
+        stop :class:`Interrupted` in place of a further page.
         """
         query = {"_sort": "id", "_limit": str(page_size), **params}
         more = True
@@ -182,17 +185,18 @@ class Client:
             if after:
                 query["gt_id"] = quoted(after)
             path = f"{self.records_path}?{urlencode(query)}"
-            try:
-                body, headers = self.request(
-                    "GET", path, validate=validate_page, anonymous=anonymous
-                )
-            except RequestRejected as error:
-                raise self.fatal(error, anonymous) from None
+            body, headers = self.read("GET", path, validate=validate_page)
             more = "Next-Page" in headers
             previous, after = after, body["data"][-1]["id"] if body["data"] else after
             if more and after <= previous:
-                raise self._same_page()
+                raise Fatal(
+                    f"Kinto at {self.url} sends the same page of records again: a cache in front of"
+                    " it seems to ignore the query of an address; make it keep each query apart, or"
+                    " give the server's own address with --server or SERVER_URL."
+                )
             yield body.pop("data")
+            if more:
+                self._cancellation.raise_if_cancelled()
 
     @functools.cached_property
     def batch_size(self) -> int:
@@ -211,7 +215,13 @@ class Client:
         try:
             return self.request("GET", "/", validate=_validate_root)[0]  # type: ignore[no-any-return]
         except RequestRejected as error:
-            raise self._root_rejected(error) from None
+            if error.status in (401, 403):
+                # Kinto shows its root to everybody, so a proxy may have rejected it.
+                raise self._not_accepted(error.status) from None
+            raise Fatal(
+                f"{self.url} is not a Kinto, or a proxy denies access to it (it answered"
+                f" {error.status}): check --server or SERVER_URL."
+            ) from None
 
     def without_unknown(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """Returns a record without the file's sum if the server's schema does not know that."""
@@ -236,12 +246,12 @@ class Client:
         )  # fmt: skip
         return False
 
-    def fatal(self, rejection: RequestRejected, anonymous: bool = False) -> Fatal:
+    def fatal(self, rejection: RequestRejected) -> Fatal:
         """Returns the error for a rejection that concerns the whole collection."""
         collection = f"{self.bucket}/{self.collection}"
-        who, other = ("anonymous users", "") if anonymous else ("these credentials", "other ")
+        who, other = ("anonymous users", "") if self._anonymous else ("these credentials", "other ")
         match rejection.status:
-            case 401 if not anonymous:
+            case 401 if not self._anonymous:
                 return self._not_accepted(401)
             case 401 | 403 if rejection.reads:
                 # Kinto answers the same whether a bucket is private or does not exist.
@@ -265,26 +275,10 @@ class Client:
                 return Fatal(f"{str(rejection).rstrip('.')} (at {self.url}).")
         return Fatal(f"Kinto at {self.url} {problem}.")
 
-    def _root_rejected(self, rejection: RequestRejected) -> Fatal:
-        """Makes an error: Kinto shows its root to everybody, so a proxy may have rejected it."""
-        if rejection.status in (401, 403):
-            return self._not_accepted(rejection.status)
-        return Fatal(
-            f"{self.url} is not a Kinto, or a proxy denies access to it (it answered"
-            f" {rejection.status}): check --server or SERVER_URL."
-        )
-
     def _not_accepted(self, status: int) -> Fatal:
         return Fatal(
             f"Kinto at {self.url} does not accept these credentials ({status}): give others with"
             " --auth or AUTH."
-        )
-
-    def _same_page(self) -> Fatal:
-        return Fatal(
-            f"Kinto at {self.url} sends the same page of records again: a cache in front of it"
-            " seems to ignore the query of an address; make it keep each query apart, or give the"
-            " server's own address with --server or SERVER_URL."
         )
 
     def _unreachable(self, error: RetryableError | Conflict) -> Unreachable:
@@ -293,11 +287,9 @@ class Client:
             " and --server or SERVER_URL."
         )
         # PostgreSQL accepts no NUL in a text: Kinto answers 503 to the whole batch with it.
-        return (
-            ServerError(message, error.status)
-            if error.status in (500, 503)
-            else Unreachable(message)
-        )
+        if error.status in (500, 503):
+            return ServerError(message, error.status)
+        return Unreachable(message)
 
     def _log_pause(self, error: Exception, seconds: float) -> None:
         logger.info("Kinto at %s: %s; trying again in %.1f s.", self.url, error, seconds)
@@ -325,8 +317,10 @@ def _failure(request: str, response: requests.Response) -> Exception:
     return RequestRejected(request, status, body)
 
 
-def _credentials(auth: str) -> Any:
+def _credentials(auth: str | None) -> Any:
     """Returns what kinto_http takes as ``auth``; bytes, so that any password can be sent."""
+    if auth is None:
+        return _no_auth
     if ":" in auth:
         user, password = auth.split(":", 1)
         return user.encode(), password.encode()
@@ -336,6 +330,7 @@ def _credentials(auth: str) -> Any:
 
 
 def _no_auth(request: Any) -> Any:
+    """Adds nothing: without any ``auth``, requests would send what ~/.netrc has."""
     return request
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import BadInput, Unreachable
+from ..errors import Unreachable
 from ..records import Outcome
 from .batch import Request, keep_extras, record_data, send, store_request, stored_records
 from .client import Client, RequestRejected, StoredData
@@ -25,28 +25,13 @@ class PutResult(NamedTuple):
     reason: str = ""
 
 
-class StoredRecord(NamedTuple):
-    """A record on the server."""
-
-    digest: bytes
-    last_modified: int  #: milliseconds; its ``ETag``
-    data: StoredData
-
-
-def fetch_stored(client: Client, ids: Sequence[str]) -> dict[str, StoredRecord]:
-    """Returns the records that the server has under ``ids``, by id.
-
-    Raises :class:`Unreachable`, and :class:`Fatal` for wrong
-    credentials or a missing collection.
-    """
-    return {
-        data["id"]: StoredRecord(digest(data), data["last_modified"], data)
-        for data in stored_records(client, ids)
-    }
+def fetch_stored(client: Client, ids: Sequence[str]) -> dict[str, StoredData]:
+    """Returns the records that the server has under ``ids``, by id."""
+    return {data["id"]: data for data in stored_records(client, ids)}
 
 
 def put_if_unchanged(
-    client: Client, records: Sequence[Mapping[str, Any]], stored: Mapping[str, StoredRecord]
+    client: Client, records: Sequence[Mapping[str, Any]], stored: Mapping[str, StoredData]
 ) -> dict[str, PutResult]:
     """Writes those of ``records`` that differ from what is ``stored``, if that is still so.
 
@@ -54,11 +39,15 @@ def put_if_unchanged(
 
     ``records`` look like ``{"data": {"id", …}}``; of two with one id the last counts. The result
     has each id, in the order of the records. Raises :class:`Fatal` for wrong credentials or a
-    missing collection, :class:`BadInput` for what is not a record with an id.
+    missing collection.
     """
-    data = {_id_of(one): client.without_unknown(one) for one in map(record_data, records)}
+    data = {one["id"]: client.without_unknown(one) for one in map(record_data, records)}
     results = dict.fromkeys(data, PutResult(Outcome.UNCHANGED))
-    changed = [one for one in data if _is_change(stored.get(one), data[one])]
+    changed = [
+        one
+        for one, new in data.items()
+        if one not in stored or differs(digest(stored[one]), digest(new))
+    ]
     requests = [_request(client, data[one], stored.get(one)) for one in changed]
     try:
         return results | dict(zip(changed, _send(client, requests), strict=True))
@@ -66,23 +55,12 @@ def put_if_unchanged(
         raise client.fatal(error) from None
 
 
-def _is_change(stored: StoredRecord | None, data: Mapping[str, Any]) -> bool:
-    return differs(stored and stored.digest, digest(data))
-
-
-def _id_of(data: Mapping[str, Any]) -> str:
-    if "id" not in data:
-        raise BadInput("a record without an id can't be stored under a condition")
-    record_id: str = data["id"]
-    return record_id
-
-
-def _request(client: Client, data: Mapping[str, Any], stored: StoredRecord | None) -> Request:
+def _request(client: Client, data: Mapping[str, Any], stored: StoredData | None) -> Request:
     """Returns a PUT under the condition that the server still has what was ``stored``."""
     if stored is None:
         return store_request(client, data, {"If-None-Match": "*"})
-    condition = {"If-Match": f'"{stored.last_modified}"'}
-    return store_request(client, keep_extras(data, stored.data), condition)
+    condition = {"If-Match": f'"{stored["last_modified"]}"'}
+    return store_request(client, keep_extras(data, stored), condition)
 
 
 def _send(client: Client, requests: Sequence[Request]) -> list[PutResult]:

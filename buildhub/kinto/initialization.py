@@ -42,24 +42,23 @@ def definition(bucket: str, collection: str) -> tuple[dict[str, Any], dict[str, 
     import yaml  # takes 15 ms, which a run that does not initialize the server does not need
 
     text = importlib.resources.files("buildhub").joinpath("initialization.yml").read_text()
-    buckets = yaml.safe_load(text)["buckets"]
-    if bucket not in buckets:
-        raise Fatal(_undefined("bucket", bucket, buckets, "--bucket or BUCKET"))
-    collections = buckets[bucket]["collections"]
-    if collection not in collections:
-        raise Fatal(_undefined("collection", collection, collections, "--collection or COLLECTION"))
-    return _object(buckets[bucket]), _object(collections[collection])
-
-
-def _undefined(kind: str, name: str, defined: Mapping[str, Any], setting: str) -> str:
-    return (
-        f"initialization.yml defines no {kind} {name!r}, only {', '.join(defined)}: check"
-        f" {setting}, or set INITIALIZE_SERVER=false and make the {kind} yourself."
+    in_bucket = _defined("bucket", bucket, yaml.safe_load(text)["buckets"])
+    in_collection = _defined("collection", collection, in_bucket["collections"])
+    bucket_object, collection_object = (
+        {part: one.get(part) or {} for part in ("data", "permissions")}
+        for one in (in_bucket, in_collection)
     )
+    return bucket_object, collection_object
 
 
-def _object(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {"data": entry.get("data") or {}, "permissions": entry.get("permissions") or {}}
+def _defined(kind: str, name: str, defined: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    if name not in defined:
+        raise Fatal(
+            f"initialization.yml defines no {kind} {name!r}, only {', '.join(defined)}: check"
+            f" --{kind} or {kind.upper()}, or set INITIALIZE_SERVER=false and make the {kind}"
+            " yourself."
+        )
+    return defined[name]
 
 
 def _bring_about(client: Client, path: str, wanted: Mapping[str, Any]) -> str | None:
@@ -71,8 +70,9 @@ def _bring_about(client: Client, path: str, wanted: Mapping[str, Any]) -> str | 
         found = _get(client, path)  # another run was faster
     if found is None:
         raise _not_allowed(client, path)
+    data = found.get("data") or {}
     changes = {
-        "data": _differing(found.get("data") or {}, wanted["data"]),
+        "data": {name: v for name, v in wanted["data"].items() if data.get(name) != v},
         "permissions": _missing(client, path, found.get("permissions"), wanted["permissions"]),
     }
     changes = {part: values for part, values in changes.items() if values}
@@ -106,10 +106,6 @@ def _create(client: Client, path: str, wanted: Mapping[str, Any]) -> bool:
             return False
         raise _fatal(client, path, error) from None
     return True
-
-
-def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in wanted.items() if found.get(name) != value}
 
 
 def _missing(

@@ -15,6 +15,7 @@ as failed.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -65,7 +66,7 @@ class PublishCounts:
     @property
     def records(self) -> int:
         """Returns the number of all records that are counted."""
-        return self.created + self.updated + self.unchanged + self.refused + self.failed
+        return sum(dataclasses.astuple(self))
 
     @property
     def ok(self) -> bool:
@@ -73,10 +74,7 @@ class PublishCounts:
         return not (self.refused or self.failed)
 
     def __str__(self) -> str:
-        return (
-            f"{self.created} created, {self.updated} updated, {self.unchanged} unchanged,"
-            f" {self.refused} refused, {self.failed} failed"
-        )
+        return ", ".join(f"{count} {name}" for name, count in dataclasses.asdict(self).items())
 
 
 class _Item(NamedTuple):

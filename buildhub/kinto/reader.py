@@ -5,17 +5,16 @@ from __future__ import annotations
 import heapq
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from .client import Client, RequestRejected, StoredData
+from .client import Client, StoredData
 from .filters import SHORT_REVISION, Condition, OneOf, Revision, date_of_build, quoted, value_of
-from .session import Response
 
 #: Records in one page: some 20 MB for a moment.
-PAGE_SIZE = 5_000
+_PAGE_SIZE = 5_000
 
 #: What distinguishes the builds of which only the newest are wanted.
 GROUP = ("source.product", "target.channel", "target.platform")
@@ -31,42 +30,34 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 def read_records(
     client: Client,
-    conditions: Sequence[Condition] = (),
+    conditions: Sequence[Condition],
     *,
     fields: Sequence[str] = (),
-    anonymous: bool = False,
-    page_size: int = PAGE_SIZE,
-    raise_if_cancelled: Callable[[], None] = lambda: None,
 ) -> Iterator[list[StoredData]]:
     """Yields the records that fulfil all conditions, one list for each page (:meth:`Client.pages`).
 
     One that is created or deleted meanwhile comes once or not at all. A list is emptied before the
-    next is read. With ``fields`` the records have no others. Raises :class:`Fatal` where the
-    collection cannot be read, and :class:`Unreachable`.
+    next is read. With ``fields`` the records have no others.
     """
-    raise_if_cancelled()
-    params = _params(_found(client, conditions, anonymous))
+    params = _params(_found(client, conditions))
     if fields:
         params["_fields"] = ",".join(fields)
-    for page in client.pages(params, page_size=page_size, anonymous=anonymous):
+    for page in client.pages(params, page_size=_PAGE_SIZE):
         wanted = [one for one in page if _is_wanted(one, conditions)]
         del page
         yield wanted
         wanted.clear()
-        raise_if_cancelled()
 
 
-def count_records(
-    client: Client, conditions: Sequence[Condition] = (), *, anonymous: bool = False
-) -> int | None:
+def count_records(client: Client, conditions: Sequence[Condition]) -> int | None:
     """Returns how many records fulfil all conditions; None where Kinto cannot count them."""
     if not all(condition.is_exact for condition in conditions):
         return None
     path = f"{client.records_path}?{urlencode(_params(conditions))}"
-    return int(_request(client, "HEAD", path, anonymous)[1]["Total-Records"])
+    return int(client.read("HEAD", path)[1]["Total-Records"])
 
 
-def _found(client: Client, conditions: Sequence[Condition], anonymous: bool) -> Iterator[Condition]:
+def _found(client: Client, conditions: Sequence[Condition]) -> Iterator[Condition]:
     """Yields the conditions; instead of how revisions begin, those that begin so.
 
     PostgreSQL takes a range of revisions for a fourth of all records, and reads them all.
@@ -74,30 +65,23 @@ def _found(client: Client, conditions: Sequence[Condition], anonymous: bool) -> 
     for condition in conditions:
         if isinstance(condition, Revision) and len(condition.values) == 1:
             start = condition.values[0][:SHORT_REVISION]
-            revisions = list(itertools.islice(_revisions(client, start, anonymous), _MAX_REVISIONS))
+            revisions = list(itertools.islice(_revisions(client, start), _MAX_REVISIONS))
             if revisions and len(revisions) < _MAX_REVISIONS:
                 condition = OneOf("source.revision", revisions)
         yield condition
 
 
-def _revisions(client: Client, start: str, anonymous: bool) -> Iterator[str]:
+def _revisions(client: Client, start: str) -> Iterator[str]:
     """Yields the revisions of all records that begin with ``start``, the greatest first."""
     query = {"_sort": "-source.revision", "_limit": "1", "_fields": "source.revision"}
     below = start + "g"  # greater than any hexadecimal digit
     while True:
         path = f"{client.records_path}?{urlencode({'lt_source.revision': quoted(below)} | query)}"
-        found = _request(client, "GET", path, anonymous)[0]["data"]
+        found = client.read("GET", path)[0]["data"]
         revision = value_of(found[0], "source.revision") if found else None
         if not isinstance(revision, str) or not revision.startswith(start) or revision >= below:
             return
         yield (below := revision)
-
-
-def _request(client: Client, method: str, path: str, anonymous: bool) -> Response:
-    try:
-        return client.request(method, path, anonymous=anonymous)
-    except RequestRejected as error:
-        raise client.fatal(error, anonymous) from None
 
 
 def _params(conditions: Iterable[Condition]) -> dict[str, str]:

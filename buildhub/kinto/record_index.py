@@ -168,23 +168,14 @@ class RecordIndex:
         """Returns the point up to which the collection was read."""
         return Position.from_json(self._value("SELECT position FROM state"))
 
-    def refresh(
-        self, client: Client, raise_if_cancelled: Callable[[], None] = lambda: None
-    ) -> None:
-        """Reads what changed on the server since the last time.
-
-        ``raise_if_cancelled`` is called after each page; what was read until then is kept.
-        """
-        for changes in self._changes(client, raise_if_cancelled):
+    def refresh(self, client: Client) -> None:
+        """Reads what changed on the server since the last time; a stop keeps what was read."""
+        for changes in read_changes(client, self.position, count=self.__len__):
             self.learn(changes)
         if self._value("SELECT count(*) FROM written"):
             logger.info("The server lacks what was stored: it was restored, or replaced.")
             self.learn(Changes(True, [], [], Position()))
-            for changes in self._changes(client, raise_if_cancelled):
-                self.learn(changes)
-
-    def _changes(self, client: Client, check: Callable[[], None]) -> Iterator[Changes]:
-        return read_changes(client, self.position, count=self.__len__, raise_if_cancelled=check)
+            self.refresh(client)
 
     def learn(self, changes: Changes) -> None:
         """Takes over a page of changes, and how far it goes, in one transaction."""
@@ -294,16 +285,26 @@ class RecordIndex:
         self._preloaded.clear()
         try:
             try:
-                _transaction(self._database, unwritten, change)
+                self._in_transaction(unwritten, change)
             except sqlite3.Error as error:
                 if not _disk_is_full(error):
                     raise
                 disk, self._database = self._database, self._in_memory()
                 disk.backup(self._database)
                 disk.close()
-                _transaction(self._database, unwritten, change)
+                self._in_transaction(unwritten, change)
         except sqlite3.Error as error:
             raise self._broken(error) from None
+
+    def _in_transaction(
+        self,
+        lines: Sequence[tuple[str, bytes]],
+        change: Callable[[sqlite3.Connection], object],
+    ) -> None:
+        with self._database as database:  # commits, or rolls back
+            database.execute("BEGIN")
+            database.executemany(_STORE, lines)
+            change(database)
 
     def _in_memory(self) -> sqlite3.Connection:
         logger.warning(
@@ -315,22 +316,6 @@ class RecordIndex:
 
     def _broken(self, error: sqlite3.Error) -> Fatal:
         return Fatal(f"Cannot use {self.path} ({error}): free space for it, or delete it.")
-
-
-def _transaction(
-    database: sqlite3.Connection,
-    lines: Sequence[tuple[str, bytes]],
-    change: Callable[[sqlite3.Connection], object],
-) -> None:
-    database.execute("BEGIN")
-    try:
-        database.executemany(_STORE, lines)
-        change(database)
-        database.execute("COMMIT")
-    except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
 
 
 def _disk_is_full(error: BaseException | None) -> bool:

@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from ..errors import Fatal
-from .client import Client, RequestRejected, StoredData
+from .client import Client, StoredData
 
 logger = logging.getLogger(__name__)
 
@@ -61,12 +61,6 @@ class Position:
         except (ValueError, TypeError, KeyError, RecursionError):
             return cls()
 
-    def with_newest(self, last_modified: int, record_id: str) -> Position:
-        """Returns the position with another newest record, if this is newer."""
-        if last_modified <= self.newest:
-            return self
-        return dataclasses.replace(self, newest_id=record_id, newest=last_modified)
-
 
 class Changes(NamedTuple):
     """A page of changes, to be applied in one transaction.
@@ -93,8 +87,6 @@ def read_changes(
     position: Position,
     *,
     count: Callable[[], int],
-    raise_if_cancelled: Callable[[], None] = lambda: None,
-    anonymous: bool = False,
 ) -> Iterator[Changes]:
     """Yields what changed since ``position``, in pages to be applied before the next is asked for.
 
@@ -102,19 +94,17 @@ def read_changes(
     the number of records of the copy. A record may come again although it did not change. Where
     everything is read, each page has a position: a run that is stopped goes on there.
 
-    Raises :class:`Fatal` where the collection can't be read, :class:`Unreachable`, and what
-    ``raise_if_cancelled``, which is called after each page, raises.
+    Raises as :meth:`Client.pages`.
     """
-    reader = _Reader(client, raise_if_cancelled, anonymous)
-    state = reader.state()
+    state = _state(client)
     if state.clock - position.full > _WEEK or position.clock - state.clock > _WEEK:
         position = Position()
     for number in range(_PASSES):
         if whole := bool(position.after or not position.full):
-            position = yield from reader.everything(position, state)
+            position = yield from _read_everything(client, position, state)
         else:
-            position = yield from reader.difference(position, state)
-        etag, state = state.etag, reader.state()
+            position = yield from _read_difference(client, position, state)
+        etag, state = state.etag, _state(client)
         changing = state.etag != etag
         if position.full and count() == state.records and not (whole and changing):
             return
@@ -122,77 +112,69 @@ def read_changes(
             position = Position()
 
 
-class _Reader:
-    """Reads a collection once: all of it, or what changed."""
-
-    def __init__(
-        self, client: Client, raise_if_cancelled: Callable[[], None], anonymous: bool
-    ) -> None:
-        self._client = client
-        self._raise_if_cancelled = raise_if_cancelled
-        self._anonymous = anonymous
-
-    def state(self) -> _State:
-        """Returns how many records there are, and when they changed last."""
-        client = self._client
-        try:
-            _, headers = client.request("HEAD", client.records_path, anonymous=self._anonymous)
-        except RequestRejected as error:
-            raise client.fatal(error, self._anonymous) from None
-        try:
-            etag = int(headers["ETag"].strip('"'))
-            return _State(int(headers["Total-Records"]), etag, _clock(headers, etag))
-        except (KeyError, ValueError):
-            raise Fatal(f"{client.url} does not count its records as Kinto does.") from None
-
-    def everything(self, position: Position, state: _State) -> Generator[Changes, None, Position]:
-        """Reads all records, or goes on where that was stopped. Returns the new position."""
-        if not position.after:
-            position = Position(clock=state.clock, full=state.clock, etag=state.etag)
-            logger.info("All records of the server are read.")
-        restart = not position.after
-        for page in self._pages({}, position.after):
-            after = page[-1]["id"] if page else position.after
-            position = dataclasses.replace(_advanced(position, page), after=after)
-            yield Changes(restart, page, [], position)
-            restart = False
-        position = dataclasses.replace(position, after="")
-        yield Changes(False, [], [], position)
-        return position
-
-    def difference(self, position: Position, state: _State) -> Generator[Changes, None, Position]:
-        """Reads what changed. Returns the new position; an empty one if it is another server."""
-        since = max(0, min(position.newest - 1, position.clock - _OVERLAP))
-        found = not position.newest_id
-        new = dataclasses.replace(position, clock=state.clock, etag=state.etag)
-        for page in self._pages({"_since": str(since)}):
-            found = found or any(_is_newest(one, position) for one in page)
-            new = _advanced(new, page)
-            deleted = [one["id"] for one in page if one.get("deleted") is True]
-            changed = [one for one in page if one.get("deleted") is not True]
-            yield Changes(False, changed, deleted, None)
-            changed.clear()
-        if not found:
-            logger.info("The server was restored, flushed or replaced since it was read.")
-            return Position()
-        yield Changes(False, [], [], new)
-        return new
-
-    def _pages(self, params: Mapping[str, str], after: str = "") -> Iterator[list[StoredData]]:
-        for page in self._client.pages(params, after=after, anonymous=self._anonymous):
-            yield page
-            page.clear()  # only one is in memory
-            self._raise_if_cancelled()
+def _state(client: Client) -> _State:
+    """Returns how many records there are, and when they changed last."""
+    _, headers = client.read("HEAD", client.records_path)
+    try:
+        etag = int(headers["ETag"].strip('"'))
+        return _State(int(headers["Total-Records"]), etag, _clock(headers, etag))
+    except (KeyError, ValueError):
+        raise Fatal(f"{client.url} does not count its records as Kinto does.") from None
 
 
-def _advanced(position: Position, page: Sequence[StoredData]) -> Position:
-    for one in page:
-        position = position.with_newest(one["last_modified"], one["id"])
+def _read_everything(
+    client: Client, position: Position, state: _State
+) -> Generator[Changes, None, Position]:
+    """Reads all records, or goes on where that was stopped. Returns the new position."""
+    if not position.after:
+        position = Position(clock=state.clock, full=state.clock, etag=state.etag)
+        logger.info("All records of the server are read.")
+    restart = not position.after
+    for page in client.pages({}, after=position.after):
+        after = page[-1]["id"] if page else position.after
+        position = dataclasses.replace(_advanced(position, page), after=after)
+        yield Changes(restart, page, [], position)
+        page.clear()  # only one is in memory
+        restart = False
+    position = dataclasses.replace(position, after="")
+    yield Changes(False, [], [], position)
     return position
 
 
-def _is_newest(one: StoredData, position: Position) -> bool:
-    return bool(one["id"] == position.newest_id and one["last_modified"] >= position.newest)
+def _read_difference(
+    client: Client, position: Position, state: _State
+) -> Generator[Changes, None, Position]:
+    """Reads what changed. Returns the new position; an empty one if it is another server."""
+    since = max(0, min(position.newest - 1, position.clock - _OVERLAP))
+    found = not position.newest_id
+    new, pages = dataclasses.replace(position, clock=state.clock, etag=state.etag), 0
+    for page in client.pages({"_since": str(since)}):
+        pages += 1
+        found = found or any(
+            one["id"] == position.newest_id and one["last_modified"] >= position.newest
+            for one in page
+        )
+        new = _advanced(new, page)
+        deleted = [one["id"] for one in page if one.get("deleted") is True]
+        changed = [one for one in page if one.get("deleted") is not True]
+        page.clear()  # only one is in memory
+        yield Changes(False, changed, deleted, None)
+        changed.clear()
+    if not found:
+        logger.info("The server was restored, flushed or replaced since it was read.")
+        return Position()
+    if pages == 1:  # it shows one moment, which may be later than the first request
+        new = dataclasses.replace(new, etag=max(new.etag, new.newest))
+    yield Changes(False, [], [], new)
+    return new
+
+
+def _advanced(position: Position, page: Sequence[StoredData]) -> Position:
+    """Returns the position with the newest record of a page, if that is newer."""
+    newest = max(page, key=lambda one: one["last_modified"], default=None)
+    if newest is None or newest["last_modified"] <= position.newest:
+        return position
+    return dataclasses.replace(position, newest_id=newest["id"], newest=newest["last_modified"])
 
 
 def _clock(headers: Mapping[str, str], etag: int) -> int:

@@ -7,7 +7,7 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -91,10 +91,19 @@ class Session:
             raise RetryableError(why) from None
 
     def _when_allowed(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
-        """Sends the request once the server's ``Backoff`` header allows it."""
+        """Sends the request once the server's ``Backoff`` header allows it.
+
+        It has a thread of its own, as ``requests`` limits the time of single reads only.
+        """
+
+        def send() -> Response:
+            response: Response = self._session_of_thread().request(method, path, **arguments)
+            return response
+
         while True:
             try:
-                return self._abandonable(method, path, arguments)
+                check = self._cancellation.raise_if_overdue
+                return self._calls.call(send, self._timeout, check)
             except kinto_http.exceptions.BackoffException as error:
                 if error.backoff > self._timeout:
                     raise Unreachable(
@@ -104,11 +113,6 @@ class Session:
                 logger.info("Kinto asks for a pause of %d s.", error.backoff + 1)
                 self._cancellation.sleep(error.backoff + 1)
 
-    def _abandonable(self, method: str, path: str, arguments: Mapping[str, Any]) -> Response:
-        """Sends one request in a thread of its own, as ``requests`` limits only single reads."""
-        send = functools.partial(_send, self._session_of_thread, method, path, arguments)
-        return self._calls.call(send, self._timeout, self._cancellation.raise_if_overdue)
-
     def _session_of_thread(self) -> kinto_http.session.Session:
         """Returns this thread's session: kinto_http's time of back-off is not safe to share."""
         session: kinto_http.session.Session | None = getattr(self._workers, "session", None)
@@ -117,16 +121,6 @@ class Session:
             for scheme in ("http://", "https://"):
                 session._session.mount(scheme, _BoundedAdapter())
         return session
-
-
-def _send(
-    session: Callable[[], kinto_http.session.Session],
-    method: str,
-    path: str,
-    arguments: Mapping[str, Any],
-) -> Response:
-    response: Response = session().request(method, path, **arguments)
-    return response
 
 
 class _Response(requests.Response):
@@ -196,18 +190,13 @@ def _why(error: BaseException) -> str:
         return str(error)
     timeout = isinstance(error, requests.Timeout)
     reason = "no response in time" if timeout else "the connection broke"
-    for inner in _causes(error):
+    inner: BaseException | None = error
+    while inner is not None:
         if isinstance(inner, ssl.SSLCertVerificationError):
             return f"TLS failed: its certificate is not valid, {inner.verify_message}"
         if isinstance(inner, ssl.SSLError) or "handshake" in str(inner):
             return "TLS failed: if the server speaks plain HTTP, its address begins with http://"
         if isinstance(inner, OSError) and inner.strerror and not timeout:
             reason = str(inner.strerror)
+        inner = inner.__cause__ or inner.__context__
     return reason
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yields an error, and what caused each."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

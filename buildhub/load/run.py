@@ -9,9 +9,8 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import orjson
 
@@ -21,14 +20,16 @@ from ..inventory.gcs import SCHEMA, Bucket
 from ..inventory.listing import BucketListing
 from ..inventory.row_formats import Schema
 from ..inventory.selection import Section, Selection, unknown_trees
-from ..kinto import Client, CollectionFlushed, Publisher, RecordIndex
+from ..kinto.client import Client
 from ..kinto.initialization import exists, initialize
+from ..kinto.publisher import CollectionFlushed, Publisher
+from ..kinto.record_index import RecordIndex
 from ..logs import FirstErrors
 from ..pipeline.processing import InventoryProcessor
 from ..records import Record
 from ..settings import Settings
 from ..signals import CancellationToken
-from ..storage import LockHeld, locked
+from ..storage import locked
 from ..wiring import archive_bucket, inventory_processor, kinto_client, open_lookup
 from .tasks import InventoryTask, LoadResult, LoadTask, SectionTask
 
@@ -56,44 +57,38 @@ def load_tasks(
     """Loads ``tasks`` into Kinto; returns a result for each, also for those that failed.
 
     One that fails does not stop the others, unless the reason concerns all: a wrong password, a
-    server, archive or bucket that does not answer. If nothing that was read has a single build, or
-    a section has none that must have some, the run has failed, unless the settings leave out old
-    files.
-
-    When ``cancellation`` is set, the records that are ready are stored, and the results say what
-    remains: everything, if the records of the server were still being read (those that were read
-    are kept for the next run). With ``dry_run`` nothing is written to the server, a collection that
-    does not exist counts as empty, and ``on_difference`` gets the id of each record that would be
-    stored and ``"created"`` or ``"updated"``. ``progress`` is called after each step.
+    server, archive or bucket that does not answer. After a stop, the records that are ready are
+    stored, and the results say what remains: everything, if the records of the server were still
+    being read (those that were read are kept for the next run). ``dry_run`` and ``on_difference``
+    are those of :class:`Publisher`; a collection that does not exist counts as empty then.
+    ``progress`` is called after each step.
 
     Raises :class:`Fatal` if another run uses the same CACHE_FOLDER, or if the server cannot be
     written to at all.
     """
     results = [LoadResult(task, remaining=task) for task in tasks]
     unknown: list[str] = []
-    with _single_run(settings.cache_folder):
+    with locked(settings.cache_folder / LOCK_FILE):
         client = kinto_client(settings, cancellation)
         with RecordIndex(settings.cache_folder, client.target) as index:
             try:
-                known = _prepare_server(settings, client, index, cancellation, dry_run=dry_run)
+                known = _prepare_server(settings, client, index, dry_run=dry_run)
             except Interrupted:
                 logger.info("Stopped before all records of the server were read.")
                 return results
 
-            def publisher() -> Publisher:
-                return Publisher(
-                    client,
-                    index=index if known else None,
-                    dry_run=dry_run,
-                    on_difference=on_difference,
-                    on_error=FirstErrors(logger),
-                )
-
             async def load_all() -> None:
                 async with open_lookup(settings, keep_absent=keep_absent) as lookup:
                     for result in results:
+                        publisher = Publisher(
+                            client,
+                            index=index if known else None,
+                            dry_run=dry_run,
+                            on_difference=on_difference,
+                            on_error=FirstErrors(logger),
+                        )
                         load = _Load(
-                            result, settings, lookup, publisher(), cancellation, progress, unknown
+                            result, settings, lookup, publisher, cancellation, progress, unknown
                         )
                         if not await load.run():
                             break
@@ -128,12 +123,7 @@ def _require_builds(settings: Settings, results: Sequence[LoadResult]) -> None:
 
 
 def _prepare_server(
-    settings: Settings,
-    client: Client,
-    index: RecordIndex,
-    cancellation: CancellationToken,
-    *,
-    dry_run: bool,
+    settings: Settings, client: Client, index: RecordIndex, *, dry_run: bool
 ) -> bool:
     """Creates or updates the collection, and reads which records it has.
 
@@ -146,7 +136,7 @@ def _prepare_server(
         client.check_credentials()
         for change in initialize(client) if settings.initialize_server else ():
             logger.info("%s", change)
-    index.refresh(client, cancellation.raise_if_cancelled)
+    index.refresh(client)
     return True
 
 
@@ -230,12 +220,11 @@ class _Load:
                 self.result.step = f"file {number + 1} of {len(manifest.files)} ({name})"
                 self.result.fraction = number / len(manifest.files)
                 found = await asyncio.to_thread(next, downloads)
-                await processor.process_files(
+                rows = processor.rows_of_files(
                     [(str(found.path), f"{name} ({found.path})")],
-                    self._publish,
-                    self._show,
                     opener=functools.partial(_duplicate, found.fd),
                 )
+                await processor.process(rows, self._publish, self._show)
                 await asyncio.to_thread(self.publisher.flush)
         if not task.is_rest and (processor.counts.newest_file or not processor.counts.builds):
             _warn_if_stale(task.name, processor.counts.newest_file)
@@ -257,12 +246,14 @@ class _Load:
 
         async with bucket, contextlib.aclosing(listing.blocks()) as blocks:
             try:
-                await processor.process_listing(blocks, self._publish, show)
+                await processor.process(processor.rows_of_listing(blocks), self._publish, show)
             except Interrupted:
                 # Nothing but what is stored may be left out by the next run.
                 await asyncio.to_thread(self.publisher.flush)
                 if processor.position and not self.result.published.failed:
-                    self.result.remaining = task._replace(start_after=processor.position)
+                    self.result.remaining = dataclasses.replace(
+                        task, start_after=processor.position
+                    )
                 raise
             if task.section == "nightly" and task.has_builds:
                 prefix = Section(task.product, task.section).prefix
@@ -320,18 +311,3 @@ async def _unknown_trees(bucket: Bucket, prefix: str) -> list[str]:
 def _duplicate(fd: int, _path: str) -> int:
     """Opens the file that was verified, not what has its name by now."""
     return os.dup(fd)
-
-
-@contextlib.contextmanager
-def _single_run(folder: Path) -> Iterator[None]:
-    """Raises :class:`Fatal` if another run uses the same cache folder."""
-    path = folder / LOCK_FILE
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(path))
-        except LockHeld as error:
-            raise Fatal(
-                f"Another run is in progress (process {error.pid}, lock {path}): wait for it to"
-                " end."
-            ) from None
-        yield

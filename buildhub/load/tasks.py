@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 from ..builds.products import products_in
 from ..errors import BadInput
 from ..inventory.selection import SECTIONS, Selection
-from ..kinto import PublishCounts
+from ..kinto.publisher import PublishCounts
 from ..pipeline.record_maker import PipelineCounts
 from ..settings import Settings
 
 
-class InventoryTask(NamedTuple):
+@dataclass(frozen=True)
+class InventoryTask:
     """An inventory to load: the newest one, or what an earlier run left of one."""
 
+    kind: ClassVar[str] = "inventory"
     name: str  #: ``firefox``
     manifest: str | None = None  #: the date of its folder, ``2017-08-02T00-11Z``
     files: tuple[str, ...] | None = None  #: keys of the files to load; None: all
-
-    @property
-    def kind(self) -> str:
-        """Returns what the result calls it."""
-        return "inventory"
 
     @property
     def is_rest(self) -> bool:
@@ -37,17 +35,14 @@ class InventoryTask(NamedTuple):
         return {"inventory": self.name, "manifest": self.manifest, "files": files}
 
 
-class SectionTask(NamedTuple):
+@dataclass(frozen=True)
+class SectionTask:
     """A section of a product to load from the bucket, or what an earlier run left of one."""
 
+    kind: ClassVar[str] = "section"
     product: str  #: the folder, such as ``mobile``
     section: str  #: ``nightly``
     start_after: str = ""  #: raw key: objects up to this one are done
-
-    @property
-    def kind(self) -> str:
-        """Returns what the result calls it."""
-        return "section"
 
     @property
     def name(self) -> str:
@@ -66,7 +61,7 @@ class SectionTask(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         """Returns what :func:`parse_tasks` reads."""
-        return self._asdict()
+        return dataclasses.asdict(self)
 
 
 LoadTask = InventoryTask | SectionTask
@@ -121,11 +116,6 @@ class LoadResult:
         """Returns how long it took, or has taken so far."""
         return (self.ended or time.monotonic()) - self.began
 
-    @property
-    def rate(self) -> float:
-        """Returns rows per second."""
-        return self.pipeline.rows / self.seconds if self.seconds else 0.0
-
     def as_dict(self) -> dict[str, Any]:
         """Returns the figures as the Lambda returns them."""
         return {
@@ -135,10 +125,7 @@ class LoadResult:
             "bad_rows": self.pipeline.bad_rows,
             "builds": self.pipeline.builds,
             "records": self.pipeline.records,
-            "created": self.published.created,
-            "updated": self.published.updated,
-            "unchanged": self.published.unchanged,
-            "refused": self.published.refused,
+            **dataclasses.asdict(self.published),
             "failed": self.failed,
             "not_finished": self.not_finished,
             "skipped": dict(self.pipeline.skipped),

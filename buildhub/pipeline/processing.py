@@ -51,40 +51,13 @@ class InventoryProcessor:
         self._window: deque[Record | Pending] = deque()
         self._reading: asyncio.Future[Any] | None = None
 
-    async def process_files(
-        self,
-        files: Iterable[tuple[str, str]],
-        sink: Callable[[Sequence[Record]], None],
-        on_progress: Callable[[], None] = lambda: None,
-        *,
-        opener: Callable[[str], int] = streams.open_file,
-    ) -> None:
-        """Passes the records of ``files`` (path, name for messages) to ``sink``, in order.
-
-        A file that cannot be read (to its end) is reported and counted; the next one follows.
-        ``opener`` is that of :func:`streams.chunks`. Raises as :meth:`process`.
-        """
-        await self.process(self._rows_of_files(files, opener), sink, on_progress)
-
-    async def process_listing(
-        self,
-        blocks: AsyncGenerator[bytes, None],
-        sink: Callable[[Sequence[Record]], None],
-        on_progress: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Passes the records of a listing's blocks of rows to ``sink``; raises as :meth:`process`.
-
-        The rows come in the order of their keys: all up to :attr:`position` are done.
-        """
-        await self.process(self._rows_of_listing(blocks), sink, on_progress)
-
     async def process(
         self,
         blocks: AsyncGenerator[list[InventoryRow], None],
         sink: Callable[[Sequence[Record]], None],
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
-        """Passes the records of rows to ``sink``, in order.
+        """Passes the records of rows (of files or a listing) to ``sink``, in order.
 
         On a signal, the requests in flight get a few seconds to complete, the records that are
         ready then are passed on, and :class:`Interrupted` is raised.
@@ -102,9 +75,17 @@ class InventoryProcessor:
 
     # ---- rows ----
 
-    async def _rows_of_files(
-        self, files: Iterable[tuple[str, str]], opener: Callable[[str], int]
+    async def rows_of_files(
+        self,
+        files: Iterable[tuple[str, str]],
+        *,
+        opener: Callable[[str], int] = streams.open_file,
     ) -> AsyncGenerator[list[InventoryRow], None]:
+        """Yields the rows of ``files`` (path, name for messages).
+
+        A file that cannot be read (to its end) is reported and counted; the next one follows.
+        ``opener`` is that of :func:`streams.chunks`.
+        """
         blocks = self._blocks(files, opener)
         while True:
             read = asyncio.to_thread(next, blocks, None) if self._window else None
@@ -125,9 +106,10 @@ class InventoryProcessor:
                 self.counts.unreadable_files += 1
                 logger.error("%s", error)
 
-    async def _rows_of_listing(
+    async def rows_of_listing(
         self, blocks: AsyncGenerator[bytes, None]
     ) -> AsyncGenerator[list[InventoryRow], None]:
+        """Yields the rows of a listing, in the order of their keys: they move :attr:`position`."""
         async for block in blocks:
             yield list(chain.from_iterable(self._read([block], "the listing")))
             if not self._window:

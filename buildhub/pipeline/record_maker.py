@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
-from ..archive.cache import NotCached
 from ..archive.locations import MetadataLocation, location_of
 from ..archive.lookup import MetadataLookup
 from ..archive.metadata_formats import Metadata
@@ -76,7 +75,7 @@ class Pending(NamedTuple):
     row: InventoryRow
     build: Build
     location: MetadataLocation
-    fetch: asyncio.Task[Metadata | None]  #: shared by all builds with the same metadata
+    fetch: asyncio.Task[Metadata | None]  #: may be shared by builds with the same metadata
 
 
 class NotMade(NamedTuple):
@@ -160,10 +159,10 @@ class RecordMaker:
 
     def _begin(self, row: InventoryRow, build: Build) -> Record | Pending | NotMade:
         location = location_of(build)
-        metadata = self.lookup.cache.find(location, row.date)
-        if isinstance(metadata, NotCached):
-            return Pending(row, build, location, self.lookup.fetch(location, row.date))
-        return self._make(row, build, location, metadata)
+        found = self.lookup.find(build, location, row.size, row.date)
+        if isinstance(found, asyncio.Task):
+            return Pending(row, build, location, found)
+        return self._make(row, build, location, found)
 
     def _make(
         self, row: InventoryRow, build: Build, location: MetadataLocation, metadata: Metadata | None

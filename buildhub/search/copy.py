@@ -7,184 +7,139 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 import orjson
 
 from ..errors import Fatal
-from ..kinto import Changes, Position
-from .fields import FIELDS, OBJECTS, BadRequest
+from ..kinto.refresh import Changes, Position
+from .values import FIELDS, BadRequest
 
 logger = logging.getLogger(__name__)
 
-#: Part of the file's name: each version of the tables has a file of its own.
-VERSION = 1
-#: Seconds that the queries of a search may take together.
-TIME_LIMIT = 10.0
 #: Should a request ever contain SQL, it would reach no file and no network.
 _SETTINGS: dict[str, Any] = {
-    "memory_limit": "1GB",
+    "memory_limit": "384MB",
     "enable_external_access": False,
     "lock_configuration": True,
 }
 
-#: The table that is searched, and the one that a reading of everything builds beside it.
-_RECORDS, _INCOMING = "records", "incoming"
-_STATE = "CREATE TABLE IF NOT EXISTS state (name VARCHAR, position VARCHAR, read_at DOUBLE)"
+Row = tuple[Any, ...]
+
 _COLUMNS = ", ".join(f"{field.column} {field.type}" for field in FIELDS.values())
-_VALUES = ", ".join("one." + name.replace(".", '."') + '"' * ("." in name) for name in FIELDS)
-_INSERT = f"INSERT INTO {{}} SELECT {_VALUES} FROM (SELECT unnest(from_json(?, ?)) AS one)"
-_STRUCTURE = orjson.dumps(
-    [{n: f.type for n, f in FIELDS.items() if "." not in n} | OBJECTS]
-).decode()
-_UNCHANGED = """
-    SELECT id FROM {} JOIN (SELECT unnest(?::VARCHAR[]) AS id, unnest(?::BIGINT[]) AS last_modified)
-    USING (id, last_modified)
+_VIEW = files(__package__).joinpath("successor.sql").read_text()
+#: A reading of everything builds ``incoming`` beside ``records``; the row of ``state`` has the
+#: positions of both. There is no copy while the first is NULL.
+_TABLES = f"""
+    CREATE TABLE IF NOT EXISTS records ({_COLUMNS});
+    CREATE TABLE IF NOT EXISTS successor AS {_VIEW};
+    CREATE TABLE IF NOT EXISTS state AS
+        SELECT NULL::VARCHAR AS position, NULL::VARCHAR AS incoming, NULL::DOUBLE AS read_at;
+    -- All changes up to the collection's ETag are in; that was so `age` seconds ago.
+    CREATE VIEW IF NOT EXISTS freshness AS
+        SELECT (position->>'etag')::BIGINT AS etag,
+            greatest(epoch(now()) - read_at, 0)::BIGINT AS age
+        FROM state WHERE position IS NOT NULL
+"""
+_PATHS = ", ".join(f"'$.{name}'" for name in FIELDS)
+_VALUES = ", ".join(
+    f"TRY_CAST(one[{n}] AS {field.type}) AS {field.column}"
+    for n, field in enumerate(FIELDS.values(), 1)
+)
+#: The records of a page that are not in the copy as they are: most of a difference come again.
+_PAGE = f"""
+    CREATE OR REPLACE TEMP TABLE page AS
+    SELECT * FROM (
+        SELECT {_VALUES} FROM (SELECT unnest(from_json(?, '["JSON"]'))->>[{_PATHS}] AS one)
+    ) ANTI JOIN {{}} USING (id, last_modified)
 """
 
-#: Yields what is new since a position; see :func:`buildhub.kinto.read_changes`.
+#: Yields what is new since a position; see :func:`buildhub.kinto.refresh.read_changes`.
 Read = Callable[..., Iterator[Changes]]
-
-
-class Freshness(NamedTuple):
-    """All changes up to ``etag`` (of the collection) are in; that was so ``age`` seconds ago."""
-
-    etag: int
-    age: int
 
 
 class Copy:
     """The copy of a collection in a file."""
 
-    def __init__(self, folder: Path, target: str, *, time_limit: float = TIME_LIMIT) -> None:
+    def __init__(self, folder: Path, target: str, *, time_limit: float = 10.0) -> None:
         """Opens or makes the file for ``target`` (:attr:`Client.target`) in ``folder``.
 
-        Raises :class:`Fatal` where it cannot be used.
+        A statement may take ``time_limit`` seconds. Raises :class:`Fatal` without a file to use.
         """
-        name = hashlib.sha256(target.encode()).hexdigest()[:16]
-        self._database = _open(folder / f"search-{VERSION}-{name}.duckdb")
+        name = hashlib.sha256(f"{target} {_TABLES}".encode()).hexdigest()[:16]
+        self._database = _open(folder / f"search-{name}.duckdb")
         self._time_limit = time_limit
 
     def close(self) -> None:
         """Closes the file."""
         self._database.close()
 
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
-        """Yields the copy as it is now, for one search."""
+    def run(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        """Returns the rows of a statement, which sees the copy at one moment.
+
+        Raises :class:`BadRequest` if it takes too much.
+        """
         with contextlib.closing(self._database.cursor()) as cursor:
             timer = threading.Timer(self._time_limit, cursor.interrupt)
             timer.start()
             try:
-                cursor.execute("BEGIN")
-                yield Snapshot(cursor, time.monotonic() + self._time_limit)
+                return cursor.execute(sql, parameters).fetchall()
+            except (duckdb.InterruptException, duckdb.OutOfMemoryException):
+                raise BadRequest("the search takes too long or too much memory") from None
             finally:
                 timer.cancel()
 
-    def refresh(self, read: Read) -> None:
-        """Writes what is new. If it is interrupted, it goes on there the next time."""
-        with contextlib.closing(self._database.cursor()) as cursor:
-            writer = _Writer(cursor)
-            for changes in read(writer.position, count=writer.count):
-                writer.apply(changes)
-            writer.finish()
-
-
-class Snapshot:
-    """A copy at one moment."""
-
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, deadline: float) -> None:
-        self._cursor = cursor
-        self._deadline = deadline
-
-    def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Returns the rows of a query. Raises :class:`BadRequest` if it takes too much."""
-        try:
-            if time.monotonic() > self._deadline:  # the timer ends only a query that has begun
-                raise duckdb.InterruptException
-            return self._cursor.execute(sql, parameters).fetchall()
-        except (duckdb.InterruptException, duckdb.OutOfMemoryException):
-            raise BadRequest("the search takes too long or too much memory") from None
-
-    def freshness(self) -> Freshness:
-        """Returns how old the copy is. Raises :class:`BadRequest` (503) while there is none."""
-        for position, at in self.run(
-            "SELECT position, read_at FROM state WHERE name = ?", [_RECORDS]
-        ):
-            return Freshness(Position.from_json(position).etag, max(0, int(time.time() - at)))
+    def row(self, sql: str, parameters: Mapping[str, object] | None = None) -> Row:
+        """Returns the row of a statement. Raises :class:`BadRequest` while there is no copy."""
+        for row in self.run(sql, parameters):
+            return row
         raise BadRequest("the copy of the collection is not complete yet", 503)
 
+    def refresh(self, read: Read) -> None:
+        """Writes what is new; a difference is one transaction, so nobody sees a part of it.
 
-class _Writer:
-    """Writes one reading of the server.
+        Everything goes into a table of its own, page by page, which replaces the other at the end;
+        if that is interrupted, the next time goes on there.
+        """
+        began, changes = time.time(), 0
+        with contextlib.closing(self._database.cursor()) as cursor:
+            run = cursor.execute
+            ((position, incoming),) = run("BEGIN; SELECT position, incoming FROM state").fetchall()
+            table = "incoming" if incoming else "records"
 
-    A difference is one transaction: nobody sees a part of it. Everything goes into a table of its
-    own, page by page, which replaces the other at the end.
-    """
+            def count() -> int:
+                return int(run(f"SELECT count(*) FROM {table}").fetchall()[0][0])
 
-    def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
-        self._run = database.execute
-        self._began = time.time()
-        self._changed = False
-        self._run("BEGIN")
-        positions = dict(self._run("SELECT name, position FROM state").fetchall())
-        self._table = _INCOMING if _INCOMING in positions else _RECORDS
-        self.position = Position.from_json(positions.get(self._table))
+            for page in read(Position.from_json(incoming or position), count=count):
+                if page.restart:  # what was read of a difference belongs to another collection
+                    run(f"ROLLBACK; BEGIN; CREATE OR REPLACE TABLE incoming ({_COLUMNS})")
+                    table = "incoming"
+                changes += _write(run, table, page)
+                if table == "incoming":
+                    run("COMMIT; BEGIN")
+            if table == "incoming":
+                run("DROP TABLE records; ALTER TABLE incoming RENAME TO records")
+                run("UPDATE state SET position = incoming, incoming = NULL")
+            if table == "incoming" or changes:
+                run(f"CREATE OR REPLACE TABLE successor AS {_VIEW}")
+            run("UPDATE state SET read_at = ?", [began])
+            run("COMMIT")
 
-    def count(self) -> int:
-        """Returns the number of records."""
-        ((count,),) = self._run(f"SELECT count(*) FROM {self._table}").fetchall()
-        return int(count)
 
-    def apply(self, changes: Changes) -> None:
-        """Writes one page."""
-        if changes.restart:
-            self._restart()
-        changed = self._without_unchanged(changes.changed)
-        if ids := [*(one["id"] for one in changed), *changes.deleted]:
-            self._changed = True
-            self._run(f"DELETE FROM {self._table} WHERE id IN (SELECT unnest(?))", [ids])
-        if changed:
-            page = orjson.dumps(changed).decode()
-            self._run(_INSERT.format(self._table), [page, _STRUCTURE])
-        if changes.position:
-            update = "UPDATE state SET position = ? WHERE name = ?"
-            self._run(update, [changes.position.to_json(), self._table])
-        if self._table == _INCOMING:
-            self._run("COMMIT; BEGIN")
-
-    def finish(self) -> None:
-        """Lets searches find what was read."""
-        if self._table == _INCOMING:
-            self._run(
-                f"DROP TABLE IF EXISTS {_RECORDS}; DELETE FROM state WHERE name = '{_RECORDS}'"
-            )
-            self._run(f"ALTER TABLE {_INCOMING} RENAME TO {_RECORDS}")
-        if self._table == _INCOMING or self._changed:
-            view = files(__package__).joinpath("successor.sql").read_text()
-            self._run(f"CREATE OR REPLACE TABLE successor AS {view}")
-        update = "UPDATE state SET name = ?, read_at = ? WHERE name = ?"
-        self._run(update, [_RECORDS, self._began, self._table])
-        self._run("COMMIT")
-
-    def _restart(self) -> None:
-        """Begins a new copy; what was read of a difference belongs to another collection."""
-        self._table = _INCOMING
-        self._run("ROLLBACK; BEGIN")
-        self._run(f"CREATE OR REPLACE TABLE {_INCOMING} ({_COLUMNS})")
-        self._run(f"DELETE FROM state WHERE name = '{_INCOMING}'")
-        self._run(f"INSERT INTO state VALUES ('{_INCOMING}', '', 0)")
-
-    def _without_unchanged(self, page: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Returns the records that are not in the copy as they are: most of a page come again."""
-        versions = [one["id"] for one in page], [one["last_modified"] for one in page]
-        rows = self._run(_UNCHANGED.format(self._table), versions).fetchall()
-        unchanged = {row[0] for row in rows}
-        return [one for one in page if one["id"] not in unchanged]
+def _write(run: Callable[..., Any], table: str, page: Changes) -> int:
+    """Writes a page. Returns the number of rows that were deleted or inserted."""
+    run(_PAGE.format(table), [orjson.dumps(page.changed).decode()])
+    gone = "SELECT id FROM page UNION ALL SELECT unnest(?::VARCHAR[])"
+    (deleted,) = run(f"DELETE FROM {table} WHERE id IN ({gone})", [page.deleted]).fetchone()
+    (inserted,) = run(f"INSERT INTO {table} FROM page").fetchone()
+    if page.position:
+        column = "incoming" if table == "incoming" else "position"
+        run(f"UPDATE state SET {column} = ?", [page.position.to_json()])
+    return int(deleted + inserted)
 
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:
@@ -192,7 +147,7 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         database = duckdb.connect(str(path), config=_SETTINGS)
-        database.execute(_STATE)
+        database.execute(_TABLES)
     except (duckdb.Error, OSError) as error:
         reason = str(error).partition("\n")[0]
         if "not a valid DuckDB" not in reason:

@@ -7,29 +7,19 @@ WITH published AS (
         -- A candidate's version ends in rc and its number: 55.0b1rc5, 49.0.1rc3-funnelcake90.
         regexp_replace("target.version", 'rc[0-9]+(-funnelcake[0-9]+)?$', '\1') AS without_rc
     FROM records
-),
-candidates AS (
-    SELECT DISTINCT "source.product" AS product, without_rc AS version, "target.platform" AS platform
-    FROM published
-    WHERE is_candidate
 )
 SELECT
-    * EXCLUDE (is_candidate, without_rc)
-    REPLACE (
+    * EXCLUDE (is_candidate, without_rc) REPLACE (
         -- The files of DevEdition are Firefox's aurora builds.
-        CASE "source.product" WHEN 'devedition' THEN 'firefox' ELSE "source.product" END
-            AS "source.product",
-        CASE "source.product" WHEN 'devedition' THEN 'aurora' ELSE "target.channel" END
-            AS "target.channel",
+        if("source.product" = 'devedition', 'firefox', "source.product") AS "source.product",
+        if("source.product" = 'devedition', 'aurora', "target.channel") AS "target.channel",
         -- Platforms had the names that the build system uses.
-        CASE "target.platform"
-            WHEN 'win64-aarch64' THEN 'win64'
-            ELSE regexp_replace("target.platform", '^macosx', 'mac')
-        END AS "target.platform",
+        if("target.platform" = 'win64-aarch64', 'win64',
+            regexp_replace("target.platform", '^macosx', 'mac')) AS "target.platform",
         -- Trees had their names without their folder: mozilla-beta.
         regexp_replace("source.tree", '^releases/', '') AS "source.tree",
         -- A candidate had the version that it is a candidate of.
-        CASE WHEN is_candidate THEN without_rc ELSE "target.version" END AS "target.version",
+        if(is_candidate, without_rc, "target.version") AS "target.version",
         -- All files were uploaded without a type.
         'application/octet-stream' AS "download.mimetype"
     )
@@ -40,9 +30,8 @@ WHERE
     -- Nor have repacks of another build.
     AND NOT regexp_matches("target.platform", '-(eme-free|sha1)$', 'i')
     -- A release is a copy of its last candidate, which stood for both.
-    AND (
-        is_candidate
+    AND (is_candidate
         OR NOT contains("download.url", '/releases/')
-        OR ("source.product", "target.version", "target.platform")
-            NOT IN (SELECT (product, version, platform) FROM candidates)
-    )
+        OR ("source.product", "target.version", "target.platform") NOT IN (
+            SELECT ("source.product", without_rc, "target.platform")
+            FROM published WHERE is_candidate))

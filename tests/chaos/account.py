@@ -9,7 +9,7 @@ Figures = dict[str, int]
 
 _INVENTORY = re.compile(
     r"^inventory-to-records: (?P<rows>[\d,]+) rows, (?P<builds>[\d,]+) builds,"
-    r" (?P<records>[\d,]+) records, (?:none skipped|skipped: (?P<rest>.+))\.$",
+    r" (?P<records>[\d,]+) records, (?:none skipped(?:, )?|skipped: )(?P<rest>.*)\.$",
     re.M,
 )
 _PUBLISHED = re.compile(
@@ -29,19 +29,10 @@ _NOT_REASONS = ("bad rows", "failed", "not finished")
 
 def of_records(stderr: str) -> Figures | None:
     """The figures of ``inventory-to-records``; None if it did not come to print them."""
-    match = _INVENTORY.search(stderr)
-    none_skipped = re.search(
-        r"^inventory-to-records: (?P<rows>[\d,]+) rows, (?P<builds>[\d,]+) builds,"
-        r" (?P<records>[\d,]+) records, none skipped(?:, (?P<rest>.+))?\.$",
-        stderr,
-        re.M,
-    )
-    match = none_skipped or match
-    if match is None:
+    if (match := _INVENTORY.search(stderr)) is None:
         return None
     figures = {name: _number(match[name]) for name in ("rows", "builds", "records")}
-    figures |= dict.fromkeys(_NOT_REASONS, 0)
-    return _with_skipped(figures, match["rest"] or "")
+    return _with_skipped(figures | dict.fromkeys(_NOT_REASONS, 0), match["rest"])
 
 
 def _with_skipped(figures: Figures, text: str) -> Figures:
@@ -67,9 +58,9 @@ def handled(stderr: str) -> set[str]:
 
 
 def of_load(stderr: str) -> dict[str, Figures]:
-    """The figures of ``latest-inventory-to-kinto``'s table, by inventory."""
+    """The figures of ``latest-inventory-to-kinto``'s table, by inventory or section."""
     lines = stderr.splitlines()
-    starts = [number for number, line in enumerate(lines) if line.startswith("inventory  ")]
+    starts = [n for n, line in enumerate(lines) if re.match("(inventory|section)  ", line)]
     if not starts:
         return {}
     names = re.split(r"\s{2,}", lines[starts[-1]].strip())
@@ -79,7 +70,7 @@ def of_load(stderr: str) -> dict[str, Figures]:
         if len(cells) < len(names):
             break
         skipped = cells.pop("skipped")
-        name = cells.pop("inventory")
+        name = cells.pop(names[0])
         cells.pop("seconds")
         figures = {column: _number(cell) for column, cell in cells.items()}
         accounts[name] = _with_skipped(figures, "" if skipped == "none" else skipped)

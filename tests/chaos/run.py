@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support import gcs_server
 from tests.support.pipeline_records import pipeline_records
 from tests.support.s3_events import created, in_sqs
 
@@ -26,14 +27,24 @@ BIN = Path(sys.executable).parent
 SECRET = "chaos-secret"
 
 #: The ways into Kinto, by the seed.
-WAYS = ("pipe", "load", "events")
+WAYS = ("pipe", "load", "events", "bucket")
 
-MAX_ATTEMPTS = 12
-MAX_KILLS = 3
+#: The products whose every section has builds: an empty one would be an error of the bucket.
+PRODUCTS = ("firefox", "thunderbird")
+
+MAX_ATTEMPTS = 24
+MAX_KILLS = 8
+
+#: The limit of a request and of the pause after it, which is what a fault may cost.
+TIMEOUT = 2
+RETRIES = 3
 
 #: Seconds within which a command ends on its own, and after SIGTERM.
 ATTEMPT_SECONDS = 120
 STOP_SECONDS = 12
+
+#: Seconds of an attempt without faults, on a busy machine.
+CALM_SECONDS = 20
 
 #: The last undisturbed attempt may be followed by so many without faults.
 CALM_ATTEMPTS = 2
@@ -46,10 +57,17 @@ class Attempt:
     status: dict[str, int]
     stderr: dict[str, str]
     killed: bool = False
+    seconds: float = 0
+    faults: int = 0
 
     @property
     def ok(self) -> bool:
         return not any(self.status.values())
+
+    @property
+    def allowed(self) -> float:
+        """Seconds that its retries allow: all its faults, as if one followed the other."""
+        return CALM_SECONDS + 2 * TIMEOUT * self.faults
 
 
 @dataclass
@@ -58,7 +76,7 @@ class Outcome:
 
     seed: int
     way: str
-    attempts: int = 0
+    attempts: list[Attempt] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
     injected: Counter[tuple[str, str]] = field(default_factory=Counter)
     exchanges: int = 0
@@ -70,7 +88,7 @@ class Outcome:
     def __str__(self) -> str:
         state = "; ".join(self.problems) or ("right after a calm run" if self.calm else "right")
         return (
-            f"seed {self.seed:>4} {self.way:<6} {self.attempts:>2} attempts,"
+            f"seed {self.seed:>4} {self.way:<6} {len(self.attempts):>2} attempts,"
             f" {self.kills.total()} kills, {self.injected.total():>3} faults in"
             f" {self.exchanges:>4} exchanges, {self.records:>3} records, {self.seconds:4.0f} s:"
             f" {state}"
@@ -86,7 +104,10 @@ class ChaosRun:
         self._random = random.Random(f"run {seed}")
         self._servers = servers
         self._rate = rate
-        self._tree = make_tree(self._random)
+        tree = make_tree(self._random)
+        if self.outcome.way == "bucket":
+            tree = {key: file for key, file in tree.items() if key.split("/")[1] in PRODUCTS}
+        self._tree = tree
         self._kills = self._random.randint(1, MAX_KILLS)
 
     def run(self) -> Outcome:
@@ -99,7 +120,7 @@ class ChaosRun:
             self._prepare(servers)
             self._repeat(servers)
             outcome.injected = servers.injected()
-            outcome.exchanges = sum(proxy.exchanges for proxy in servers.proxies.values())
+            outcome.exchanges = servers.exchanges
             self._compare(servers, truth)
         outcome.records = len(self._servers.stored())
         self._check_leftovers()
@@ -128,7 +149,6 @@ class ChaosRun:
         for _ in range(MAX_ATTEMPTS):
             kill = self.outcome.kills.total() < self._kills
             attempt = self._attempt(servers, kill=kill)
-            self.outcome.attempts += 1
             if attempt.ok:
                 return
         self._problem(f"not done after {MAX_ATTEMPTS} attempts")
@@ -153,15 +173,18 @@ class ChaosRun:
         self._problem(f"{still}, after runs without faults")
 
     def _attempt(self, servers: Hostile, *, kill: bool) -> Attempt:
-        if self.outcome.way != "load":
+        if self.outcome.way not in ("load", "bucket"):
             self._servers.initialize()
-        number = len(list(self.folder.glob("attempt-*")))
-        folder = self.folder / f"attempt-{number:02}"
+        began, faults = time.monotonic(), servers.injected().total()
+        folder = self.folder / f"attempt-{len(self.outcome.attempts):02}"
         folder.mkdir()
         self._write_events()
         attempt = self._supervise(_start(self.outcome.way, self.folder, folder, servers), kill)
+        attempt.seconds = time.monotonic() - began
+        attempt.faults = servers.injected().total() - faults
+        self.outcome.attempts.append(attempt)
         attempt.stderr = {name: (folder / name).read_text() for name in attempt.status}
-        self._check(attempt)
+        self._check(attempt, servers)
         if self.outcome.way == "events":
             done = account.handled(attempt.stderr["s3-event-to-kinto"])
             self._undelivered = [key for key in self._undelivered if key not in done]
@@ -191,8 +214,10 @@ class ChaosRun:
         attempt.status = {name: process.wait() for name, process in processes.items()}
         return attempt
 
-    def _check(self, attempt: Attempt) -> None:
+    def _check(self, attempt: Attempt, servers: Hostile) -> None:
         """What each attempt promises, however it ended."""
+        if attempt.seconds > attempt.allowed:
+            self._problem(f"{attempt.seconds:.0f} s, though {attempt.allowed} s are allowed")
         for name, text in attempt.stderr.items():
             if "Traceback" in text:
                 self._problem(f"{name} prints a traceback")
@@ -206,9 +231,9 @@ class ChaosRun:
         for problem in account.problems(attempt.stderr):
             self._problem(problem)
         if attempt.ok:
-            self._check_complete(attempt.stderr)
+            self._check_complete(attempt.stderr, servers)
 
-    def _check_complete(self, stderr: Mapping[str, str]) -> None:
+    def _check_complete(self, stderr: Mapping[str, str], servers: Hostile) -> None:
         """The account of an attempt that exits with 0: everything is in it."""
         if self.outcome.way == "pipe":
             made = account.of_records(stderr["inventory-to-records"])
@@ -222,7 +247,11 @@ class ChaosRun:
             if done is None or done["events"] != len(self._undelivered):
                 self._problem(f"the account is wrong: {done}, {len(self._undelivered)} events")
         else:
-            self._check_complete_load(account.of_load(stderr["latest-inventory-to-kinto"]))
+            accounts = account.of_load(stderr["latest-inventory-to-kinto"])
+            if self.outcome.way == "load":
+                self._check_complete_load(accounts)
+            else:
+                self._check_complete_bucket(accounts, servers)
 
     def _check_complete_load(self, accounts: Mapping[str, account.Figures]) -> None:
         for name, part in zip(("firefox", "archive"), split(self._tree, 2), strict=True):
@@ -230,6 +259,15 @@ class ChaosRun:
             rows = (len(part), len(split(part, 3)[0]))
             if name not in accounts or accounts[name]["rows"] not in rows:
                 self._problem(f"the account is wrong: {accounts}, {rows[0]} rows in {name}")
+
+    def _check_complete_bucket(
+        self, accounts: Mapping[str, account.Figures], servers: Hostile
+    ) -> None:
+        rows = sum(figures["rows"] for figures in accounts.values())
+        # A page may have lost entries.
+        halved = servers.proxies["bucket"].credible
+        if rows > len(self._tree) or (rows < len(self._tree) and not halved):
+            self._problem(f"the account is wrong: {accounts}, {len(self._tree)} objects")
 
     def _check_leftovers(self) -> None:
         if parts := list((self.folder / "csv").rglob("*.part")):
@@ -258,7 +296,7 @@ def expected(servers: Hostile) -> dict[str, dict[str, object]]:
     """The truth: the records that the tree makes where nothing goes wrong."""
     text = json.dumps(pipeline_records(servers.truth))
     records: dict[str, dict[str, object]] = json.loads(
-        text.replace(servers.truth.url, servers.archive.url)
+        text.replace(servers.truth.url, servers.url("archive"))
     )
     return records
 
@@ -278,14 +316,16 @@ def _start(
     environ = {
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "HOME": str(folder),
-        "ARCHIVE_URL": servers.archive.url,
-        "SERVER_URL": servers.kinto.url,
-        "AWS_ENDPOINT_URL": servers.s3.url,
+        "ARCHIVE_URL": servers.url("archive"),
+        "ARCHIVE_BUCKET": gcs_server.BUCKET,
+        "SERVER_URL": servers.url("Kinto"),
+        "AWS_ENDPOINT_URL": servers.url("S3"),
+        "STORAGE_EMULATOR_HOST": servers.url("bucket"),
         "AUTH": f"user:{SECRET}",
         "CACHE_FOLDER": str(folder / "cache"),
         "CSV_DOWNLOAD_DIRECTORY": str(folder / "csv"),
-        "TIMEOUT_SECONDS": "2",
-        "NB_RETRY_REQUEST": "3",
+        "TIMEOUT_SECONDS": f"{TIMEOUT}",
+        "NB_RETRY_REQUEST": f"{RETRIES}",
         "BATCH_MAX_REQUESTS": "6",
     }
     for name in ("cache", "csv"):
@@ -300,7 +340,9 @@ def _start(
 
     if "PYTHONPATH" in os.environ:
         environ["PYTHONPATH"] = os.environ["PYTHONPATH"]
-    if way == "load":
+    if way == "bucket":
+        environ |= {"SOURCE": "bucket", "PRODUCTS": " ".join(PRODUCTS)}
+    if way in ("load", "bucket"):
         return {"latest-inventory-to-kinto": start(["latest-inventory-to-kinto"])}
     if way == "events":
         return {"s3-event-to-kinto": start(["s3-event-to-kinto", "events.ndjson"])}

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import requests
 
-from buildhub.kinto import Client
+from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
 from tests.support import s3_bucket
 from tests.support.archive_server import ArchiveServer
+from tests.support.bucket_tree import made
+from tests.support.gcs_server import GcsServer
 from tests.support.hostile import elsewhere
 from tests.support.hostile.elsewhere import Elsewhere
-from tests.support.hostile.faults import archive_faults, s3_faults
+from tests.support.hostile.faults import archive_faults, gcs_faults, s3_faults
 from tests.support.hostile.kinto_faults import kinto_faults
 from tests.support.hostile.proxy import HostileProxy
 from tests.support.kinto_server import Kinto, running_kinto
@@ -25,6 +27,9 @@ from tests.support.pipeline_records import without_server_fields
 from tests.support.s3_bucket import Bucket
 
 from .trees import Tree
+
+#: Entries of a page of the bucket, so that there are some.
+PAGE = 12
 
 
 @dataclass
@@ -69,15 +74,13 @@ def running_servers() -> Iterator[Servers]:
 class Hostile:
     """The hostile servers of one run."""
 
-    def __init__(
-        self, archive: HostileProxy, kinto: HostileProxy, s3: HostileProxy, truth: ArchiveServer
-    ) -> None:
-        self.archive, self.kinto, self.s3 = archive, kinto, s3
+    def __init__(self, truth: ArchiveServer, proxies: dict[str, HostileProxy]) -> None:
         self.truth = truth  #: the archive itself
+        self.proxies = proxies  #: by server: archive, bucket, Kinto, S3
 
-    @property
-    def proxies(self) -> dict[str, HostileProxy]:
-        return {"archive": self.archive, "Kinto": self.kinto, "S3": self.s3}
+    def url(self, server: str) -> str:
+        """Where its proxy is."""
+        return self.proxies[server].url
 
     def calm(self) -> None:
         """No more faults."""
@@ -88,6 +91,11 @@ class Hostile:
     def credible(self) -> int:
         """Faults so far that clients can't tell from the truth."""
         return sum(proxy.credible for proxy in self.proxies.values())
+
+    @property
+    def exchanges(self) -> int:
+        """Requests so far."""
+        return sum(proxy.exchanges for proxy in self.proxies.values())
 
     def injected(self) -> Counter[tuple[str, str]]:
         """How many faults there were, by server and name."""
@@ -108,12 +116,22 @@ class Hostile:
 def hostile(servers: Servers, tree: Tree, seed: int, rate: float) -> Iterator[Hostile]:
     """An archive that holds ``tree``, and proxies that break ``rate`` of all exchanges."""
     away = servers.elsewhere.url
-    with (
-        ArchiveServer(tree) as truth,
-        HostileProxy(truth.url, archive_faults(away), seed=f"archive {seed}", rate=rate) as archive,
-        HostileProxy(
-            servers.kinto.url, kinto_faults(away), seed=f"kinto {seed}", rate=rate
-        ) as kinto,
-        HostileProxy(servers.bucket.url, s3_faults(away), seed=f"s3 {seed}", rate=rate) as s3,
-    ):
-        yield Hostile(archive, kinto, s3, truth)
+    objects = [made(key, f"{file.date[:-1]}.000Z", file.size) for key, file in tree.items()]
+    with contextlib.ExitStack() as stack:
+        truth = stack.enter_context(ArchiveServer(tree))
+        bucket = stack.enter_context(GcsServer(objects, page_size=PAGE))
+        behind = {
+            "archive": (truth.url, archive_faults(away)),
+            "bucket": (bucket.url, gcs_faults(away)),
+            "Kinto": (servers.kinto.url, kinto_faults(away)),
+            "S3": (servers.bucket.url, s3_faults(away)),
+        }
+        yield Hostile(
+            truth,
+            {
+                name: stack.enter_context(
+                    HostileProxy(url, faults, seed=f"{name} {seed}", rate=rate)
+                )
+                for name, (url, faults) in behind.items()
+            },
+        )

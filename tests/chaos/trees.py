@@ -40,6 +40,7 @@ def make_tree(random: random.Random) -> Tree:
     for day in random.sample(range(1, 28), 2):
         moment = f"2017-08-{day:02}-10-00-25"
         tree |= nightly_tree("firefox", "57.0a1", moment, **some())  # type: ignore[arg-type]
+    tree |= nightly_tree("thunderbird", "57.0a1", **some())  # type: ignore[arg-type]
     tree |= nightly_tree(
         "mobile", platforms=("android-api-15",), locales=("multi", "en-US"), metadata=("json",)
     )

@@ -302,7 +302,7 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_in_memory() -> None:
         return True
 
     with serving(packed) as server:
-        with pytest.raises(Unreachable, match="larger than 64 MiB"):
+        with pytest.raises(Unreachable, match="larger than 8 MiB"):
             document(server, timeout=30)
 
 

@@ -271,7 +271,7 @@ def test_one_huge_flat_folder_is_listed_by_many_at_once() -> None:
 )
 def test_the_rows_are_the_same_if_a_fifth_of_the_answers_fail(seed: int) -> None:
     tree = Tree(versions=5, days=100)
-    with GcsServer(tree.objects, page_size=100, faults=0.2, seed=seed) as server:
+    with GcsServer(tree.objects, page_size=30, faults=0.2, seed=seed) as server:
         assert listed(server) == rows(tree.wanted)
         assert server.failed > len(server.requests) / 10
 

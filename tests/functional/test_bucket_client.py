@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from buildhub import MAX_BODY
 from buildhub.errors import Fatal, Unreachable
-from buildhub.inventory.gcs import MAX_PAGE, Bucket, Next, Page
+from buildhub.inventory.gcs import Bucket, Next, Page
 from buildhub.inventory.selection import Section, Selection
 from tests.support.raw_server import Answer, path_of, response, serving
 
@@ -185,7 +186,7 @@ def test_a_good_page_is_read() -> None:
 
 
 def test_a_page_beyond_the_limit_is_refused_before_it_is_in_memory() -> None:
-    bomb = gzip.compress(bytes(MAX_PAGE + 1), compresslevel=1)
+    bomb = gzip.compress(bytes(MAX_BODY + 1), compresslevel=1)
     with pytest.raises(Unreachable, match="larger than 8 MiB"):
         asked(answering(bomb, "Content-Encoding: gzip"), objects)
 

@@ -19,7 +19,7 @@ def servers() -> Iterator[Servers]:
         yield servers
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 9, 13])
+@pytest.mark.parametrize("seed", [101, 103, 113, 116, 126])
 def test_a_chaotic_run_ends_equal_to_the_truth(servers: Servers, seed: int, tmp_path: Path) -> None:
     """And its accounts add up, no password or traceback is printed, no part file is left."""
     outcome = chaotic_run(seed, servers, tmp_path)

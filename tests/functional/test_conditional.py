@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from buildhub.kinto import Client, PutResult, fetch_stored, put_if_unchanged
+from buildhub.kinto.client import Client
+from buildhub.kinto.conditional_writes import PutResult, fetch_stored, put_if_unchanged
 from tests.support.kinto_server import Kinto
 from tests.support.records import make_record
 

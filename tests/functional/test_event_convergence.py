@@ -22,6 +22,7 @@ from tests.support.event_system import EventSystem
 from tests.support.locales import LOCALES
 from tests.support.pipeline_records import pipeline_records
 from tests.support.s3_events import created, in_sqs
+from tests.support.sums import sums_of
 
 pytestmark = pytest.mark.functional
 
@@ -109,15 +110,24 @@ TREES: dict[str, Callable[[], Tree]] = {
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(tree=st.sampled_from(sorted(TREES)), luck=st.randoms(use_true_random=False))
-def test_small_trees_in_any_order(system: EventSystem, tree: str, luck: random.Random) -> None:
-    """Also where listings lag behind."""
+@given(
+    tree=st.sampled_from(sorted(TREES)),
+    sums=st.booleans(),
+    luck=st.randoms(use_true_random=False),
+)
+def test_small_trees_in_any_order(
+    system: EventSystem, tree: str, sums: bool, luck: random.Random
+) -> None:
+    """Also where listings lag behind, and with sums."""
     system.reset()
+    checksums = str(sums).lower()
+    system.service = system.container(CHECKSUMS=checksums)
     files = TREES[tree]()
+    files |= sums_of(files)
     late = luck.sample(sorted(files), 4)
     for key in late:
         system.archive.lag(key, luck.randint(1, 3))
     live_through(system, history(files, luck, repeats=3))
     for key in late:
         system.archive.lag(key, 0)
-    assert system.records() == pipeline_records(system.archive)
+    assert system.records() == pipeline_records(system.archive, CHECKSUMS=checksums)

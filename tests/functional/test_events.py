@@ -14,9 +14,8 @@ import pytest
 
 from buildhub.archive.client import Archive
 from buildhub.builds.recognise import recognise
-from buildhub.events.handler import EventHandler
-from buildhub.events.result import Result
-from buildhub.kinto import Client
+from buildhub.events.handler import EventHandler, Result
+from buildhub.kinto.client import Client
 from buildhub.records import Outcome
 from buildhub.settings import PRODUCT_FOLDERS
 from tests.support.archive_files import File

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from buildhub.errors import Fatal
-from buildhub.kinto import Client
+from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import definition, initialize
 from tests.support.kinto_server import Kinto
 from tests.support.records import make_record

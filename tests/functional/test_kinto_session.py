@@ -15,7 +15,8 @@ import pytest
 
 from buildhub import MAX_PAGE
 from buildhub.errors import Fatal, Interrupted, Unreachable
-from buildhub.kinto import Client, Publisher
+from buildhub.kinto.client import Client
+from buildhub.kinto.publisher import Publisher
 from buildhub.signals import AbandonableCalls, CancellationToken
 from tests.support.raw_server import Answer, path_of, response, serving
 from tests.support.records import make_record

@@ -17,7 +17,7 @@ import pytest
 
 from buildhub.builds.values import MIN_REVISION
 from buildhub.commands import kinto_to_records
-from buildhub.kinto import Client
+from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
 from buildhub.kinto.reader import read_records
 from tests.sample import tree
@@ -170,8 +170,8 @@ def found(kinto: Kinto, options: list[str]) -> list[str]:
     """The ids of the records that the options select, without the cost of a process."""
     with kinto_to_records.main.make_context("kinto-to-records", options) as context:
         conditions = list(kinto_to_records.conditions_of(context.params))
-    client = Client(kinto.url, "user:pass", "build-hub", "releases")
-    return [one["id"] for page in read_records(client, conditions, anonymous=True) for one in page]
+    client = Client(kinto.url, None, "build-hub", "releases")
+    return [one["id"] for page in read_records(client, conditions) for one in page]
 
 
 @pytest.mark.parametrize("name", FILTERS)

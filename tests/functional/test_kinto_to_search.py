@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,72 +16,12 @@ import requests
 
 from tests.support.hostile.proxy import HostileProxy
 from tests.support.kinto_server import Kinto, running_kinto
-from tests.support.ports import free_port
 from tests.support.search_records import catalogue
+from tests.support.search_server import COLLECTION, OURS, SUCCESSORS, Search, running, until
 
 pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("kinto-to-search")]
 
-COMMAND = Path(sys.executable).with_name("kinto-to-search")
-COLLECTION = "/buckets/build-hub/collections/releases"
-SUCCESSORS, OURS = "/api/search", f"/v1{COLLECTION}/search"
 RECORDS = [one for one in catalogue() if one["target"]["locale"] == "en-US"][:300]
-
-
-@dataclass
-class Search:
-    """A search server that runs."""
-
-    process: subprocess.Popen[str]
-    url: str
-
-    def get(self, path: str, **query: str) -> requests.Response:
-        return requests.get(self.url + path, params=query, timeout=30)
-
-    def ids(self) -> set[str]:
-        """The ids of all records, which can be asked for with and without a body."""
-        answer = requests.post(self.url + OURS, json={"size": 1000}, timeout=30)
-        return {hit["_id"] for hit in answer.json()["hits"]["hits"]}
-
-    def stopped(self) -> tuple[int, str]:
-        """Ends it as ``docker stop`` does; its exit status and what it said."""
-        self.process.terminate()
-        _, said = self.process.communicate(timeout=60)
-        return self.process.returncode, said
-
-
-@contextlib.contextmanager
-def running(server: str, folder: Path) -> Iterator[Search]:
-    """``kinto-to-search`` that accepts requests."""
-    port = free_port()
-    environ = {"PATH": os.environ["PATH"], "SERVER_URL": server, "CACHE_FOLDER": str(folder)}
-    environ |= {"AUTH": "user:pass", "NB_RETRY_REQUEST": "0"}
-    process = subprocess.Popen(
-        [COMMAND, "--port", str(port), "--refresh", "0.2"],
-        env=environ, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    search = Search(process, f"http://127.0.0.1:{port}")
-    try:
-        until(lambda: answers(search))
-        yield search
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def answers(search: Search) -> bool:
-    with contextlib.suppress(requests.ConnectionError):
-        return bool(search.get("/__version__"))
-    assert search.process.poll() is None, search.process.communicate()
-    return False
-
-
-def until(fulfilled: Callable[[], object]) -> None:
-    """Wait; the time-out is far more than anything takes."""
-    for _ in range(1200):
-        if fulfilled():
-            return
-        time.sleep(0.05)
-    pytest.fail("this has not become true in a minute")
 
 
 def store(kinto: Kinto) -> set[str]:
@@ -178,6 +115,26 @@ def test_while_kinto_is_away_the_copy_answers_also_after_a_restart(
             assert search.ids() == {record["id"] for record in RECORDS}
             status, said = search.stopped()
             assert (status, "Traceback" in said) == (143, False)
+
+
+def test_that_kinto_is_away_is_said_once_and_so_is_that_it_is_back(
+    kinto: Kinto, tmp_path: Path
+) -> None:
+    stored = store(kinto)
+    with HostileProxy(kinto.url) as proxy, running(proxy.url, tmp_path / "copy") as search:
+        until(lambda: search.get("/__heartbeat__"))
+        for away in (1, 2):
+            proxy.disconnect()
+            until(lambda: int(search.get("/__heartbeat__").headers["Age"]) >= 2)  # ten attempts
+            proxy.reconnect()
+            kinto.call("DELETE", f"{COLLECTION}/records/{sorted(stored)[away]}")
+            until(lambda: len(search.ids()) == len(stored) - away)  # noqa: B023
+        _, said = search.stopped()
+    lines = [line for line in said.splitlines() if "Warning" in line or "WARNING" in line]
+    assert [("as old as the copy" in one, "read again" in one) for one in lines] == [
+        (True, False),
+        (False, True),
+    ] * 2, said
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from buildhub.load import load_tasks, tasks_of
+from buildhub.load.run import load_tasks
+from buildhub.load.tasks import tasks_of
 from buildhub.settings import Settings
 from buildhub.signals import CancellationToken
 from tests.support import commands, s3_bucket
@@ -26,9 +27,9 @@ from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import nightly_tree, release_tree
 from tests.support.hostile.faults import (
     ENDLESS,
+    ENDLESS_IN_S3,
     cut_at,
     damaged,
-    endless_pages,
     held_halfway,
     slow_down,
 )
@@ -227,7 +228,7 @@ def test_a_download_that_fails_once_is_tried_again(run: Run, fault: Behaviour) -
 
 
 def test_empty_pages_of_a_listing_hide_nothing(run: Run) -> None:
-    run.s3.fault("list-type=2", endless_pages)
+    run.s3.fault("list-type=2", ENDLESS_IN_S3)
     done = run()
     assert done.returncode == 0, done.stderr
     assert run.has_all(FIREFOX, OTHERS)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import orjson
@@ -15,6 +18,7 @@ import pytest
 from buildhub import MAX_LINE
 from buildhub.inventory.reader import InventoryReader
 from buildhub.streams import blocks
+from tests.support.raw_server import response, serving
 from tests.support.records import make_record
 
 pytestmark = pytest.mark.functional
@@ -91,14 +95,11 @@ def test_a_line_without_end_is_exit_1_in_little_memory(
     arguments = [str(BIN / command), str(path)]
     if command == "to-kinto":
         arguments += ["--dry-run"]
-        from tests.support.raw_server import response, serving
 
-        def kinto(connection: object, request: bytes) -> bool:
+        def kinto(connection: socket.socket, request: bytes) -> bool:
             headers = ["Content-Type: application/json", "Total-Records: 0", 'ETag: "1"']
             body = b'{"settings": {}, "user": {}, "data": []}'
-            connection.sendall(  # type: ignore[attr-defined]
-                response(b"" if request.startswith(b"HEAD") else body, *headers)
-            )
+            connection.sendall(response(b"" if request.startswith(b"HEAD") else body, *headers))
             return True
 
         with serving(kinto) as server:
@@ -110,6 +111,36 @@ def test_a_line_without_end_is_exit_1_in_little_memory(
     assert "Traceback" not in done.stderr
     assert f"{path}, line 1: the " in done.stderr
     assert " is longer than 16 MiB" in done.stderr
+    assert int(done.stdout.splitlines()[-1]) < 300
+
+
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [("archive-to-inventory", "STORAGE_EMULATOR_HOST"), ("inventory-to-records", "ARCHIVE_URL")],
+)
+def test_sixteen_listings_without_end_at_once_are_an_error_in_little_memory(
+    tmp_path: Path, command: str, variable: str
+) -> None:
+    page = gzip.compress(bytes(200 * MIB), compresslevel=9)
+    rows = b"".join(ROW.replace(b"54.0", b"%d.0" % version) for version in range(20, 60))
+    (tmp_path / "input").write_bytes(rows)
+    all_have_begun = threading.Barrier(16, timeout=5)
+
+    def answer(connection: socket.socket, request: bytes) -> bool:
+        content = response(page, "Content-Type: application/json", "Content-Encoding: gzip")
+        begin = len(content) // 40
+        connection.sendall(content[:begin])
+        with contextlib.suppress(threading.BrokenBarrierError):
+            all_have_begun.wait()
+        connection.sendall(content[begin:])
+        return False
+
+    with serving(answer) as server:
+        environ = {variable: server.url, "NB_RETRY_REQUEST": "0", "CACHE_FOLDER": str(tmp_path)}
+        arguments = [str(tmp_path / "input")] if command == "inventory-to-records" else []
+        done = _measured([str(BIN / command), "--jobs", "16", *arguments], os.environ | environ)
+    assert done.returncode == 1
+    assert "the response is larger than 8 MiB" in done.stderr
     assert int(done.stdout.splitlines()[-1]) < 300
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from buildhub.builds.recognise import recognise
-from buildhub.kinto import Client
+from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer

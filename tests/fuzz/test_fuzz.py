@@ -21,6 +21,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+import requests
 import responses
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -37,20 +38,23 @@ from buildhub.inventory.manifest import Manifest
 from buildhub.inventory.reader import InventoryReader
 from buildhub.inventory.row_formats import Schema
 from buildhub.inventory.selection import Selection
-from buildhub.kinto import Client
 from buildhub.kinto.batch import send
-from buildhub.search.answer import OURS, SUCCESSORS
+from buildhub.kinto.client import Client
 from buildhub.search.copy import Copy
-from buildhub.search.fields import BadRequest
-from buildhub.search.query import query_string
+from buildhub.search.language import OURS, SUCCESSORS, query_string
+from buildhub.search.values import BadRequest
 from buildhub.streams import blocks
 from tests.fuzz.mutations import as_json, like, mutated
 from tests.sample.selection import table
 from tests.support.archive_metadata import Origin, candidate_metadata
+from tests.support.kinto_server import running_kinto
 from tests.support.raw_server import SameAnswer
 from tests.support.s3_events import bridged, created, in_sns, in_sqs
 from tests.support.search_copy import ask, copy_of
 from tests.support.search_records import REQUESTS, catalogue
+from tests.support.search_server import COLLECTION, running, until
+from tests.support.search_server import OURS as SEARCH_OURS
+from tests.support.search_server import SUCCESSORS as SEARCH_SUCCESSORS
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 
@@ -241,17 +245,48 @@ def searches(body: bytes, text: str) -> None:
     """A search is answered or refused, and changes nothing in the copy."""
     for dialect in (OURS, SUCCESSORS):
         with contextlib.suppress(BadRequest, orjson.JSONDecodeError):
-            orjson.dumps(ask(search_copy(), orjson.loads(body), dialect))
+            ask(search_copy(), orjson.loads(body), dialect)
     for query in (text, f"build.id:{text}", f'build.id="{text}"'):
         with contextlib.suppress(BadRequest):
             ask(search_copy(), {"query": query_string(query)}, OURS)
-    with search_copy().snapshot() as snapshot:
-        assert snapshot.run("SELECT count(*) FROM records") == [(len(catalogue()[::60]),)]
+    assert search_copy().run("SELECT count(*) FROM records") == [(len(catalogue()[::60]),)]
+
+
+@functools.cache
+def search_server() -> str:
+    """The address of a ``kinto-to-search`` that has a copy with one record."""
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fuzz")))
+    kinto = stack.enter_context(running_kinto(folder))
+    kinto.make_collection()
+    record = {"data": {"source": {"product": "firefox"}, "target": {"locale": "en-US"}}}
+    kinto.call("PUT", f"{COLLECTION}/records/a", json=record)
+    search = stack.enter_context(running(kinto.url, folder / "copy"))
+    until(lambda: search.get("/__heartbeat__"))
+    return search.url
+
+
+@given(
+    mutated(SEARCHES) | st.one_of([like(one) for one in SEARCH_BODIES]).map(as_json),
+    st.text(st.characters(codec="utf-8"), max_size=50),
+    st.sampled_from([SEARCH_SUCCESSORS, SEARCH_OURS]),
+)
+def searches_over_http(body: bytes, text: str, path: str) -> None:
+    """A real server answers or refuses, and has the same record afterwards."""
+    url = search_server() + path
+    answers = [requests.post(url, data=body, timeout=60)]
+    for query in ({"q": text}, {"q": f'build.id:"{text}"'}, {text: text}):
+        answers.append(requests.get(url, params=query, timeout=60))
+    for answer in answers:
+        assert answer.status_code in (200, 400), answer.text
+        assert ("hits" if answer.status_code == 200 else "error") in answer.json()
+    assert requests.get(search_server() + SEARCH_OURS, timeout=60).json()["hits"]["total"] == 1
 
 
 TARGETS: list[Callable[[], None]] = [
     inventory_rows, keys, metadata, events, listings, kinto_answers, bucket_pages, manifests,
-    searches,
+    searches, searches_over_http,
 ]  # fmt: skip
 SERVER = SameAnswer()
 

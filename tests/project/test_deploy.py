@@ -47,6 +47,25 @@ def test_every_timer_has_its_service_and_every_job_a_timer(unit: Path) -> None:
     assert "TimeoutStartSec=" in service
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda u: u.name)
+def test_what_a_job_reports_is_kept_where_its_output_is_not(unit: Path) -> None:
+    """systemd's errors go where the output goes, unless it is told otherwise."""
+    text = unit.read_text()
+    assert "StandardOutput=null" not in text or "StandardError=journal" in text
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda u: u.name)
+def test_a_stop_is_no_alarm(unit: Path) -> None:
+    """The commands exit with 143 after SIGTERM, which systemd takes for a failure by itself."""
+    text = unit.read_text()
+    assert "/opt/buildhub/bin/" not in text or "SuccessExitStatus=143\n" in text
+
+
+def test_an_alarm_is_delivered_after_its_command_has_ended() -> None:
+    """Otherwise systemd kills the mailer in the background, and the mail waits for half an hour."""
+    assert "KillMode=process\n" in (DEPLOY / "systemd" / "buildhub-alarm@.service").read_text()
+
+
 def commands() -> list[list[str]]:
     """The command lines of the units that start a command of ours."""
     texts = [unit.read_text().replace("\\\n", " ") for unit in UNITS if unit.suffix == ".service"]

@@ -135,6 +135,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "ARCHIVE_URL": archive.url,
             "ARCHIVE_BUCKET": bucket.bucket,
             "STORAGE_EMULATOR_HOST": bucket.url,
+            "CHECKSUMS": "true",
         }
         definition = ROOT / "jobs" / "initialization.yml"
         load = f"kinto-wizard load --server {kinto.url} --auth user:pass {definition}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -10,12 +11,20 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from buildhub.inventory.gcs import Bucket
+from buildhub.inventory.listing import BucketListing
+from buildhub.inventory.selection import Selection
+from buildhub.kinto.client import Client
 from tests.chaos import account
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
-from tests.support.hostile.faults import archive_faults
+from tests.support.bucket_tree import Tree
+from tests.support.bucket_tree import rows as bucket_rows
+from tests.support.gcs_server import GcsServer
+from tests.support.hostile.faults import ENDLESS, archive_faults, gcs_faults
 from tests.support.hostile.kinto_faults import kinto_faults
 from tests.support.hostile.proxy import HostileProxy
+from tests.support.kinto_server import Kinto
 
 BODY = json.dumps({"buildid": "20170608105825"}).encode()
 FAULTS = {fault.name: fault for fault in archive_faults("http://127.0.0.1:9")}
@@ -104,6 +113,48 @@ def test_half_a_listing_is_valid(archive: ArchiveServer) -> None:
     status, _, body = answered(archive, "half a listing", "/pub/")
     assert status == 200
     assert 0 < len(json.loads(body)["files"]) < 40
+
+
+def listed(bucket: GcsServer) -> tuple[bytes, list[str]]:
+    """The rows that a client gets past endless pages, and the requests that it needs."""
+
+    async def listing(url: str) -> bytes:
+        async with Bucket(bucket.bucket, host=url) as client:
+            listing = BucketListing(client, Selection(["firefox"]), jobs=1, on_error=pytest.fail)
+            return b"".join([block async for block in listing.blocks()])
+
+    faults = [fault for fault in gcs_faults("http://127.0.0.1:9") if fault.name == "endless pages"]
+    with HostileProxy(bucket.url, faults, seed=3, rate=0.5) as proxy:
+        rows = asyncio.run(listing(proxy.url))
+        assert proxy.injected["endless pages"]
+        return rows, [seen.path for seen in proxy.seen]
+
+
+def test_endless_pages_of_the_bucket_end_with_what_was_asked_for() -> None:
+    with GcsServer(Tree(days=30).objects, page_size=50) as bucket:
+        rows, requests = listed(bucket)
+        assert (rows, requests) == listed(bucket)
+    assert rows.decode().splitlines() == bucket_rows(
+        one for one in Tree(days=30).wanted if one.name.startswith("pub/firefox/")
+    )
+    assert sum("pageToken=endless" in path for path in requests) >= ENDLESS
+
+
+def test_a_restored_backup_is_of_the_same_owner_and_has_the_dates_of_then(
+    strict_kinto: Kinto,
+) -> None:
+    kinto, client = strict_kinto, Client(strict_kinto.url, "user:pass", "build-hub", "releases")
+    paths = [f"{client.records_path}/{name}" for name in "abcdef"]
+    for path in (client.bucket_path, client.collection_path, *paths):
+        client.request("PUT", path, body={"data": {}})
+    before = kinto.records()
+    faults = [f for f in kinto_faults("http://127.0.0.1:9") if f.name == "restored backup"]
+    with HostileProxy(kinto.url, faults, seed=3, rate=1) as proxy:
+        client = Client(proxy.url, "user:pass", "build-hub", "releases")
+        client.request("PUT", paths[0], body={"data": {"new": 1}})
+    after = kinto.records()
+    assert after.pop("a") != before.pop("a")
+    assert after.items() < before.items()
 
 
 def test_faults_have_names_of_their_own() -> None:

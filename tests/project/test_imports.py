@@ -43,7 +43,7 @@ MAY_IMPORT["commands"] = set(MAY_IMPORT) - {"lambda_s3_event", "lambda_s3_invent
 
 #: Modules without input or output, and all that they may import beside each other.
 PURE = ("buildhub.builds", "buildhub.records", "buildhub.archive.metadata_formats")
-PURE += ("buildhub.archive.locations", "buildhub.errors")
+PURE += ("buildhub.archive.checksums", "buildhub.archive.locations", "buildhub.errors")
 NO_IO = {
     *("__future__", "collections", "collections.abc", "dataclasses", "datetime", "difflib", "enum"),
     *("functools", "hashlib", "itertools", "json", "math", "operator", "orjson", "re", "string"),

@@ -26,6 +26,8 @@ ODD_SIZES = {
     "pub/firefox/releases/53.0/linux-i686/en-US/firefox-53.0.tar.bz2": "2E+10",
     "pub/firefox/releases/53.0/linux-i686/ja/firefox-53.0.tar.bz2": "5.3E+07",
 }
+#: The release that has sums, those of its zeros; so have the nightlies beside a ``.checksums``.
+WITH_SUMS = "pub/firefox/releases/54.0/"
 #: A row's date has any number of decimals, or none.
 DECIMALS = (".000Z", ".000Z", ".000Z", "Z", ".5Z", ".123456Z")
 
@@ -38,6 +40,7 @@ def main(folder: Path) -> None:
     for key in keys:
         if key not in no_builds:
             metadata |= metadata_of(key)
+    metadata |= _sums(keys)
     shutil.rmtree(folder / "archive", ignore_errors=True)
     for key, file in metadata.items():
         path = folder / "archive" / key
@@ -46,6 +49,25 @@ def main(folder: Path) -> None:
     sizes = {key: ODD_SIZES.get(key, _size(key)) for key in keys}
     sizes |= {key: str(len(file.body or b"")) for key, file in metadata.items()}
     _write_inventory(folder / "inventory.csv.gz", sizes)
+
+
+def _sums(keys: list[str]) -> dict[str, File]:
+    release = [key for key in keys if key.startswith(WITH_SUMS)]
+    lines = [f"{_of_zeros(_size(key))}  {key.removeprefix(WITH_SUMS)}\n" for key in release]
+    files = {f"{WITH_SUMS}SHA256SUMS": File(body="".join(sorted(lines)).encode())}
+    for sums in [key for key in keys if key.endswith(".checksums")]:
+        for key in [key for key in keys if key.startswith(sums.replace(".checksums", ".tar."))]:
+            name = key.rpartition("/")[2]
+            line = f"{_of_zeros(_size(key))} sha256 {_size(key)} {name}\n"
+            files[sums] = File(body=line.encode())
+    return files
+
+
+def _of_zeros(size: str) -> str:
+    digest, block = hashlib.sha256(), bytes(1 << 20)
+    for start in range(0, int(size), len(block)):
+        digest.update(block[: int(size) - start])
+    return digest.hexdigest()
 
 
 def _size(key: str) -> str:

@@ -15,11 +15,13 @@ from .gcs_server import BUCKET, Object
 LOCALES = ("ach", "de", "en-US", "fr", "ja-JP-mac", "zh-TW")
 
 
-def made(key: str, created: datetime | str = "2017-07-13T23:37:23.000Z") -> Object:
-    """An object whose size and checksum follow from its key."""
+def made(
+    key: str, created: datetime | str = "2017-07-13T23:37:23.000Z", size: int | None = None
+) -> Object:
+    """An object whose checksum follows from its key, as does its size unless it is given."""
     digest = hashlib.md5(key.encode()).hexdigest()
     date = created if isinstance(created, str) else f"{created:%Y-%m-%dT%H:%M:%S}.000Z"
-    return Object(key, int(digest[:6], 16), date, digest)
+    return Object(key, int(digest[:6], 16) if size is None else size, date, digest)
 
 
 def row(one: Object) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
-from buildhub.events.result import EventResult
-from buildhub.events.service import EventService
-from buildhub.kinto import Client
+from buildhub.events.service import EventResult, EventService
+from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
 from buildhub.settings import Settings
 from tests.support.archive_server import ArchiveServer

@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildhub.archive.cache import LookupCache, NotCached
+from buildhub.archive.cache import LookupCache
 from buildhub.archive.client import Archive
 from buildhub.archive.locations import location_of
 from buildhub.archive.lookup import MetadataLookup
@@ -27,6 +27,7 @@ class Run:
     folder: Path | None = None
     now: float = 1_800_000_000  # January 2027
     keep_absent: bool = True
+    checksums: bool = False
 
     def find(self, *keys: str, date: str = DATE) -> list[Metadata | None]:
         return asyncio.run(self._find(keys, date))
@@ -41,15 +42,12 @@ class Run:
         )
         with contextlib.closing(cache):
             async with Archive(self.server.url, retries=1, timeout=5) as archive:
-                lookup = MetadataLookup(archive, cache)
+                lookup = MetadataLookup(archive, cache, checksums=self.checksums)
                 return list(await asyncio.gather(*(self._ask(lookup, k, date) for k in keys)))
 
-    @staticmethod
-    async def _ask(lookup: MetadataLookup, key: str, date: str) -> Metadata | None:
+    async def _ask(self, lookup: MetadataLookup, key: str, date: str) -> Metadata | None:
         build = recognise(key)
         assert build, key
-        location = location_of(build)
-        known = lookup.cache.find(location, date)
-        if isinstance(known, NotCached):
-            return await lookup.fetch(location, date)
-        return known
+        file = self.server.files.get(key)
+        found = lookup.find(build, location_of(build), file.size if file else 0, date)
+        return await found if isinstance(found, asyncio.Task) else found

@@ -18,10 +18,12 @@ from tests.support.archive_server import ArchiveServer
 Records = dict[str, dict[str, Any]]
 
 
-def pipeline_records(archive: ArchiveServer, products: Sequence[str] = PRODUCT_FOLDERS) -> Records:
+def pipeline_records(
+    archive: ArchiveServer, products: Sequence[str] = PRODUCT_FOLDERS, **variables: str
+) -> Records:
     """The data of each record, by its id."""
     made: list[Record] = []
-    process(archive, inventory_of(archive.files), made.extend, products)
+    process(archive, inventory_of(archive.files), made.extend, products, **variables)
     return {record["data"]["id"]: {**record["data"]} for record in made}
 
 
@@ -40,22 +42,19 @@ def process(
     inventory: bytes,
     sink: Callable[[Sequence[Record]], None],
     products: Sequence[str] = PRODUCT_FOLDERS,
+    **variables: str,
 ) -> None:
     """Pass the records of an inventory to ``sink``, as they are made without a cache."""
-    asyncio.run(_process(server, inventory, sink, tuple(products)))
+    asyncio.run(_process(server, inventory, sink, {"PRODUCTS": " ".join(products)} | variables))
 
 
 async def _process(
     server: ArchiveServer,
     inventory: bytes,
     sink: Callable[[Sequence[Record]], None],
-    products: Sequence[str],
+    variables: Mapping[str, str],
 ) -> None:
-    environ = {
-        "ARCHIVE_URL": server.url,
-        "PRODUCTS": " ".join(products),
-        "NB_PARALLEL_REQUESTS": "8",
-    }
+    environ = {"ARCHIVE_URL": server.url, "NB_PARALLEL_REQUESTS": "8", **variables}
     cancellation = CancellationToken()
 
     async def blocks() -> AsyncGenerator[bytes, None]:
@@ -65,7 +64,7 @@ async def _process(
         settings = Settings.from_environment({**environ, "CACHE_FOLDER": folder})
         async with open_lookup(settings) as lookup:
             processor = inventory_processor(settings, lookup, cancellation)
-            await processor.process_listing(blocks(), sink)
+            await processor.process(processor.rows_of_listing(blocks()), sink)
     cancellation.close()
     assert processor.counts.ok, processor.counts
 

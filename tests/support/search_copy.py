@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from buildhub.kinto import Changes, Position
-from buildhub.search.answer import Dialect, answer, parse
+import orjson
+
+from buildhub.kinto.refresh import Changes, Position
 from buildhub.search.copy import Copy
+from buildhub.search.server import answer
 
 TARGET = "http://kinto.test/v1/buckets/b/collections/c"
 ALL_READ = Position(newest_id="x", newest=1, clock=1, full=1, etag=1)
@@ -29,10 +32,12 @@ def refresh(copy: Copy, *pages: Changes) -> None:
     copy.refresh(lambda position, count: iter(pages))
 
 
-def ask(copy: Copy, request: object, dialect: Dialect) -> dict[str, Any]:
+def ask(copy: Copy, request: object, dialect: str) -> dict[str, Any]:
     """The answer to a request."""
-    with copy.snapshot() as snapshot:
-        return answer(snapshot.run, parse(request), dialect)
+    body = answer(copy, dialect, json.dumps(request).encode(), {}).body
+    assert isinstance(body, bytes)
+    found: dict[str, Any] = orjson.loads(body)
+    return found
 
 
 def compared(answer: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,8 @@ from typing import Any
 
 import responses
 
-from buildhub.kinto import (
-    Client,
-    PublishCounts,
-    Publisher,
-)
+from buildhub.kinto.client import Client
+from buildhub.kinto.publisher import PublishCounts, Publisher
 from tests.support.records import make_record
 
 URL = "http://kinto.test/v1"

@@ -8,8 +8,8 @@ import pytest
 import responses
 
 from buildhub.errors import BadInput, Unreachable
-from buildhub.kinto import Client, record_data
-from buildhub.kinto.batch import send
+from buildhub.kinto.batch import record_data, send
+from buildhub.kinto.client import Client
 
 
 @pytest.mark.parametrize("name", ["last_modified", "schema"])

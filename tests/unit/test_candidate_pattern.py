@@ -7,7 +7,6 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from buildhub.builds.products import product_folders
 from buildhub.builds.recognise import candidate_pattern, ending_pattern, recognise
 from tests.support.archive_keys import BUILDS, inventory
 
@@ -58,13 +57,3 @@ def test_the_pattern_passes_by_most_keys_that_are_no_builds(table):
     random.Random(2).shuffle(others)
     found = candidate_pattern().findall(inventory(others))
     assert len(found) < len(others) / 50
-
-
-def test_the_pattern_looks_in_the_folders_it_is_given_only():
-    firefox = "pub/firefox/releases/55.0/mac/de/Firefox 55.0.dmg"
-    devedition = "pub/devedition/releases/55.0b1/mac/de/Firefox 55.0b1.dmg"
-    rows = inventory([firefox, devedition])
-    assert candidate_pattern(["devedition"]).findall(rows) == [
-        quote_plus(devedition, safe="/").encode()
-    ]
-    assert len(candidate_pattern(product_folders()).findall(rows)) == 2

@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 
 from buildhub.errors import Fatal
-from buildhub.kinto import (
-    Client,
-    RequestRejected,
-    fetch_stored,
-    put_if_unchanged,
-)
+from buildhub.kinto.client import Client, RequestRejected
+from buildhub.kinto.conditional_writes import fetch_stored, put_if_unchanged
 from tests.support.records import make_record
 from tests.support.stub_kinto import Answer, client, each
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from buildhub.archive.checksums import sums_file
 from buildhub.archive.locations import (
     NightlyLocation,
     NoLocation,
@@ -212,3 +213,28 @@ def test_builds_of_products_that_are_not_read_are_left_out() -> None:
     assert roots("firefox", "thunderbird") == [f"{TODAY}/", f"{TODAY}-l10n/"]
     assert roots("fenix") == ["pub/fenix/nightly/2026/07/"]
     assert roots("thunderbird") == []
+
+
+@pytest.mark.parametrize(
+    ("key", "checksums", "products", "found"),
+    [
+        ("pub/firefox/releases/54.0/SHA256SUMS", True, PRODUCT_FOLDERS, True),
+        (f"{CANDIDATES}/SHA256SUMS", True, PRODUCT_FOLDERS, True),
+        (f"{TODAY}-l10n/firefox-154.0a1.fr.win64.checksums", True, PRODUCT_FOLDERS, True),
+        ("pub/firefox/releases/54.0/SHA256SUMS", False, PRODUCT_FOLDERS, False),
+        ("pub/firefox/releases/54.0/SHA256SUMS", True, ("mobile",), False),
+        ("pub/firefox/releases/54.0/SHA512SUMS", True, PRODUCT_FOLDERS, False),
+        ("pub/firefox/releases/54.0/SHA256SUMS.asc", True, PRODUCT_FOLDERS, False),
+    ],
+)
+def test_builds_depend_on_sums_only_where_these_are_wanted(
+    key: str, checksums: bool, products: list[str], found: bool
+) -> None:
+    assert bool(dependents_of(key, products, checksums)) is found
+
+
+def test_every_real_build_depends_on_the_file_of_its_sum() -> None:
+    for build in real_builds():
+        dependents = dependents_of(sums_file(build), PRODUCT_FOLDERS, checksums=True)
+        assert dependents
+        assert dependents.concerns(build)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from buildhub.events.result import EventResult
+from buildhub.events.service import EventResult
 
 
 @pytest.mark.parametrize(("count", "end"), [(1, "."), (100, "."), (10_000, "; and 9,900 more.")])

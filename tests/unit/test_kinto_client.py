@@ -9,10 +9,7 @@ import pytest
 
 from buildhub import USER_AGENT
 from buildhub.errors import Fatal, Unreachable
-from buildhub.kinto import (
-    Client,
-)
-from buildhub.kinto.client import reason_in
+from buildhub.kinto.client import Client, reason_in
 from tests.support.stub_kinto import RECORDS, URL, StubKinto, client, each, publish
 
 

@@ -13,8 +13,9 @@ import pytest
 from buildhub import records
 from buildhub.archive.metadata_formats import Metadata
 from buildhub.builds.recognise import recognise
-from buildhub.kinto import Changes, PublishCounts, Publisher, RecordIndex, differs, digest
-from buildhub.kinto.record_index import DIGEST_SIZE, id_in
+from buildhub.kinto.publisher import PublishCounts, Publisher
+from buildhub.kinto.record_index import DIGEST_SIZE, RecordIndex, differs, digest, id_in
+from buildhub.kinto.refresh import Changes
 from tests.support.records import make_record, ndjson_compact
 from tests.support.stub_kinto import StubKinto, client, each
 

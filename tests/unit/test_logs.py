@@ -48,12 +48,10 @@ ALL_LEVELS = """
 @pytest.mark.parametrize(
     ("verbosity", "ours", "others"),
     [
-        (-5, "error", "error"),
         (-1, "error", "error"),
         (0, "warning error", "warning error"),
         (1, "info warning error", "warning error"),
         (2, "debug info warning error", "debug info warning error"),
-        (9, "debug info warning error", "debug info warning error"),
     ],
 )
 def test_verbosity_decides_what_is_seen(verbosity: int, ours: str, others: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from buildhub.commands.progress import load_status, print_results
-from buildhub.load import InventoryTask, LoadResult
+from buildhub.load.tasks import InventoryTask, LoadResult
 from buildhub.pipeline.record_maker import PipelineCounts
 
 

@@ -9,10 +9,7 @@ import pytest
 import requests
 
 from buildhub.errors import Fatal, Unreachable
-from buildhub.kinto import (
-    PublishCounts,
-    Publisher,
-)
+from buildhub.kinto.publisher import PublishCounts, Publisher
 from tests.support.records import make_record
 from tests.support.stub_kinto import URL, Answer, client, each, publish
 

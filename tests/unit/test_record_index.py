@@ -7,7 +7,9 @@ import sqlite3
 
 import pytest
 
-from buildhub.kinto import Changes, Position, PublishCounts, Publisher, RecordIndex, digest
+from buildhub.kinto.publisher import PublishCounts, Publisher
+from buildhub.kinto.record_index import RecordIndex, digest
+from buildhub.kinto.refresh import Changes, Position
 from tests.support.records import make_record, ndjson_compact
 from tests.support.stub_kinto import client, each
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any, NotRequired, get_args, get_origin, get_type_hints, is_typeddict
@@ -9,9 +10,8 @@ from typing import Any, NotRequired, get_args, get_origin, get_type_hints, is_ty
 import pytest
 
 from buildhub.archive.metadata_formats import TOOLCHAIN
-from buildhub.kinto import differs, digest
 from buildhub.kinto.initialization import definition
-from buildhub.kinto.record_index import lacks
+from buildhub.kinto.record_index import differs, digest, lacks
 from buildhub.records import RecordData, invalid_field
 from tests.support.records import make_record
 
@@ -163,6 +163,20 @@ def test_of_a_tool_and_a_sum_only_what_is_gained_or_another_is_a_change(
         False,
     ]
     assert (lacks(None, digest(lacking)), lacks(b"", digest(lacking))) == (False, True)
+
+
+def test_tools_with_equal_digests_of_four_bytes_are_not_equal() -> None:
+    """Two such names are found in a moment."""
+    seen: dict[bytes, str] = {}
+    for name in map(str, range(1 << 20)):
+        short = hashlib.blake2b(name.encode(), digest_size=4).digest()
+        if short in seen:
+            break
+        seen[short] = name
+    stored, new = make_record(1)["data"], make_record(1)["data"]
+    stored["build"]["ld"], new["build"]["ld"] = seen[short], name
+    assert stored != new
+    assert differs(digest(stored), digest(new))
 
 
 @pytest.mark.parametrize("stored", [None, b""])

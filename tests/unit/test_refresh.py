@@ -11,7 +11,8 @@ import pytest
 import responses
 
 from buildhub.errors import Interrupted
-from buildhub.kinto import Position, read_changes
+from buildhub.kinto.refresh import Position, read_changes
+from buildhub.signals import CancellationToken
 from tests.support.stub_kinto import RECORDS, Answer, StubKinto, client
 
 MINUTE = 60_000
@@ -79,14 +80,17 @@ class Copy:
         self.records: dict[str, dict[str, Any]] = {}
         self.saved = ""
 
-    def follow(self, raise_if_cancelled: Callable[[], None] = lambda: None) -> list[str]:
+    def follow(
+        self,
+        on_page: Callable[[], None] = lambda: None,
+        cancellation: CancellationToken | None = None,
+    ) -> list[str]:
         r"""Read what changed; \`\`since\`\` or \`\`all\`\` for each pass."""
         self.collection.asked.clear()
         for changes in read_changes(
-            client(),
+            client(cancellation=cancellation),
             Position.from_json(self.saved),
             count=lambda: len(self.records),
-            raise_if_cancelled=raise_if_cancelled,
         ):
             if changes.restart:
                 self.records.clear()
@@ -95,6 +99,7 @@ class Copy:
                 self.records.pop(one, None)
             if changes.position:
                 self.saved = changes.position.to_json()
+            on_page()
         passes = [asked for asked in self.collection.asked if "gt_id" not in asked]
         return ["since" if "_since" in asked else "all" for asked in passes]
 
@@ -119,8 +124,12 @@ def copy(collection: Collection) -> Copy:
     return copy
 
 
-def interrupt() -> None:
-    raise Interrupted(2)
+@pytest.fixture
+def stopped() -> CancellationToken:
+    """A program that was asked to stop: it reads one more page."""
+    token = CancellationToken()
+    token.cancel()
+    return token
 
 
 def test_what_did_not_change_is_not_read_again(collection, copy):
@@ -136,11 +145,11 @@ def test_what_was_changed_created_and_deleted_is_read(collection, copy):
     assert (copy.follow(), copy.is_right) == (["since"], True)
 
 
-def test_a_first_reading_that_is_stopped_goes_on_where_it_was(collection):
+def test_a_first_reading_that_is_stopped_goes_on_where_it_was(collection, stopped):
     collection.put(*"abcdefg")
     copy = Copy(collection)
     with pytest.raises(Interrupted):
-        copy.follow(interrupt)
+        copy.follow(cancellation=stopped)
     assert list(copy.records) == ["a", "b"]
     collection.put("a", note="changed meanwhile")
     collection.delete("b")
@@ -149,10 +158,10 @@ def test_a_first_reading_that_is_stopped_goes_on_where_it_was(collection):
     assert copy.is_right
 
 
-def test_a_difference_that_is_stopped_is_read_again(collection, copy):
+def test_a_difference_that_is_stopped_is_read_again(collection, copy, stopped):
     collection.put(*"abc", note="new")
     with pytest.raises(Interrupted):
-        copy.follow(interrupt)
+        copy.follow(cancellation=stopped)
     assert (copy.follow(), copy.is_right) == (["since"], True)
 
 

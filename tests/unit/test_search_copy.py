@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from buildhub.errors import Fatal
-from buildhub.kinto import Changes, Position
-from buildhub.search.answer import OURS
+from buildhub.kinto.refresh import Changes, Position
 from buildhub.search.copy import Copy
-from buildhub.search.fields import BadRequest
+from buildhub.search.language import OURS
+from buildhub.search.values import BadRequest
 from tests.support.search_copy import ALL_READ, TARGET, ask, copy_of, refresh
 
 HALF = dataclasses.replace(ALL_READ, etag=3, after="b")
@@ -33,8 +33,9 @@ def ids(copy: Copy) -> list[str]:
 
 
 def etag(copy: Copy) -> int:
-    with copy.snapshot() as snapshot:
-        return snapshot.freshness().etag
+    ((found, _age),) = copy.run("FROM freshness")
+    assert isinstance(found, int)
+    return found
 
 
 def broken(copy: Copy, *pages: Changes) -> None:
@@ -53,11 +54,7 @@ def test_a_difference_is_seen_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     with copy_of([record("a"), record("b")], tmp_path) as copy:
         broken(copy, page)
         assert (ids(copy), etag(copy)) == (["a", "b"], 1)
-        with copy.snapshot() as before:
-            before.freshness()  # the first query begins the transaction
-            refresh(copy, page, Changes(False, [], ["unknown"], LATER))
-            assert len(before.run("FROM records")) == 2
-            assert len(before.run("SELECT * FROM records WHERE id = 'b'")) == 1
+        refresh(copy, page, Changes(False, [], ["unknown"], LATER))
         assert (ids(copy), etag(copy)) == (["a", "c"], 5)
         found = ask(copy, {"query": {"term": {"source.product": "fenix"}}}, OURS)
         assert [hit["_id"] for hit in found["hits"]["hits"]] == ["a"]
@@ -99,8 +96,8 @@ def test_a_record_that_comes_again_is_there_once(tmp_path: Path) -> None:
 def test_before_the_first_copy_is_complete_there_is_no_answer(tmp_path: Path) -> None:
     with contextlib.closing(Copy(tmp_path, TARGET)) as copy:
         broken(copy, Changes(True, [record("b")], [], HALF))
-        with copy.snapshot() as snapshot, pytest.raises(BadRequest, match="not complete") as error:
-            snapshot.freshness()
+        with pytest.raises(BadRequest, match="not complete") as error:
+            ids(copy)
         assert error.value.status == 503
 
 
@@ -141,13 +138,8 @@ def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
 def test_a_search_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     endless = "SELECT count(*) FROM range(100000000000) a WHERE hash(a.range) = 1"
     with copy_of([record("a")], tmp_path, time_limit=0.2) as copy:
-        with copy.snapshot() as snapshot, pytest.raises(BadRequest, match="too long"):
-            snapshot.run(endless)
-        # … and so is one that begins later.
-        with copy.snapshot() as snapshot:
-            snapshot.run("SELECT count(*) FROM records")
-            with pytest.raises(BadRequest, match="too long"):
-                snapshot.run(endless)
+        with pytest.raises(BadRequest, match="too long"):
+            copy.run(endless)
         assert ids(copy) == ["a"]
 
 
@@ -159,8 +151,5 @@ def test_the_engine_reaches_neither_files_nor_the_network(tmp_path: Path) -> Non
             f"ATTACH '{tmp_path}/other.duckdb'",
             "SET enable_external_access = true",
         ):
-            with (
-                copy.snapshot() as snapshot,
-                pytest.raises(Exception, match=r"disabled|locked|not allowed|annot"),
-            ):
-                snapshot.run(sql)
+            with pytest.raises(Exception, match=r"disabled|locked|not allowed|annot"):
+                copy.run(sql)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from buildhub.search.answer import OURS, SUCCESSORS, Dialect
 from buildhub.search.copy import Copy
+from buildhub.search.language import OURS, SUCCESSORS
 from tests.support import search_reference as reference
 from tests.support.search_copy import ask, compared, copy_of
 from tests.support.search_records import REQUESTS, catalogue
@@ -31,7 +31,7 @@ def with_successors_dates(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def expected(request: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+def expected(request: dict[str, Any], dialect: str) -> dict[str, Any]:
     found = reference.search(CATALOGUE if dialect == OURS else SUCCESSOR, request)
     if dialect == SUCCESSORS:
         found["hits"] = [(one, with_successors_dates(record)) for one, record in found["hits"]]
@@ -41,7 +41,7 @@ def expected(request: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
 @pytest.mark.parametrize("dialect", [OURS, SUCCESSORS], ids=["ours", "successor"])
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda r: f"{r['client']}: {r['question']}")
 def test_a_request_of_a_real_client_is_answered(
-    copy: Copy, request_: dict[str, Any], dialect: Dialect
+    copy: Copy, request_: dict[str, Any], dialect: str
 ) -> None:
     body = request_["body"]
     answer = compared(ask(copy, body, dialect))

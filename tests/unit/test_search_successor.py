@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from buildhub.kinto import Changes
-from buildhub.search.answer import SUCCESSORS
+from buildhub.kinto.refresh import Changes
 from buildhub.search.copy import Copy
+from buildhub.search.language import SUCCESSORS
 from tests.support.search_copy import ALL_READ, ask, copy_of, refresh
 from tests.support.search_records import make
 

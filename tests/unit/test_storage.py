@@ -17,7 +17,7 @@ import pytest
 
 from buildhub.archive.cache import LookupCache
 from buildhub.errors import Fatal
-from buildhub.kinto import RecordIndex
+from buildhub.kinto.record_index import RecordIndex
 from buildhub.storage import LockHeld, locked, open_database
 
 TABLES = "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT)"
@@ -164,7 +164,7 @@ import os, resource, signal, sys
 from pathlib import Path
 from buildhub.archive.cache import LookupCache
 from buildhub.errors import Fatal
-from buildhub.kinto import RecordIndex
+from buildhub.kinto.record_index import RecordIndex
 from buildhub.storage import open_database
 exec(sys.argv[2])
 try:

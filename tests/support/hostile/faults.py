@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 
 from .proxy import Behaviour, Exchange, Fault, Response
 
@@ -237,6 +238,8 @@ def _half(exchange: Exchange, listing: dict[str, list[object]]) -> object:
     """Each entry is there or not: valid JSON that nobody can tell from the truth."""
     return {
         name: [entry for entry in entries if exchange.random.random() < 0.5]
+        if isinstance(entries, list)
+        else entries
         for name, entries in listing.items()
     }
 
@@ -311,27 +314,33 @@ def _is_first_s3_page(exchange: Exchange) -> bool:
     return _is_s3_listing(exchange) and "continuation-token=" not in exchange.path
 
 
-def endless_pages(exchange: Exchange) -> bool:
-    """Empty pages, each with another token; at last what was asked for."""
-    first = exchange.path
+def endless_pages(parameter: str, content_type: str, empty_page: str) -> Behaviour:
+    """Empty pages, each with another token in place of ``TOKEN``; at last what was asked for."""
 
-    def page(number: int) -> Behaviour:
-        def behaviour(exchange: Exchange) -> bool:
-            if number == ENDLESS:
+    def begin(exchange: Exchange) -> bool:
+        first, name = exchange.path, f"endless-{exchange.random.randrange(1 << 32)}"
+
+        def behaviour(exchange: Exchange, number: int = 1) -> bool:
+            if number > ENDLESS:
                 exchange.path = first
                 return exchange.pass_on()
-            token = f"endless-{id(first)}-{number}-"
-            exchange.proxy.fault(f"continuation-token={token}", page(number + 1))
-            body = (
-                "<ListBucketResult><IsTruncated>true</IsTruncated><KeyCount>0</KeyCount>"
-                f"<NextContinuationToken>{token}</NextContinuationToken></ListBucketResult>"
-            )
-            exchange.send(Response(200, [("Content-Type", "application/xml")], body.encode()))
+            token = f"{name}-{number}-"
+            exchange.proxy.fault(f"{parameter}={token}", partial(behaviour, number=number + 1))
+            body = empty_page.replace("TOKEN", token).encode()
+            exchange.send(Response(200, [("Content-Type", content_type)], body))
             return True
 
-        return behaviour
+        return behaviour(exchange)
 
-    return page(0)(exchange)
+    return begin
+
+
+ENDLESS_IN_S3 = endless_pages(
+    "continuation-token",
+    "application/xml",
+    "<ListBucketResult><IsTruncated>true</IsTruncated><KeyCount>0</KeyCount>"
+    "<NextContinuationToken>TOKEN</NextContinuationToken></ListBucketResult>",
+)
 
 
 def s3_faults(elsewhere: str) -> list[Fault]:
@@ -339,6 +348,30 @@ def s3_faults(elsewhere: str) -> list[Fault]:
     return [
         *http_faults(elsewhere),
         Fault("half a listing", _half_s3_listing, _is_s3_listing, special=True, credible=True),
-        Fault("endless pages", endless_pages, _is_first_s3_page, special=True),
+        Fault("endless pages", ENDLESS_IN_S3, _is_first_s3_page, special=True),
         Fault("SlowDown", slow_down),
+    ]
+
+
+# The archive's own bucket in Google Cloud Storage
+
+_ENDLESS_IN_GCS = endless_pages("pageToken", "application/json", '{"nextPageToken": "TOKEN"}')
+
+
+def _is_first_page(exchange: Exchange) -> bool:
+    return "pageToken=" not in exchange.path
+
+
+def _garbage_page(exchange: Exchange, page: dict[str, list[object]]) -> object:
+    odd = [None, [], {"items": None}, {"prefixes": [7]}, {**page, "items": [{"name": ""}]}]
+    return exchange.random.choice(odd)
+
+
+def gcs_faults(elsewhere: str) -> list[Fault]:
+    """The faults of the bucket, which is only listed."""
+    return [
+        *http_faults(elsewhere),
+        Fault("half a listing", _altered_listing(_half), special=True, credible=True),
+        Fault("garbage for a listing", _altered_listing(_garbage_page), special=True),
+        Fault("endless pages", _ENDLESS_IN_GCS, _is_first_page, special=True),
     ]

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .faults import RESTART, SMALL_WAIT, http_faults
-from .proxy import Behaviour, Exchange, Fault, HostileProxy, Response
+from .proxy import Behaviour, Exchange, Fault, Response
 
 #: Requests in a batch that a server takes whose limit has shrunk.
 SHRUNK = 4
@@ -127,59 +127,34 @@ def restart(exchange: Exchange) -> bool:
 
 def flush(exchange: Exchange) -> bool:
     """Everything on the server is deleted, then the request is answered."""
-    connection = http.client.HTTPConnection(exchange.proxy.server, timeout=60)
-    path = urlsplit(exchange.proxy.url).path + "/__flush__"
-    connection.request("POST", path, headers={"Authorization": _FLUSHER})
-    connection.getresponse().read()
-    connection.close()
+    _direct(exchange, "POST", "/__flush__")
     exchange.send(exchange.forward())
     return True
 
 
 def backup_restored(exchange: Exchange) -> bool:
-    """The first time a backup is made, the second time the server is restored from it."""
-    server = _Direct(exchange.proxy)
-    if backup := _BACKUPS.pop(exchange.proxy.seed, None):
-        server.restore(backup)
-    else:
-        _BACKUPS[exchange.proxy.seed] = server.backup()
+    """The server has what it had a while ago, with the dates of then; then it answers."""
+    bucket, collection = (_direct(exchange, "GET", path) for path in (_BUCKET, _COLLECTION))
+    records = sorted(_direct(exchange, "GET", _RECORDS).get("data", []), key=_last_modified)
+    _direct(exchange, "POST", "/__flush__")
+    if "data" in collection:
+        _direct(exchange, "PUT", _BUCKET, bucket)
+        _direct(exchange, "PUT", _COLLECTION, collection)
+    for record in records[: exchange.random.randrange(len(records) + 1)]:
+        _direct(exchange, "PUT", f"{_RECORDS}/{record['id']}", {"data": record})
     exchange.send(exchange.forward())
     return True
 
 
-#: By the seed of their proxy: the collection and its records.
-_BACKUPS: dict[object, tuple[Any, list[Any]]] = {}
-
-
-class _Direct:
-    """Requests to the server behind a proxy."""
-
-    def __init__(self, proxy: HostileProxy) -> None:
-        self._server = proxy.server
-        self._path = urlsplit(proxy.url).path
-
-    def backup(self) -> tuple[Any, list[Any]]:
-        """The collection and its records; nothing if there is none."""
-        collection, records = self._call("GET", _COLLECTION), self._call("GET", _RECORDS)
-        return collection.get("data"), sorted(records.get("data", []), key=_last_modified)
-
-    def restore(self, backup: tuple[Any, list[Any]]) -> None:
-        """Have what the backup has, with the dates that it had, and nothing else."""
-        collection, records = backup
-        self._call("POST", "/__flush__")
-        if collection:
-            collection.pop("last_modified", None)
-            self._call("PUT", _BUCKET)
-            self._call("PUT", _COLLECTION, {"data": collection})
-        for record in records:
-            self._call("PUT", f"{_RECORDS}/{record['id']}", {"data": record})
-
-    def _call(self, method: str, path: str, body: object = None) -> Any:
-        connection = http.client.HTTPConnection(self._server, timeout=60)
-        headers = {"Authorization": _FLUSHER, "Content-Type": "application/json"}
-        with contextlib.closing(connection):
-            connection.request(method, self._path + path, json.dumps(body or {}), headers)
-            return json.loads(connection.getresponse().read())
+def _direct(exchange: Exchange, method: str, path: str, body: object = None) -> Any:
+    """The server's answer to a request in the name of the client."""
+    connection = http.client.HTTPConnection(exchange.proxy.server, timeout=60)
+    credentials = next((v for n, v in exchange.headers if n.lower() == "authorization"), _FLUSHER)
+    headers = {"Authorization": credentials, "Content-Type": "application/json"}
+    path = urlsplit(exchange.proxy.url).path + path
+    with contextlib.closing(connection):
+        connection.request(method, path, json.dumps(body or {}), headers)
+        return json.loads(connection.getresponse().read())
 
 
 def _last_modified(record: Any) -> int:

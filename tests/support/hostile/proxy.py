@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import http.client
 import random
+import re
 import socket
 import struct
 import threading
@@ -39,6 +40,9 @@ _NOT_FORWARDED = {
     "keep-alive",
     "transfer-encoding",
 }
+
+#: Milliseconds, as in ``_since``: which fault a request meets does not depend on them.
+_TIME = re.compile(r"\d{13}")
 
 #: Seconds for which a silent server is silent; clients give up long before.
 SILENCE = 60
@@ -260,24 +264,27 @@ class HostileProxy:
             if due := next((due for due in self._due if due[0] in exchange.path), None):
                 self._due.remove(due)
                 return Fault(due[0], due[1])
-            request = (exchange.method, exchange.path)
+            request = (exchange.method, _TIME.sub("", exchange.path))
             self._occurrences[request] += 1
             exchange.random = self._random(*request, self._occurrences[request])
             if exchange.random.random() >= self.rate:
                 return None
             fault = self._draw(exchange)
+            if fault is None or self.injected[fault.name] >= fault.limit:
+                return None
             self.injected[fault.name] += 1
             self.log.append(
                 f"{datetime.now():%H:%M:%S} {exchange.method} {exchange.path}: {fault.name}"
             )
             return fault
 
-    def _draw(self, exchange: Exchange) -> Fault:
+    def _draw(self, exchange: Exchange) -> Fault | None:
         """A fault for this exchange: half of the time one of its own kind, if there is one."""
-        usable = [f for f in self.faults if self.injected[f.name] < f.limit and f.applies(exchange)]
+        usable = [fault for fault in self.faults if fault.applies(exchange)]
         special = [fault for fault in usable if fault.special]
         draw_special = exchange.random.random() < 0.5
-        return exchange.random.choice(special if special and draw_special else usable)
+        chosen = special if special and draw_special else usable
+        return exchange.random.choice(chosen) if chosen else None
 
     def _random(self, *parts: object) -> random.Random:
         text = "|".join(map(str, (self.seed, *parts)))
