@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from buildhub.errors import BadInput
-from buildhub.kinto import Client
+from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import definition, initialize
 from tests.functional.test_concurrent_writers import all_ids
 from tests.support import commands, postgres

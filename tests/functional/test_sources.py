@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -62,6 +64,8 @@ SECTIONS = [
 
 PIPE = "archive-to-inventory | inventory-to-records | to-kinto --skip"
 RUN = "latest-inventory-to-kinto --source bucket"
+#: Before a command.
+ASSIGNMENT = re.compile(r"[A-Z_]+=").match
 
 
 class Sources:
@@ -100,7 +104,10 @@ class Sources:
                 timeout=120,
             )
         else:
-            done = commands.run(shlex.split(command), input=stdin, text=True, env=self.environ)
+            words = shlex.split(command)
+            variables = dict(word.split("=", 1) for word in itertools.takewhile(ASSIGNMENT, words))
+            env = self.environ | variables
+            done = commands.run(words[len(variables) :], input=stdin, text=True, env=env)
         assert done.returncode == status, done.stderr
         return done
 

@@ -15,6 +15,7 @@ import pytest
 
 from buildhub.settings import SETTINGS, Setting
 from docs import drawing, generate
+from tests.support import commands
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -48,13 +49,9 @@ def test_each_command_has_a_page_and_is_in_the_readme():
 
 @pytest.mark.parametrize("name", generate.COMMANDS)
 def test_the_help_on_the_page_is_what_the_command_prints(name):
-    program, *arguments = name.split()
-    command = [Path(sys.executable).with_name(program), *arguments, "--help"]
-    environ = {"PATH": "", "COLUMNS": "80", "LC_ALL": "C.UTF-8"}
-    printed = subprocess.check_output(command, text=True, env=environ)
-    page = name
-    assert (generate.GENERATED / f"{page}.txt").read_text() == printed
-    assert f"../generated/{page}.txt" in (DOCS / "commands" / f"{page}.rst").read_text()
+    printed = commands.run([name, "--help"], text=True, env={"COLUMNS": "80"}).stdout
+    assert (generate.GENERATED / f"{name}.txt").read_text() == printed
+    assert f"../generated/{name}.txt" in (DOCS / "commands" / f"{name}.rst").read_text()
 
 
 @pytest.mark.parametrize("name", generate.COMMANDS)

@@ -77,6 +77,7 @@ class _Server:
         self._process = subprocess.Popen(
             [sys.executable, "-c", program],
             pass_fds=[other.fileno()], stdin=subprocess.DEVNULL, cwd=ROOT, start_new_session=True,
+            env=os.environ | _coverage(),
         )  # fmt: skip
         other.close()
         self._lock = threading.Lock()
@@ -104,6 +105,13 @@ class _Server:
     def close(self) -> None:
         self._socket.close()
         self._process.wait()
+
+
+def _coverage() -> dict[str, str]:
+    """The variable that has a process measured, if this one is."""
+    coverage = sys.modules.get("coverage")
+    measured = coverage and coverage.Coverage.current()
+    return {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml")} if measured else {}
 
 
 @functools.cache
