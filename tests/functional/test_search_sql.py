@@ -29,7 +29,8 @@ ROOT, BIN = Path(__file__).parents[2], Path(sys.executable).parent
 TABLE, FIRST_DAYS, REVISIONS, BUILD_IDS = (
     textwrap.dedent(block)
     for block in re.findall(
-        r"code-block:: sql\n(?:   :force:\n)?\n((?:   .*\n|\n)+)", (ROOT / "docs/search.rst").read_text()
+        r"code-block:: sql\n(?:   :force:\n)?\n((?:   .*\n|\n)+)",
+        (ROOT / "docs/search.rst").read_text(),
     )
 )
 VIEW = (ROOT / "buildhub/search/successor.sql").read_text()
