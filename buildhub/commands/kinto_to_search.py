@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
 import click
@@ -38,6 +37,8 @@ def main(settings: Settings, host: str, port: int, refresh: float, verbosity: in
     """
 
     def work(cancellation: CancellationToken) -> bool:
+        import asyncio
+
         try:
             from ..search.copy import Copy
             from ..search.server import serve
