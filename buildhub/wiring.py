@@ -74,11 +74,8 @@ def archive_client(settings: Settings) -> Archive:
     """Makes the HTTP client of the archive, not connected yet."""
     from .archive.client import Archive
 
-    return Archive(
-        settings.archive_url,
-        parallel=settings.nb_parallel_requests,
-        **_limits(settings),
-    )
+    parallel = settings.nb_parallel_requests
+    return Archive(settings.archive_url, parallel=parallel, **_limits(settings))
 
 
 def product_details_client(settings: Settings) -> HttpClient:

@@ -110,10 +110,7 @@ class _EventFiles:
 
 
 def _documents(path: str, cancellation: CancellationToken) -> Iterator[tuple[str, bytes]]:
-    """Yields the one event that a file holds, or those of its lines, and where each is.
-
-    Raises :class:`BadInput` if the file can't be read, or is one event that is too large.
-    """
+    """Yields the event of a file, or those of its lines, and where each is, or raises BadInput."""
     name = name_of(path)
     pieces = map(io.BytesIO, blocks(chunks(path, cancellation)))
     lines = itertools.chain.from_iterable(pieces)

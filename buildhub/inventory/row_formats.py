@@ -339,10 +339,7 @@ def _size(text: str) -> int:
 
 
 def _utc_date(text: str) -> str:
-    """Reads a date with a ``T`` or a blank, with an offset or without, as whole seconds in UTC.
-
-    Raises :class:`BadInput`.
-    """
+    """Reads a date, with an offset or in UTC, as whole seconds in UTC, or raises BadInput."""
     found = _DATE.fullmatch(text)
     if found is None or found[3] in (None, "Z", "UTC"):
         return _valid_date(f"{found[1]}T{found[2]}" if found else "", text)

@@ -125,10 +125,7 @@ def _require_builds(settings: Settings, results: Sequence[LoadResult]) -> None:
 def _prepare_server(
     settings: Settings, client: Client, index: RecordIndex, *, dry_run: bool
 ) -> bool:
-    """Creates or updates the collection, and reads which records it has.
-
-    Returns False if there is no collection: every record would be created.
-    """
+    """Creates or updates the collection, and reads its records; False if there is none."""
     if dry_run:
         if not exists(client):
             return False
