@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from ..errors import Unreachable
 from ..http import HttpClient, InvalidContent, Response, Unreadable
 from ..retries import RetryableError
+from .checksums import sums_in
 
 __all__ = ["Archive", "File", "FolderContents", "InvalidContent", "Unreadable"]
 
@@ -82,6 +83,18 @@ class Archive(HttpClient):
             return response.body
 
         return await self._once("GET", key, lambda: self.request("GET", key, parse))
+
+    async def sums(self, key: str) -> dict[str, str] | None:
+        """Returns the sums in a file, or None if there is none; raises as :meth:`document` does."""
+
+        def parse(response: Response) -> dict[str, str] | None:
+            if not _is_there(response):
+                return None
+            if (sums := sums_in(response.body, key)) is None:
+                raise InvalidContent("the content is not a list of sums")
+            return sums
+
+        return await self._once("SUMS", key, lambda: self.request("GET", key, parse))
 
     async def head(self, key: str) -> File | None:
         """Returns a file's exact size and date, or None; raises :class:`Unreachable`."""

@@ -16,7 +16,7 @@ from .checksums import sum_of, sums_file
 from .client import Archive, FolderContents, Unreadable
 from .locations import FileLocation, MetadataLocation, ReleaseLocation, build_number
 from .metadata_formats import Metadata
-from .metadata_reader import MetadataFiles, read_sums
+from .metadata_reader import MetadataFiles
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class MetadataLookup:
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         #: Where there are files instead of metadata: without a build id, say.
         self.useless: set[MetadataLocation] = set()
-        #: Sums files that could not be read: records are made without, and they are not cached.
+        #: Why sums files could not be read, by their keys and those of the builds without a sum.
         self.failed_sums: dict[str, Unreachable] = {}
 
     def renewed(self) -> Self:
@@ -84,13 +84,15 @@ class MetadataLookup:
             key = sums_file(build)
             sums = await self._once(key, lambda: self._read_sums(key, date))
             sha256 = sum_of(build, size, sums)
+            if error := self.failed_sums.get(key):
+                self.failed_sums[build.key] = error
         return found._replace(sha256=sha256)
 
     async def _read_sums(self, key: str, date: str) -> dict[str, str]:
         if key in self.failed_sums:
             return {}
         try:
-            sums = await read_sums(self._archive, key)
+            sums = await self._archive.sums(key)
         except Unreachable as error:
             self.failed_sums[key] = error
             logger.warning("Records are made without the sums in a file: %s", error)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Set
 
-from .checksums import sums_in
 from .client import Archive, InvalidContent, Unreadable
 from .locations import (
     BUILDHUB_JSON,
@@ -38,20 +37,6 @@ from .metadata_formats import (
 logger = logging.getLogger(__name__)
 
 _Parse = Callable[[bytes, str], Metadata | None]
-
-
-async def read_sums(archive: Archive, key: str) -> dict[str, str] | None:
-    """Reads the sums in a file; None if it is absent.
-
-    Raises :class:`Unreadable` for anything else in its place, and :class:`Unreachable`.
-    """
-
-    def check(content: bytes) -> None:
-        if sums_in(content, key) is None:
-            raise InvalidContent("the content is not a list of sums")
-
-    content = await archive.document(key, check)
-    return None if content is None else sums_in(content, key)
 
 
 class MetadataFiles:

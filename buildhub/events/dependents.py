@@ -23,7 +23,6 @@ from ..archive.locations import (
     plain_platform,
 )
 from ..archive.metadata_formats import FORMATS
-from ..archive.metadata_reader import read_sums
 from ..builds.patterns import TREES
 from ..builds.products import PRODUCTS, products_in
 from ..builds.recognise import Build, recognise
@@ -253,7 +252,7 @@ async def find_builds(archive: Archive, dependents: Dependents, on_found: OnFoun
     """
     search = _Search(archive, dependents, on_found)
     if not dependents.of_metadata:
-        sums = await read_sums(archive, dependents.key)
+        sums = await archive.sums(dependents.key)
         await _all(search.try_file(dependents.folder + path) for path in sums or ())
         return sums is not None
     up_to_date = await _all(search.walk(walk.root, walk) for walk in dependents.walks)

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from ..archive.cache import LookupCache
-from ..archive.checksums import sums_file
 from ..archive.client import Archive
 from ..archive.lookup import MetadataLookup
 from ..builds.recognise import Build, recognise
@@ -197,7 +196,7 @@ class EventHandler:
             if isinstance(made, NotMade):
                 gone = stored and made.outcome is not Outcome.FAILED
                 return Result(row.key, Outcome.UNCHANGED) if gone else Result(row.key, *made)
-            no_sum = maker.lookup.failed_sums.get(sums_file(build))
+            no_sum = maker.lookup.failed_sums.get(build.key)
             (outcome, reason), stored, maker = await self._put(made, stored)
             if outcome in (Outcome.REFUSED, Outcome.FAILED):
                 break
