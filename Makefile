@@ -6,7 +6,8 @@ INSTALLED := $(VENV)/.installed
 CONSTRAINTS := requirements/lock.txt
 
 # The files of benchmarks/ that can be started.
-BENCHMARKS = $(shell grep -l __main__ benchmarks/*.py | sort | sed 's|/|.|; s|\.py$$||')
+# All but the server that one of them measures.
+BENCHMARKS = $(shell grep -l __main__ benchmarks/*.py | grep -v full_kinto | sort | sed 's|/|.|; s|\.py$$||')
 
 # Two processes more than there are cores, as tests wait; tests of one xdist_group share one.
 WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')

@@ -1,9 +1,9 @@
 """Every question of the documentation, the command and the lookup page, with and without indexes.
 
-    .venv/bin/python -m benchmarks.questions FOLDER [RECORDS]
+    .venv/bin/python -m benchmarks.questions [FOLDER [RECORDS]]
 
 A Kinto on PostgreSQL with 1,000,000 records of real shape (:mod:`benchmarks.catalogue`), kept in
-FOLDER (:mod:`benchmarks.full_kinto`). The claims, with ``jobs/indexes.sql``: a question with at
+FOLDER if one is given (:mod:`benchmarks.full_kinto`). The claims, with ``jobs/indexes.sql``: a question with at
 most 1,000 answers takes at most ten times as long as ``?_limit=1``, or 100 ms; a count 300 ms;
 ``kinto-to-records`` 0.7 s with its start. What is known to take longer is marked. The fastest of
 some requests counts: other work on the machine only slows down.
@@ -16,6 +16,7 @@ import functools
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -279,14 +280,15 @@ def measure(url: str, database_url: str) -> None:
 
 
 def main() -> None:
-    if sys.argv[1].startswith("http"):  # one that runs already, and its database
+    if sys.argv[1:] and sys.argv[1].startswith("http"):  # that runs already, and its database
         measure(sys.argv[1], sys.argv[2])
         return
-    folder = Path(sys.argv[1]).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
     records = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000
-    with full_kinto.running(folder, records, folder / "data") as (kinto, url):
-        measure(kinto.url, url)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(sys.argv[1] if sys.argv[1:] else temporary).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        with full_kinto.running(folder, records, folder / "data") as (kinto, url):
+            measure(kinto.url, url)
 
 
 if __name__ == "__main__":
