@@ -3,10 +3,10 @@
     .venv/bin/python -m benchmarks.questions [FOLDER [RECORDS]]
 
 A Kinto on PostgreSQL with 1,000,000 records of real shape (:mod:`benchmarks.catalogue`), kept in
-FOLDER if one is given (:mod:`benchmarks.full_kinto`). The claims, with ``jobs/indexes.sql``: a question with at
-most 1,000 answers takes at most ten times as long as ``?_limit=1``, or 100 ms; a count 300 ms;
-``kinto-to-records`` 0.7 s with its start. What is known to take longer is marked. The fastest of
-some requests counts: other work on the machine only slows down.
+FOLDER if one is given (:mod:`benchmarks.full_kinto`). The claims, with ``jobs/indexes.sql``: a
+question with at most 1,000 answers takes at most ten times as long as ``?_limit=1``, or 100 ms; a
+count 300 ms; ``kinto-to-records`` 0.7 s with its start. What is known to take longer is marked. The
+fastest of some requests counts: other work on the machine only slows down.
 """
 
 from __future__ import annotations
