@@ -230,7 +230,7 @@ def folder(value: str) -> Path:
 
 
 MOMENT = Parsed("date or age", since)
-TEXT = Parsed("text", text)
+TEXT = Parsed("text", str)
 LIST = Parsed("list", words)
 FOLDER = Parsed("folder", folder)
 COUNT = Parsed("number", number(int, 1, 10**9))
@@ -273,7 +273,7 @@ _TABLE: dict[str, _Row] = dict((
     _row("initialize_server", _Boolean(), True,
          "Create or update the bucket, collection, schema and permissions first.",
          "--initialize-server/--no-initialize-server"),
-    _row("sentry_dsn", Parsed("URL", text), None,
+    _row("sentry_dsn", Parsed("URL", str), None,
          "DSN of the Sentry project to which errors are reported, such as"
          " https://<key>:<secret>@sentry.io/buildhub. SENTRY_DSN_FILE names a file that contains"
          " it.", secret=True, show_default="disabled"),

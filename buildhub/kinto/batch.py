@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import BadInput, Unreachable
+from ..errors import BadInput, Fatal, Unreachable
 from ..records import TOOLCHAIN_FIELDS, Outcome
 from ..retries import RetryableError, retry_after
 from .client import Client, Conflict, RequestRejected, ServerError, StoredData, reason_in
@@ -134,10 +135,7 @@ def fetch_stored(client: Client, ids: Sequence[str]) -> dict[str, StoredData]:
 
 
 def keep_extras(data: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a record with what is stored and not known any more.
-
-    That is the toolchain of the same build, and the sum of the same file.
-    """
+    """Adds to a record what it lacks of the stored toolchain of its build and sum of its file."""
     kept = dict(data)
     for part, same, extras in (
         ("build", ("id",), TOOLCHAIN_FIELDS),
@@ -149,6 +147,18 @@ def keep_extras(data: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str,
         if all(new.get(name) == old.get(name) for name in same):
             kept[part] = {name: old[name] for name in extras if name in old} | dict(new)
     return kept
+
+
+def send_with_extras(
+    client: Client, requests: Sequence[Request], lacking: Sequence[str]
+) -> list[BatchResponse]:
+    """Sends records as :func:`send` does; those of the ids ``lacking`` keep stored extras."""
+    with contextlib.suppress(Fatal):  # who may write need not be allowed to read
+        stored = fetch_stored(client, lacking)
+        for body in (request["body"] for request in requests):
+            if body["data"]["id"] in stored:
+                body["data"] = keep_extras(body["data"], stored[body["data"]["id"]])
+    return send(client, requests)
 
 
 def send(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
@@ -250,8 +260,8 @@ def put_if_unchanged(
 ) -> dict[str, BatchResponse]:
     """Writes those of ``records`` that differ from what is ``stored``, if that is still so.
 
-    Otherwise somebody else changed it since :func:`fetch_stored`, which is a conflict. What is
-    stored of the toolchain and the file's sum, and not known now, is kept.
+    Otherwise somebody else changed it since :func:`fetch_stored`, which is a conflict. Stored
+    extras (:func:`keep_extras`) are kept.
 
     ``records`` look like ``{"data": {"id", …}}``; of two with one id the last counts. The result
     has each id, in the order of the records. Raises :class:`Fatal` for wrong credentials or a

@@ -25,15 +25,7 @@ from urllib.parse import urlencode
 
 from ..errors import BadInput, BuildhubError, Fatal, Interrupted, Unreachable
 from ..records import Outcome
-from .batch import (
-    BatchResponse,
-    Request,
-    fetch_stored,
-    keep_extras,
-    record_data,
-    send,
-    store_request,
-)
+from .batch import BatchResponse, Request, record_data, send_with_extras, store_request
 from .client import Client, RequestRejected, validate_page
 from .filters import quoted
 from .record_index import RecordIndex, differs, digest, lacks
@@ -227,7 +219,10 @@ class Publisher:
             return
         while len(self._in_flight) >= _MAX_IN_FLIGHT:
             self._count_oldest()
-        self._in_flight.append((self._open, self._sender.submit(_send, self._client, self._open)))
+        requests = [item.request for item in self._open]
+        lacking = [item.data["id"] for item in self._open if item.may_lack]
+        future = self._sender.submit(send_with_extras, self._client, requests, lacking)
+        self._in_flight.append((self._open, future))
         self._open = []
 
     def _count_oldest(self) -> None:
@@ -327,13 +322,3 @@ class Publisher:
                 self._count_oldest()
         self._fail(self._open, "")
         self._open = []
-
-
-def _send(client: Client, items: Sequence[_Item]) -> list[BatchResponse]:
-    """Sends records, with what the server has of their toolchain and sum and they lack."""
-    items_by_id = {item.data["id"]: item for item in items if item.may_lack}
-    with contextlib.suppress(Fatal):  # who may write need not be allowed to read
-        for record_id, stored in fetch_stored(client, list(items_by_id)).items():
-            if item := items_by_id.get(record_id):
-                item.request["body"]["data"] = keep_extras(item.data, stored)
-    return send(client, [item.request for item in items])
