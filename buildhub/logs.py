@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -91,7 +90,7 @@ def configure(
     else:
         _add(_to_stderr())
         sys.excepthook = _log_unhandled
-        threading.excepthook = _log_unhandled_in_thread
+        threading.excepthook = lambda args: _log_unhandled(*args[:3])
     if dsn:
         from . import sentry
 
@@ -262,15 +261,8 @@ def _set_levels(verbosity: int) -> None:
         logging.getLogger(name).setLevel(logging.NOTSET if verbosity == DEBUG else level)
 
 
-def _log_unhandled(
-    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-) -> None:
+def _log_unhandled(kind: Any, error: Any, traceback: Any) -> None:
     if isinstance(error, Exception):
         log_error(error)
     else:
         sys.__excepthook__(kind, error, traceback)
-
-
-def _log_unhandled_in_thread(args: Any) -> None:
-    if args.exc_value is not None:
-        _log_unhandled(args.exc_type, args.exc_value, args.exc_traceback)

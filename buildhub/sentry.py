@@ -30,8 +30,16 @@ def handler(dsn: str, mask: Callable[[str], str]) -> logging.Handler:
     ``mask`` replaces the secrets in a text; it is applied to every text of an event. Raises
     :class:`Fatal`, without the DSN in it, if ``dsn`` is malformed.
     """
-    _validate(dsn)
-    client = _client(dsn, mask)
+    try:
+        url = urlsplit(dsn.strip())
+        if url.scheme not in ("http", "https") or url.port == 0:
+            raise ValueError(dsn)
+        client = _client(dsn, mask)
+    except (ValueError, TypeError):  # most are of raven, and have the DSN in them
+        raise Fatal(
+            "SENTRY_DSN is not a valid DSN: copy it from the settings of the Sentry project;"
+            " it looks like https://<key>:<secret>@sentry.io/<project>."
+        ) from None
     client.sent.clear()
     return SentryHandler(client, level=logging.ERROR)  # type: ignore[no-any-return]
 
@@ -53,20 +61,6 @@ def _client(dsn: str, mask: Callable[[str], str]) -> _Client:
         enable_breadcrumbs=False,
         hook_libraries=[],
     )
-
-
-def _validate(dsn: str) -> None:
-    try:
-        url = urlsplit(dsn.strip())
-        valid = url.scheme in ("http", "https") and url.hostname and url.username
-        valid = valid and url.port != 0 and url.path.rstrip("/").rpartition("/")[2]
-    except ValueError:
-        valid = False
-    if not valid:
-        raise Fatal(
-            "SENTRY_DSN is not a valid DSN: copy it from the settings of the Sentry project;"
-            " it looks like https://<key>:<secret>@sentry.io/<project>."
-        )
 
 
 class _Transport(RequestsHTTPTransport):  # type: ignore[misc]

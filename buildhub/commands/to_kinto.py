@@ -190,13 +190,10 @@ class _RecordFiles:
     def _add(self, publisher: Publisher, lines: Sequence[bytes], name: str, number: int) -> None:
         """Adds lines, the first of which has this number in the file of this name."""
         self._cancellation.raise_if_cancelled()
-        if publisher.skip_known([line for line in lines if line]):
-            return
-        records = list(self._records(lines, name, number))
-        publisher.look_up(record for record, _, _ in records)
-        for record, where, line in records:
-            self._cancellation.raise_if_cancelled()
-            publisher.add(record, where, line)
+        if not publisher.skip_known([line for line in lines if line]):
+            for record, where, line in self._records(lines, name, number):
+                self._cancellation.raise_if_cancelled()
+                publisher.add(record, where, line)
 
     def _records(
         self, lines: Sequence[bytes], name: str, number: int

@@ -199,27 +199,19 @@ class RecordIndex:
         row = self._row(record_id)
         return row if row is None else row[:DIGEST_SIZE]
 
-    def preload(self, ids: Sequence[str]) -> None:
-        """Reads the digests of the ids that :meth:`digest` will be asked for next, at once.
+    def ids_if_equal(self, lines: Sequence[bytes]) -> list[str]:
+        """Returns the ids of lines if each was found equal before, byte for byte; else none.
 
-        One query for a thousand takes a fifth of the time of a thousand queries. Those of the call
-        before are dropped, unless all of these are among them.
+        Reads the digests that :meth:`digest` will be asked for next, at once: one query for a
+        thousand takes a fifth of the time of a thousand queries.
         """
-        if self._preloaded.keys() >= set(ids):
-            return
-        self._preloaded = dict.fromkeys(ids)
+        ids = list(map(id_in, lines))
+        self._preloaded = dict.fromkeys(filter(None, ids))
         try:
             self._preloaded.update(self._database.execute(_PRELOAD, (json.dumps(ids),)))
         except sqlite3.Error as error:
             raise self._broken(error) from None
-
-    def ids_if_equal(self, lines: Sequence[bytes]) -> list[str]:
-        """Returns the ids of lines if each was found equal before, byte for byte; else none."""
-        ids = list(map(id_in, lines))
-        if not all(ids):
-            return []
-        self.preload(ids)
-        known = (self._preloaded[one] or b"" for one in ids)
+        known = (self._preloaded.get(one) or b"" for one in ids)
         equal = all(
             row[DIGEST_SIZE:] == _hash(line) for row, line in zip(known, lines, strict=True)
         )

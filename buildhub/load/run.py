@@ -269,11 +269,9 @@ class _Load:
 
     def _publish(self, records: Sequence[Record]) -> None:
         lines = [orjson.dumps(record) for record in records]
-        if self.publisher.skip_known(lines):
-            return
-        self.publisher.look_up(records)
-        for record, line in zip(records, lines, strict=True):
-            self.publisher.add(record, record["data"]["id"], line)
+        if not self.publisher.skip_known(lines):
+            for record, line in zip(records, lines, strict=True):
+                self.publisher.add(record, record["data"]["id"], line)
 
     def _show(self) -> None:
         self.progress(self.result)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from buildhub.kinto.batch import fetch_stored, put_if_unchanged
 from buildhub.kinto.client import Client
-from buildhub.kinto.conditional_writes import fetch_stored, put_if_unchanged
 from buildhub.kinto.initialization import definition, initialize
 from tests.support.kinto_server import Kinto
 from tests.support.records import make_record, ndjson
