@@ -233,7 +233,7 @@ def test_runs_that_make_a_file_at_the_same_moment_all_can_use_it(tmp_path: Path)
             database.execute("INSERT INTO facts VALUES (?, 'x')", [name])
 
     with ThreadPoolExecutor(8) as threads:
-        for path in (tmp_path / f"cache-{number}" for number in range(10)):
+        for path in (tmp_path / f"cache-{number}" for number in range(30)):
             list(threads.map(write, [path] * 8, "abcdefgh"))
             with opened(path) as database:
                 assert database.execute("SELECT count(*) FROM facts").fetchone() == (8,)
