@@ -204,10 +204,6 @@ class _NotUsable(Exception):
     """Says that a database is corrupt or of another version."""
 
 
-class _Locked(Exception):
-    """Reports that another program writes into the database, and SQLite did not wait for it."""
-
-
 def open_database(path: Path, *, version: int, tables: str) -> sqlite3.Connection:
     """Opens the database at ``path``, created from the script ``tables`` if need be.
 
@@ -228,21 +224,7 @@ def open_database(path: Path, *, version: int, tables: str) -> sqlite3.Connectio
 
 
 def _connect(path: Path, version: int, tables: str) -> sqlite3.Connection:
-    """Does the same as :func:`_connect_once`, later if the file is locked.
-
-    SQLite does not apply its timeout to the change of journal_mode: of two runs that make the file
-    at the same moment, one would find it locked.
-    """
-    with contextlib.suppress(_Locked):
-        return _connect_once(path, version, tables)
-    from .retries import Retry  # imports asyncio, which takes 25 ms
-
-    retry = Retry(10 * BUSY_SECONDS, errors=_Locked, longest_pause=0.1, deadline=BUSY_SECONDS)
-    return retry.call(lambda: _connect_once(path, version, tables))
-
-
-def _connect_once(path: Path, version: int, tables: str) -> sqlite3.Connection:
-    """Opens it. Raises :class:`_NotUsable`, :class:`_Locked`, ``sqlite3.Error``, ``OSError``."""
+    """Opens it. Raises :class:`_NotUsable`, ``sqlite3.Error``, ``OSError``."""
     _refuse_foreign_database(path)
     if path.exists():
         # SQLite calls a file without rights "unable to open", as it does a missing folder.
@@ -255,11 +237,8 @@ def _connect_once(path: Path, version: int, tables: str) -> sqlite3.Connection:
         _refuse_foreign_database(path)  # SQLite has opened what may have been made meanwhile
     except BaseException as error:
         connection.close()
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _CORRUPT:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT:
             raise _NotUsable("damaged") from None
-        if code in _LOCKED:
-            raise _Locked from None
         raise
     return connection
 
@@ -273,7 +252,6 @@ def _refuse_foreign_database(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, version: int, tables: str) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     # Another run that opens the file at the same moment must not see it half made.
     connection.execute("BEGIN IMMEDIATE")
@@ -284,6 +262,9 @@ def _prepare(connection: sqlite3.Connection, version: int, tables: str) -> None:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version={version}")
     connection.execute("COMMIT")
+    # SQLite does not wait here for other runs that make the file: the last one changes its mode.
+    with contextlib.suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA journal_mode=WAL")
     if not empty and found != version:
         raise _NotUsable("of another version of buildhub")
     there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
@@ -311,9 +292,9 @@ def _set_aside(path: Path, problem: str) -> None:
 def _readable_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except _Locked:
-        raise Fatal(f"Cannot use {path}: another program keeps it locked.") from None
     except (sqlite3.Error, OSError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED:
+            raise Fatal(f"Cannot use {path}: another program keeps it locked.") from None
         problem = getattr(error, "strerror", None) or str(error)
         found = getattr(error, "filename", None) or path
         raise Fatal(

@@ -14,16 +14,22 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..retries import Retry
+from ..signals import result_of
 from ..storage import create_part, is_abandoned, opened
-from .manifest import InventoryFile, Manifest
-from .s3_inventories import ConnectionBroken, Inventories, RangeNotSupported
+from .s3_inventories import (
+    ConnectionBroken,
+    Inventories,
+    InventoryFile,
+    Manifest,
+    RangeNotSupported,
+)
 
 #: Our folder in CSV_DOWNLOAD_DIRECTORY; only files with the names below are touched there.
 FOLDER = "buildhub"
@@ -36,17 +42,7 @@ _AHEAD = 2
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
-#: Seconds between two calls of ``raise_if_cancelled``.
-_POLL_SECONDS = 0.2
-
 logger = logging.getLogger(__name__)
-
-
-class Download(NamedTuple):
-    """A file of an inventory that is complete and verified."""
-
-    path: Path
-    fd: int  #: of the open file, at its start
 
 
 def download(
@@ -56,8 +52,11 @@ def download(
     *,
     retries: int,
     raise_if_cancelled: Callable[[], None] = lambda: None,
-) -> Generator[Download]:
+) -> Generator[tuple[Path, int]]:
     """Yields the files of a manifest in its order, each verified and open until the next.
+
+    Of each the path and a descriptor, which is at its start: what is read is what was verified,
+    whatever has its name then.
 
     They are in ``buildhub/`` below ``directory`` (default: the system's temporary folder),
     named by their MD5: a file that is there and right is not fetched again. While the caller
@@ -75,7 +74,23 @@ def download(
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_folder(folder)
         _remove_old(folder, keep={file.md5 for file in manifest.files})
-    return _given_out(_Downloads(inventories, folder, retries), manifest.files, raise_if_cancelled)
+    downloads = _Downloads(inventories, folder, retries)
+    rest = iter(manifest.files)
+    pending: deque[Future[Path]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="download") as thread:
+        try:
+            for file in manifest.files:
+                ahead = itertools.islice(rest, _AHEAD + 1 - len(pending))
+                pending.extend(thread.submit(downloads.fetch, one) for one in ahead)
+                path = result_of(pending.popleft(), None, raise_if_cancelled)
+                with _readable_errors(path), opened(path, os.O_RDONLY, _OTHERS_WRITE) as fd:
+                    if _md5_of(fd) != file.md5:
+                        raise Unreachable(f"{path} was changed after it was downloaded: run again.")
+                    os.lseek(fd, 0, os.SEEK_SET)
+                    yield path, fd
+        finally:
+            downloads.stop.set()
+            thread.shutdown(wait=False, cancel_futures=True)
 
 
 def _check_folder(folder: Path) -> None:
@@ -149,14 +164,16 @@ class _Downloads:
     def _fill(self, part: IO[bytes], file: InventoryFile) -> None:
         """Puts the object's bytes into ``part``, continuing where a connection broke."""
         errors = (ConnectionBroken, RangeNotSupported, _WrongSum)
-        retry = Retry(
-            self._retries + 1,
-            errors=errors,
-            sleep=functools.partial(self._check, file),
-            on_pause=lambda error, seconds: logger.info(
-                "%s. Continuing at byte %d in %.1f s.", str(error).rstrip("."), part.tell(), seconds
-            ),
-        )
+
+        def on_pause(error: Exception, seconds: float) -> None:
+            if not isinstance(error, ConnectionBroken):
+                part.seek(0)
+                part.truncate()
+            reason = str(error).rstrip(".")
+            logger.info("%s. Continuing at byte %d in %.1f s.", reason, part.tell(), seconds)
+
+        sleep = functools.partial(self._check, file)
+        retry = Retry(self._retries + 1, errors=errors, sleep=sleep, on_pause=on_pause)
         try:
             retry.call(functools.partial(self._append_rest, part, file))
         except errors as error:
@@ -166,7 +183,7 @@ class _Downloads:
             ) from None
 
     def _append_rest(self, part: IO[bytes], file: InventoryFile) -> None:
-        """Appends what ``part`` lacks and verifies the whole; empties it if that fails."""
+        """Appends what ``part`` lacks, and verifies the whole."""
         check = functools.partial(self._check, file)
         try:
             for chunk in self._inventories.read(file.key, start=part.tell(), check=check):
@@ -177,51 +194,10 @@ class _Downloads:
             # Also botocore's own checksum, compared after the last byte: then ours decides.
             if part.tell() < file.size:
                 raise
-        except RangeNotSupported:
-            _empty(part)
-            raise
         part.flush()
         if (md5 := _md5_of(part.fileno())) != file.md5:
-            _empty(part)
             url = self._inventories.url(file.key)
             raise _WrongSum(f"{url} has the MD5 {md5}, but its manifest says {file.md5}.")
-
-
-def _empty(part: IO[bytes]) -> None:
-    part.seek(0)
-    part.truncate()
-
-
-def _given_out(
-    downloads: _Downloads, files: Sequence[InventoryFile], raise_if_cancelled: Callable[[], None]
-) -> Generator[Download]:
-    """Yields each file, open: what is read is what was verified, whatever has its name then."""
-    rest = iter(files)
-    pending: deque[Future[Path]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="download") as thread:
-        try:
-            for file in files:
-                ahead = itertools.islice(rest, _AHEAD + 1 - len(pending))
-                pending.extend(thread.submit(downloads.fetch, one) for one in ahead)
-                path = _result(pending.popleft(), raise_if_cancelled)
-                with _readable_errors(path), opened(path, os.O_RDONLY, _OTHERS_WRITE) as fd:
-                    if _md5_of(fd) != file.md5:
-                        raise Unreachable(f"{path} was changed after it was downloaded: run again.")
-                    os.lseek(fd, 0, os.SEEK_SET)
-                    yield Download(path, fd)
-        finally:
-            downloads.stop.set()
-            thread.shutdown(wait=False, cancel_futures=True)
-
-
-def _result(future: Future[Path], raise_if_cancelled: Callable[[], None]) -> Path:
-    while True:
-        raise_if_cancelled()
-        try:
-            return future.result(_POLL_SECONDS)
-        except TimeoutError:
-            if future.done():
-                raise
 
 
 def _is_right(path: Path, md5: str) -> bool:

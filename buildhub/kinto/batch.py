@@ -168,8 +168,8 @@ def send(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
     transaction, which also undoes the requests before it that got a 201. If that does not help,
     each request is sent on its own, once, so that a record on which the server fails does not
     affect the others. A batch that is too large for the server (413) or for its limit (400) is
-    halved. Sending a request twice must do no harm. Raises :class:`Unreachable` if no attempt
-    brought a response, and :class:`RequestRejected` if the server rejects the whole batch.
+    halved. Sending a request twice must do no harm. Raises :class:`Unreachable` if no attempt had
+    a proper response, and :class:`RequestRejected` if the server rejects the whole batch.
     """
     try:
         return _send_whole(client, requests)

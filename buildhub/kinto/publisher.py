@@ -25,6 +25,7 @@ from urllib.parse import urlencode
 
 from ..errors import BadInput, BuildhubError, Fatal, Interrupted, Unreachable
 from ..records import Outcome
+from ..retries import RetryableError
 from .batch import BatchResponse, Request, record_data, send_with_extras, store_request
 from .client import Client, RequestRejected, validate_page
 from .filters import quoted
@@ -33,7 +34,7 @@ from .record_index import RecordIndex, differs, digest, lacks
 #: Maximum number of batches in flight: while one is sent, the next is made.
 _MAX_IN_FLIGHT = 2
 
-#: After so many batches in a row without any response, the server counts as gone.
+#: After so many batches in a row without a proper answer to any record, the server counts as gone.
 _MAX_FAILED_BATCHES = 3
 
 
@@ -236,14 +237,22 @@ class Publisher:
         except BuildhubError as error:
             self._count_unanswered(items, error)
         else:
-            self._failed_batches = 0
             self._count_responses(items, responses)
+            if not all(response.failed for response in responses):
+                self._failed_batches = 0
+            else:
+                problem = f"all requests of {_MAX_FAILED_BATCHES} batches in a row failed"
+                self._note_failed_batch(self._client.unreachable(RetryableError(problem)))
 
     def _count_unanswered(self, items: Sequence[_Item], error: BuildhubError) -> None:
         """Counts a batch without response; raises if the next would have none either."""
         self._fail(items, str(error))
         if isinstance(error, RequestRejected):
             raise self._client.fatal(error)
+        self._note_failed_batch(error)
+
+    def _note_failed_batch(self, error: BuildhubError) -> None:
+        """Raises the error if the server seems to be gone."""
         self._failed_batches += 1
         if not isinstance(error, Unreachable) or self._failed_batches >= _MAX_FAILED_BATCHES:
             raise error

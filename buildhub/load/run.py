@@ -216,10 +216,9 @@ class _Load:
                 name = file.key.rpartition("/")[2]
                 self.result.step = f"file {number + 1} of {len(manifest.files)} ({name})"
                 self.result.fraction = number / len(manifest.files)
-                found = await asyncio.to_thread(next, downloads)
+                path, fd = await asyncio.to_thread(next, downloads)
                 rows = processor.rows_of_files(
-                    [(str(found.path), f"{name} ({found.path})")],
-                    opener=functools.partial(_duplicate, found.fd),
+                    [(str(path), f"{name} ({path})")], opener=functools.partial(_duplicate, fd)
                 )
                 await processor.process(rows, self._publish, self._show)
                 await asyncio.to_thread(self.publisher.flush)

@@ -1,4 +1,4 @@
-"""What is shown on a terminal, and that nothing of it is there without one."""
+"""Progress is shown on a terminal, and only there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BIN = Path(sys.executable).parent
 
 
 def on_terminal(command: list[str], stdin: bytes, environ: dict[str, str]) -> str:
-    """What a command writes to a terminal that is its stderr."""
+    """Returns what a command writes to a terminal that is its stderr."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         command,

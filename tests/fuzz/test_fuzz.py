@@ -34,9 +34,9 @@ from buildhub.errors import BadInput, BuildhubError
 from buildhub.events.messages import FilePublished, unwrap
 from buildhub.inventory.gcs import Bucket
 from buildhub.inventory.listing import BucketListing
-from buildhub.inventory.manifest import Manifest
 from buildhub.inventory.reader import InventoryReader
 from buildhub.inventory.row_formats import Schema
+from buildhub.inventory.s3_inventories import Manifest
 from buildhub.inventory.selection import Selection
 from buildhub.kinto.batch import send
 from buildhub.kinto.client import Client

@@ -1,4 +1,4 @@
-"""What a catalogue lacks of the official lists, without a server."""
+"""Builds of the official lists that a catalogue lacks are found, without a server."""
 
 from __future__ import annotations
 
