@@ -110,18 +110,18 @@ def main(
             )
             label = "to-kinto (check)" if check else "to-kinto (dry run)" if dry_run else "to-kinto"
             source = _RecordFiles(files, cancellation, find_newest=bool(summary.path))
+            counts = publisher.counts
             summary.figures = lambda: {
                 "newest_build": source.newest_build.decode() or None,
-                "counts": {**dataclasses.asdict(publisher.counts), "bad_lines": source.bad_lines},
+                "counts": {**dataclasses.asdict(counts), "bad_lines": source.bad_lines},
             }
-            stack.callback(
-                lambda: runner.echo_summary(
-                    f"{label}: {publisher.counts}{source.bad_lines_counted()}."
-                )
-            )
-            with _display(publisher), publisher:
-                source.read_into(publisher)
-        complete = publisher.counts.ok and not source.bad_input
+            try:
+                with progress.pipe_display("to-kinto", counts, "records"), publisher:
+                    source.read_into(publisher)
+            finally:
+                bad_lines = f", {source.bad_lines} bad lines" if source.bad_lines else ""
+                runner.echo_summary(f"{label}: {counts}{bad_lines}.")
+        complete = counts.ok and not source.bad_input
         return differences.report(complete=complete) if check else complete
 
     on_error = runner.UNKNOWN if check else runner.FAILED
@@ -140,15 +140,6 @@ def _not_stored(path: Path | None) -> Iterator[Callable[[Any], None]]:
         yield lambda record: write(line_of(record))
 
 
-def _display(publisher: Publisher) -> contextlib.AbstractContextManager[None]:
-    def status(seconds: float) -> str:
-        count = publisher.counts.records
-        rate = count / seconds if seconds else 0
-        return f"to-kinto: {count:,} records, {rate:,.0f} records/s"
-
-    return progress.pipe_display(True, status)
-
-
 class _RecordFiles:
     """Adds the records of files to a publisher."""
 
@@ -162,10 +153,6 @@ class _RecordFiles:
         self.bad_lines = 0
         self.newest_build = b""  #: a date, if it is to be found
         self._find_newest = find_newest
-
-    def bad_lines_counted(self) -> str:
-        """Formats ``, 3 bad lines`` for the summary; empty if there were none."""
-        return f", {self.bad_lines} bad lines" if self.bad_lines else ""
 
     def read_into(self, publisher: Publisher) -> None:
         """Adds every record to ``publisher``; bad lines and unreadable files are logged."""
