@@ -105,15 +105,15 @@ class FirstErrors:
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._count = 0
+        self.count = 0  #: of all
 
     def __call__(self, sentence: str) -> None:
         """Logs an error."""
-        self._count += 1
+        self.count += 1
         self._logger.log(
-            logging.ERROR if self._count <= MAX_ERRORS else logging.INFO, "%s", sentence
+            logging.ERROR if self.count <= MAX_ERRORS else logging.INFO, "%s", sentence
         )
-        if self._count == MAX_ERRORS + 1 and not self._logger.isEnabledFor(logging.INFO):
+        if self.count == MAX_ERRORS + 1 and not self._logger.isEnabledFor(logging.INFO):
             self._logger.error("Further errors of this kind are only counted; -v shows them.")
 
 

@@ -40,8 +40,14 @@ class Parsed(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parses a text; it is a usage error if that is not valid."""
+        if not isinstance(value, str):
+            return value
         try:
-            return self.parse(text(value)) if isinstance(value, str) else value
+            value.encode()
+        except UnicodeEncodeError:  # os.environ and sys.argv: surrogates stand for such bytes
+            self.fail("the value is not valid UTF-8.", param, ctx)
+        try:
+            return self.parse(value)
         except ValueError as error:
             self.fail(f"{error}.", param, ctx)
 
@@ -106,15 +112,6 @@ def _read_secret(path: str) -> str:
         raise ValueError(f"{path} is not valid UTF-8") from None
     if not value:
         raise ValueError(f"{path} is empty: write the secret into it")
-    return value
-
-
-def text(value: str) -> str:
-    """Returns the text itself. Raises ValueError if its bytes in the environment are not UTF-8."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # os.environ and sys.argv: surrogates stand for such bytes
-        raise ValueError("the value is not valid UTF-8") from None
     return value
 
 

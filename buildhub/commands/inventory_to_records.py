@@ -26,18 +26,9 @@ if TYPE_CHECKING:
     help='Names of the columns, as in a manifest: "Bucket, Key, Size, LastModifiedDate, ETag".'
     "  [default: by the number of columns]",
 )
-@options(
-    "products",
-    "since",
-    "min_age_last_modified_hours",
-    "archive_url",
-    "cache_folder",
-    "nb_parallel_requests",
-    "checksums",
-    "nb_retry_request",
-    "timeout_seconds",
-    "sentry_dsn",
-)
+@options("products", "since", "min_age_last_modified_hours")
+@options("archive_url", "cache_folder", "nb_parallel_requests", "checksums")
+@options("nb_retry_request", "timeout_seconds", "sentry_dsn")
 @click.option(
     "--explain",
     is_flag=True,

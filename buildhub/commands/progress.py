@@ -148,12 +148,12 @@ def _bar(result: LoadResult) -> RenderableType:
     return grid
 
 
-#: The figures of a result after its name, and their columns where these have another name.
-_FIGURES = (
-    "rows", "bad_rows", "builds", "created", "updated", "unchanged", "refused", "failed",
-    "not_finished", "seconds",
-)  # fmt: skip
-_SHORT_NAMES = {"bad_rows": "bad", "not_finished": "unfinished"}
+#: The figures of a result after its name, and their columns.
+_COLUMNS = {
+    "rows": "rows", "bad_rows": "bad", "builds": "builds", "created": "created",
+    "updated": "updated", "unchanged": "unchanged", "refused": "refused", "failed": "failed",
+    "not_finished": "unfinished", "seconds": "seconds",
+}  # fmt: skip
 
 #: The columns of text; all others are numbers.
 _TEXT_COLUMNS = ("inventory", "section", "skipped")
@@ -162,7 +162,7 @@ _TEXT_COLUMNS = ("inventory", "section", "skipped")
 def print_results(results: Sequence[LoadResult]) -> None:
     """Prints the counts of each inventory, or section, as a table, and which are not complete."""
     kind = results[0].task.kind if results else "inventory"
-    names = [kind, *(_SHORT_NAMES.get(name, name) for name in _FIGURES), "skipped"]
+    names = [kind, *_COLUMNS.values(), "skipped"]
     rows = [_row(result) for result in results]
     if os.isatty(runner.STDERR):
         _print_rich_table(names, rows)
@@ -177,7 +177,7 @@ def print_results(results: Sequence[LoadResult]) -> None:
 def _row(result: LoadResult) -> list[str]:
     figures = result.as_dict()
     skipped = result.pipeline.skipped_by_reason() or "none"
-    return [result.name, *(f"{figures[name]:,}" for name in _FIGURES), skipped]
+    return [result.name, *(f"{figures[name]:,}" for name in _COLUMNS), skipped]
 
 
 def _print_rich_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -121,7 +121,7 @@ def main(
             finally:
                 bad_lines = f", {source.bad_lines} bad lines" if source.bad_lines else ""
                 runner.echo_summary(f"{label}: {counts}{bad_lines}.")
-        complete = counts.ok and not source.bad_input
+        complete = counts.ok and not source.errors.count
         return differences.report(complete=complete) if check else complete
 
     on_error = runner.UNKNOWN if check else runner.FAILED
@@ -148,8 +148,7 @@ class _RecordFiles:
     ) -> None:
         self._files = files
         self._cancellation = cancellation
-        self.bad_input = False
-        self._error = logs.FirstErrors(logger)
+        self.errors = logs.FirstErrors(logger)
         self.bad_lines = 0
         self.newest_build = b""  #: a date, if it is to be found
         self._find_newest = find_newest
@@ -172,7 +171,7 @@ class _RecordFiles:
                         self._add(publisher, some, streams.name_of(path), number + start)
                     number += len(lines) - 1
             except BadInput as error:
-                self._report(str(error))
+                self.errors(str(error))
 
     def _add(self, publisher: Publisher, lines: Sequence[bytes], name: str, number: int) -> None:
         """Adds lines, the first of which has this number in the file of this name."""
@@ -197,11 +196,7 @@ class _RecordFiles:
                     problem = f"not valid JSON ({error.msg})"
                     if streams.is_cut(line):
                         problem = f"the line is longer than {MAX_LINE >> 20} MiB"
-                    self._report(f"{where}: {problem}.")
-
-    def _report(self, sentence: str) -> None:
-        self.bad_input = True
-        self._error(sentence)
+                    self.errors(f"{where}: {problem}.")
 
 
 #: How the first line of what is not records begins, what it is, and what helps.

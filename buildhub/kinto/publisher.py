@@ -125,7 +125,8 @@ class Publisher:
         self._size = client.batch_size
         self._open: list[_Item] = []
         self._in_flight: deque[tuple[list[_Item], Future[list[BatchResponse]]]] = deque()
-        self._on_their_way: Counter[str] = Counter()  # ids of records that are open or in flight
+        #: Ids of records that are open or in flight: other versions of them may yet be stored.
+        self._on_their_way: Counter[str] = Counter()
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="kinto")
         self._failed_batches = 0  # in a row
         self._first_id = ""  # of the records that are on the server
@@ -150,7 +151,7 @@ class Publisher:
         next, is faster: what is known of them was read in one query.
         """
         ids = self._index.ids_if_equal(lines) if self._index is not None else []
-        if not ids or self._rewrite or self._are_on_their_way(ids):
+        if not ids or self._rewrite or not self._on_their_way.keys().isdisjoint(ids):
             return False
         self._count_unchanged(ids)
         return True
@@ -171,7 +172,7 @@ class Publisher:
         data = self._client.without_unknown(given)
         line = line if data is given else b""  # it is another once the server knows all of it
         outcome, may_lack = self._compare(data)
-        if outcome is Outcome.UNCHANGED and not self._are_on_their_way([data["id"]]):
+        if outcome is Outcome.UNCHANGED and data["id"] not in self._on_their_way:
             self._count_unchanged([data["id"]], line)
         elif self._dry_run:
             self.counts.add(outcome)
@@ -209,10 +210,6 @@ class Publisher:
         self._first_id = self._first_id or ids[0]
         if line and self._index is not None:
             self._index.remember_line(ids[0], line)
-
-    def _are_on_their_way(self, ids: Sequence[str]) -> bool:
-        """Returns True if other versions of any are open or in flight: they may yet be stored."""
-        return bool(self._on_their_way) and any(one in self._on_their_way for one in ids)
 
     def _send(self) -> None:
         """Moves what is open to in flight."""
