@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -232,20 +232,15 @@ LIST = Parsed("list", words)
 FOLDER = Parsed("folder", folder)
 COUNT = Parsed("number", number(int, 1, 10**9))
 
-_Row = Callable[..., Callable[[Any], Any]]
+_Row = tuple[Sequence[str], dict[str, Any]]
 
 
 def _row(
     name: str, kind: click.ParamType[Any], default: Any, text: str, *flags: str, **more: Any
 ) -> tuple[str, _Row]:
-    """Returns a setting's name, and what makes its option; the flag is ``--<name>`` by default."""
-
-    def option(**changes: Any) -> Callable[[Any], Any]:
-        declared = flags or (f"--{name.replace('_', '-')}",)
-        attributes = {"type": kind, "default": default, "help": text} | more | changes
-        return click.option(name, *declared, cls=Setting, **attributes)
-
-    return name, option
+    """Returns a setting's name, and the flags (``--<name>`` by default) and more of its option."""
+    attributes = {"type": kind, "default": default, "help": text} | more
+    return name, (flags or (f"--{name.replace('_', '-')}",), attributes)
 
 
 # fmt: off
@@ -319,7 +314,8 @@ def options(*names: str, **changes: Any) -> Callable[[Any], Any]:
 
     def decorate(command: Any) -> Any:
         for name in reversed(names):
-            command = _TABLE[name](**changes)(command)
+            flags, attributes = _TABLE[name]
+            command = click.option(name, *flags, cls=Setting, **attributes | changes)(command)
         return command
 
     return decorate
