@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,7 @@ def main(
     from ..kinto.initialization import exists
     from ..kinto.publisher import Publisher
     from ..kinto.record_index import RecordIndex
+    from ..storage import written_aside
     from ..wiring import kinto_client
 
     files = runner.files_or_stdin(files)
@@ -99,6 +100,8 @@ def main(
             except Interrupted:
                 runner.echo_summary("to-kinto: stopped before the first record.")
                 raise
+            # Aside, as the command may be reading what an earlier run has written.
+            keep = stack.enter_context(written_aside(failed, "--failed")) if failed else None
             publisher = Publisher(
                 client,
                 index=index,
@@ -106,7 +109,7 @@ def main(
                 dry_run=sends_nothing,
                 on_difference=differences.add,
                 on_error=logs.FirstErrors(logger),
-                on_not_stored=stack.enter_context(_not_stored(failed)),
+                on_not_stored=lambda record: keep(line_of(record)) if keep else None,
             )
             label = "to-kinto (check)" if check else "to-kinto (dry run)" if dry_run else "to-kinto"
             source = _RecordFiles(files, cancellation, find_newest=bool(summary.path))
@@ -126,18 +129,6 @@ def main(
 
     on_error = runner.UNKNOWN if check else runner.FAILED
     runner.run(work, settings, verbosity, on_error=on_error, summary=summary)
-
-
-@contextlib.contextmanager
-def _not_stored(path: Path | None) -> Iterator[Callable[[Any], None]]:
-    """Yields a function that appends a record to the file ``path``; None: to no file."""
-    if path is None:
-        yield lambda record: None
-        return
-    from ..storage import written_aside
-
-    with written_aside(path, "--failed") as write:  # the command may be reading the previous one
-        yield lambda record: write(line_of(record))
 
 
 class _RecordFiles:
