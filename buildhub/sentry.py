@@ -13,6 +13,7 @@ import raven
 import requests
 from raven.handlers.logging import SentryHandler
 from raven.transport.requests import RequestsHTTPTransport
+from raven.utils import varmap
 
 from . import __version__
 from .errors import Fatal
@@ -93,20 +94,14 @@ class _Client(raven.Client):  # type: ignore[misc]
         source = data.get("logger", "")
         self.sent[source] += 1
         if self.sent[source] <= MAX_EVENTS:
-            super().send(auth_header, **self._masked(data))
+            super().send(auth_header, **varmap(self._masked, data))
         elif self.sent[source] == MAX_EVENTS + 1:
             logger.warning(
                 "%d errors of %s were sent to Sentry: further ones are not.", MAX_EVENTS, source
             )
 
-    def _masked(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._mask(value)
-        if isinstance(value, dict):
-            return {key: self._masked(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._masked(item) for item in value]
-        return value
+    def _masked(self, _name: str | None, value: Any) -> Any:
+        return self._mask(value) if isinstance(value, str) else value
 
     def _failed_send(self, exc: Exception, url: str, data: Any) -> None:
         reason = exc if isinstance(exc, requests.HTTPError) else type(exc).__name__

@@ -152,13 +152,65 @@ def keep_extras(data: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str,
 def send_with_extras(
     client: Client, requests: Sequence[Request], lacking: Sequence[str]
 ) -> list[BatchResponse]:
-    """Sends records as :func:`send` does; those of the ids ``lacking`` keep stored extras."""
+    """Sends records as :func:`send` does, after :func:`keep_extras` of those ids ``lacking``."""
     with contextlib.suppress(Fatal):  # who may write need not be allowed to read
         stored = fetch_stored(client, lacking)
         for body in (request["body"] for request in requests):
             if body["data"]["id"] in stored:
                 body["data"] = keep_extras(body["data"], stored[body["data"]["id"]])
     return send(client, requests)
+
+
+def put_if_unchanged(
+    client: Client, records: Sequence[Mapping[str, Any]], stored: Mapping[str, StoredData]
+) -> dict[str, BatchResponse]:
+    """Writes those of ``records`` that differ from what is ``stored``, if that is still so.
+
+    Otherwise somebody else changed it since :func:`fetch_stored`, which is a conflict. Stored
+    extras (:func:`keep_extras`) are kept.
+
+    ``records`` look like ``{"data": {"id", …}}``; of two with one id the last counts. The result
+    has each id, in the order of the records. Raises :class:`Fatal` for wrong credentials or a
+    missing collection.
+    """
+    data = {one["id"]: client.without_unknown(one) for one in map(record_data, records)}
+    responses = dict.fromkeys(data, BatchResponse(304, {}))  # of what is not sent, as it is equal
+    changed = [
+        one
+        for one, new in data.items()
+        if one not in stored or differs(digest(stored[one]), digest(new))
+    ]
+    requests = [_store_if_unchanged(client, data[one], stored.get(one)) for one in changed]
+    try:
+        return responses | dict(zip(changed, _send_all(client, requests), strict=True))
+    except RequestRejected as error:
+        raise client.fatal(error) from None
+
+
+def _store_if_unchanged(
+    client: Client, data: Mapping[str, Any], stored: StoredData | None
+) -> Request:
+    if stored is None:
+        return store_request(client, data, {"If-None-Match": "*"})
+    condition = {"If-Match": f'"{stored["last_modified"]}"'}
+    return store_request(client, keep_extras(data, stored), condition)
+
+
+def _send_all(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
+    """Returns the response to each request; where the server is unreachable, the rest has none."""
+    responses: list[BatchResponse] = []
+    try:
+        size = client.batch_size if requests else 1
+        for start in range(0, len(requests), size):
+            batch = requests[start : start + size]
+            for request, response in zip(batch, send(client, batch), strict=True):
+                if response.concerns_all:
+                    raise RequestRejected(f"PUT {request['path']}", *response)
+                responses.append(response)
+    except Unreachable as error:
+        none = BatchResponse(NO_RESPONSE, {"message": str(error)})
+        responses += [none] * (len(requests) - len(responses))
+    return responses
 
 
 def send(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
@@ -253,55 +305,3 @@ def _wait(body: Any) -> float:
     headers = (one.get("headers") for one in body["responses"])
     texts = (str(h.get("Retry-After", "")) for h in headers if isinstance(h, Mapping))
     return max((retry_after({"Retry-After": text}) for text in texts), default=0)
-
-
-def put_if_unchanged(
-    client: Client, records: Sequence[Mapping[str, Any]], stored: Mapping[str, StoredData]
-) -> dict[str, BatchResponse]:
-    """Writes those of ``records`` that differ from what is ``stored``, if that is still so.
-
-    Otherwise somebody else changed it since :func:`fetch_stored`, which is a conflict. Stored
-    extras (:func:`keep_extras`) are kept.
-
-    ``records`` look like ``{"data": {"id", …}}``; of two with one id the last counts. The result
-    has each id, in the order of the records. Raises :class:`Fatal` for wrong credentials or a
-    missing collection.
-    """
-    data = {one["id"]: client.without_unknown(one) for one in map(record_data, records)}
-    responses = dict.fromkeys(data, BatchResponse(304, {}))  # of what is not sent, as it is equal
-    changed = [
-        one
-        for one, new in data.items()
-        if one not in stored or differs(digest(stored[one]), digest(new))
-    ]
-    requests = [_store_if_unchanged(client, data[one], stored.get(one)) for one in changed]
-    try:
-        return responses | dict(zip(changed, _send_all(client, requests), strict=True))
-    except RequestRejected as error:
-        raise client.fatal(error) from None
-
-
-def _store_if_unchanged(
-    client: Client, data: Mapping[str, Any], stored: StoredData | None
-) -> Request:
-    if stored is None:
-        return store_request(client, data, {"If-None-Match": "*"})
-    condition = {"If-Match": f'"{stored["last_modified"]}"'}
-    return store_request(client, keep_extras(data, stored), condition)
-
-
-def _send_all(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
-    """Returns the response to each request; where the server is unreachable, the rest has none."""
-    responses: list[BatchResponse] = []
-    try:
-        size = client.batch_size if requests else 1
-        for start in range(0, len(requests), size):
-            batch = requests[start : start + size]
-            for request, response in zip(batch, send(client, batch), strict=True):
-                if response.concerns_all:
-                    raise RequestRejected(f"PUT {request['path']}", *response)
-                responses.append(response)
-    except Unreachable as error:
-        none = BatchResponse(NO_RESPONSE, {"message": str(error)})
-        responses += [none] * (len(requests) - len(responses))
-    return responses
