@@ -122,20 +122,15 @@ class EventService:
         self._cancellation = cancellation
         self._requests = cancellation or CancellationToken(grace=0)
         self._client = kinto_client(settings, self._requests)
-        self._stack = contextlib.ExitStack()
+        self._archive = archive_client(settings)
+        self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
-        with contextlib.ExitStack() as stack:
-            self._runner = stack.enter_context(asyncio.Runner())
-            sessions = contextlib.AsyncExitStack()
-            stack.callback(lambda: self._runner.run(sessions.aclose()))
-            archive = archive_client(self.settings)
-            self._archive = self._runner.run(sessions.enter_async_context(archive))
-            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        with self._runner:
+            self._runner.run(self._archive.close())
 
     def handle(self, event: Any, *, seconds_left: float | None = None) -> EventResult:
         """Handles all records of an event, however it is wrapped, at the same time.
@@ -154,7 +149,9 @@ class EventService:
             else:
                 result.malformed += 1
                 logger.error("A record of the event is malformed: %s.", content.reason)
-        self._runner.run(self._handle_in_time(published, result, _time_limit(seconds_left)))
+        if seconds_left is not None:
+            seconds_left = max(0, seconds_left - min(seconds_left * KEPT_BACK, KEPT_BACK_SECONDS))
+        self._runner.run(self._handle_in_time(published, result, seconds_left))
         return result
 
     async def _handle_in_time(
@@ -261,10 +258,3 @@ def _reason(failures: Sequence[Result]) -> str:
     if len(reasons) == 1:
         return reasons[0]
     return f"{len(failures)} failures, the first of them: {reasons[0]}"
-
-
-def _time_limit(seconds_left: float | None) -> float | None:
-    """Returns the seconds until what is not done is given up."""
-    if seconds_left is None:
-        return None
-    return max(0, seconds_left - min(seconds_left * KEPT_BACK, KEPT_BACK_SECONDS))
