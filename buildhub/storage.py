@@ -141,14 +141,14 @@ def create_part(folder: Path, prefix: str) -> tuple[IO[bytes], Path]:
         file.close()
 
 
-def is_abandoned(part: Path) -> bool:
-    """Returns whether no process holds the lock of a part: the one that made it was killed."""
-    with opened(part, os.O_RDONLY) as number:
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+def remove_abandoned(folder: Path, names: str) -> None:
+    """Removes the parts whose names match ``names`` and that killed runs have left."""
+    for entry in folder.iterdir():
+        if re.fullmatch(names, entry.name):
+            # Another run may write it or remove it first, or another user own it.
+            with contextlib.suppress(OSError), opened(entry, os.O_RDONLY) as number:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                entry.unlink()
 
 
 @contextlib.contextmanager
@@ -162,7 +162,8 @@ def written_aside(path: Path, option: str) -> Iterator[Callable[[bytes], None]]:
         target = path.resolve()  # of a link the target is replaced
         if target.exists() and not target.is_file():
             raise OSError(None, "it is not a file")
-        _remove_abandoned_parts(target)
+        ours = rf"{re.escape(target.name)}\.[a-z0-9_]{{8}}{re.escape(_PART)}"
+        remove_abandoned(target.parent, ours)
         file, part = create_part(target.parent, target.name)
     with file:
 
@@ -178,16 +179,6 @@ def written_aside(path: Path, option: str) -> Iterator[Callable[[bytes], None]]:
                 os.umask(umask := os.umask(0))
                 os.fchmod(file.fileno(), 0o666 & ~umask)  # others may read it, as any output
                 os.replace(part, target)
-
-
-def _remove_abandoned_parts(target: Path) -> None:
-    ours = re.compile(rf"{re.escape(target.name)}\.[a-z0-9_]{{8}}{re.escape(_PART)}")
-    for entry in target.parent.iterdir():
-        if ours.fullmatch(entry.name):
-            # Another run may remove it first, or another user own it: neither matters here.
-            with contextlib.suppress(OSError):
-                if is_abandoned(entry):
-                    entry.unlink()
 
 
 @contextlib.contextmanager

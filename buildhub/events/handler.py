@@ -13,7 +13,6 @@ lag is requested again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from ..archive.cache import LookupCache
@@ -28,6 +27,7 @@ from ..kinto.record_index import differs, digest
 from ..pipeline.record_maker import NotMade, RecordMaker
 from ..records import Outcome, Record
 from ..retries import Retry
+from ..settings import Settings
 from .dependents import Dependents, dependents_of, find_builds
 
 #: Seconds before what lags is asked for again; then twice as many, and so on.
@@ -62,29 +62,21 @@ class _Written(NamedTuple):
 class EventHandler:
     """Handles the events of one invocation; an async context manager.
 
-    ``products`` are the archive's folders to look at. What lags behind its event is asked for
-    ``retries`` times more, after ``pause``, twice ``pause``, … seconds.
+    What lags behind its event is asked for as often as the settings say, after ``pause``, twice
+    ``pause``, … seconds.
     """
 
     def __init__(
-        self,
-        archive: Archive,
-        client: Client,
-        *,
-        products: Sequence[str],
-        retries: int,
-        checksums: bool = False,
-        pause: float = FIRST_PAUSE,
+        self, archive: Archive, client: Client, settings: Settings, *, pause: float = FIRST_PAUSE
     ) -> None:
         self._archive = archive
         self._client = client
-        self._products = products
-        self._checksums = checksums
-        self._retry = Retry(retries + 1, first_pause=pause)
+        self._settings = settings
+        self._retry = Retry(settings.nb_retry_request + 1, first_pause=pause)
         cache = LookupCache(None, archive.url, keep_absent=False)
-        lookup = MetadataLookup(archive, cache, checksums=checksums)
+        lookup = MetadataLookup(archive, cache, checksums=settings.checksums)
         # The newest one: each answers a question once, so what was found since needs another.
-        self._maker = RecordMaker(lookup, archive_url=archive.url, products=products)
+        self._maker = RecordMaker(lookup, archive_url=archive.url, products=settings.products)
         #: Records that are stored next, by id, each with what it was made after.
         self._batch: dict[str, tuple[Record, StoredData | None]] = {}
         self._next_write: asyncio.Task[dict[str, _Written]] | None = None
@@ -109,8 +101,9 @@ class EventHandler:
     async def handle(self, key: str) -> list[Result]:
         """Handles one file that was published: returns a result for each build it concerns."""
         build = recognise(key)
-        dependents = None if build else dependents_of(key, self._products, self._checksums)
-        if not dependents and (not build or key.split("/")[1] not in self._products):
+        products = self._settings.products
+        dependents = None if build else dependents_of(key, products, self._settings.checksums)
+        if not dependents and (not build or key.split("/")[1] not in products):
             return [Result(key, Outcome.IGNORED)]
         try:
             row = await self._published(key)

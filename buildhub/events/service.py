@@ -161,14 +161,8 @@ class EventService:
         time_limit: float | None,
     ) -> None:
         """Handles all files at the same time; what is not done in time is stopped, and failed."""
-        async with EventHandler(
-            self._archive,
-            self._client,
-            products=self.settings.products,
-            retries=self.settings.nb_retry_request,
-            checksums=self.settings.checksums,
-            pause=self._pause,
-        ) as handler:
+        handler = EventHandler(self._archive, self._client, self.settings, pause=self._pause)
+        async with handler:
             tasks = {
                 asyncio.create_task(_handle_file(handler, events, result)): events
                 for events in published.values()

@@ -22,7 +22,7 @@ from typing import IO
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..retries import Retry
 from ..signals import result_of
-from ..storage import create_part, is_abandoned, opened
+from ..storage import create_part, opened, remove_abandoned
 from .s3_inventories import (
     ConnectionBroken,
     Inventories,
@@ -34,7 +34,8 @@ from .s3_inventories import (
 #: Our folder in CSV_DOWNLOAD_DIRECTORY; only files with the names below are touched there.
 FOLDER = "buildhub"
 _SUFFIX = ".csv.gz"
-_OURS = re.compile(r"(?P<md5>[0-9a-f]{32})(?:\.csv\.gz|\.\w+\.part)")
+_FILES = r"[0-9a-f]{32}\.csv\.gz"
+_PARTS = r"[0-9a-f]{32}\.\w+\.part"
 _KEPT_SECONDS = 2 * 24 * 3600
 
 #: Files that may be there before they are asked for.
@@ -73,7 +74,7 @@ def download(
     with _readable_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_folder(folder)
-        _remove_old(folder, keep={file.md5 for file in manifest.files})
+        _remove_old(folder, keep={f"{file.md5}{_SUFFIX}" for file in manifest.files})
     downloads = _Downloads(inventories, folder, retries)
     rest = iter(manifest.files)
     pending: deque[Future[Path]] = deque()
@@ -220,16 +221,14 @@ def _md5_of(fd: int) -> str:
 
 def _remove_old(folder: Path, keep: Collection[str]) -> None:
     """Removes files of ours that were not used for two days, and parts that no process writes."""
+    remove_abandoned(folder, _PARTS)
     oldest = time.time() - _KEPT_SECONDS
     for entry in folder.iterdir():
-        name = _OURS.fullmatch(entry.name)
-        if not name or (name["md5"] in keep and entry.name.endswith(_SUFFIX)):
-            continue
-        # Another run may remove it first, or another user own it: neither matters here.
-        with contextlib.suppress(OSError):
-            is_part = entry.name.endswith(".part")
-            if entry.lstat().st_mtime < oldest or (is_part and is_abandoned(entry)):
-                entry.unlink()
+        if re.fullmatch(rf"{_FILES}|{_PARTS}", entry.name) and entry.name not in keep:
+            # Another run may remove it first.
+            with contextlib.suppress(OSError):
+                if entry.lstat().st_mtime < oldest:
+                    entry.unlink()
 
 
 @contextlib.contextmanager
