@@ -158,7 +158,8 @@ def written_aside(path: Path, option: str) -> Iterator[Callable[[bytes], None]]:
     That is so after an error as well. What killed runs left beside it is removed. Raises
     :class:`Fatal`, which names the ``option``, if it cannot be written.
     """
-    with _readable_write_errors(path, option):
+    cure = f": choose another file with {option}"
+    with readable_write_errors(path, cure):
         target = path.resolve()  # of a link the target is replaced
         if target.exists() and not target.is_file():
             raise OSError(None, "it is not a file")
@@ -168,13 +169,13 @@ def written_aside(path: Path, option: str) -> Iterator[Callable[[bytes], None]]:
     with file:
 
         def write(data: bytes) -> None:
-            with _readable_write_errors(path, option):
+            with readable_write_errors(path, cure):
                 file.write(data)
 
         try:
             yield write
         finally:
-            with _readable_write_errors(path, option):
+            with readable_write_errors(path, cure):
                 file.flush()
                 os.umask(umask := os.umask(0))
                 os.fchmod(file.fileno(), 0o666 & ~umask)  # others may read it, as any output
@@ -182,13 +183,12 @@ def written_aside(path: Path, option: str) -> Iterator[Callable[[bytes], None]]:
 
 
 @contextlib.contextmanager
-def _readable_write_errors(path: Path, option: str) -> Iterator[None]:
+def readable_write_errors(path: Path, cure: str) -> Iterator[None]:
+    """Makes a sentence of an ``OSError`` of the block, which ends in ``cure``."""
     try:
         yield
     except OSError as error:
-        raise Fatal(
-            f"Cannot write {path}: {error.strerror}: choose another file with {option}."
-        ) from None
+        raise Fatal(f"Cannot write {path}: {error.strerror or error}{cure}.") from None
 
 
 class _NotUsable(Exception):
