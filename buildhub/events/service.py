@@ -167,21 +167,34 @@ class EventService:
                 asyncio.create_task(_handle_file(handler, events, result)): events
                 for events in published.values()
             }
-            await _run(tasks, time_limit, self._cancellation)
+            await self._run(tasks, time_limit)
             result.newest_build = handler.newest_build
         stopped = [events for task, events in tasks.items() if task.cancelled()]
+        signum = self._cancellation and self._cancellation.signum
+        reason = f"stopped by signal {signum}" if signum else "there was no time left for it"
         for events in stopped:
-            reason = self._why_stopped()
             result.add(events, [Result(events[0].key, Outcome.FAILED, reason)])
             for event in events:
                 logger.warning("%s: %s.", event.key, reason)
         if stopped and self._cancellation is None:
             self._abandon_requests()
 
-    def _why_stopped(self) -> str:
-        if self._cancellation is not None and self._cancellation.signum is not None:
-            return f"stopped by signal {self._cancellation.signum}"
-        return "there was no time left for it"
+    async def _run(self, tasks: Collection[asyncio.Task[None]], time_limit: float | None) -> None:
+        """Waits for tasks; cancels those that are not done in time, and all on a signal.
+
+        What is being stored at that moment is stored.
+        """
+
+        def cancel() -> None:
+            for task in tasks:
+                task.cancel()
+
+        stop = self._cancellation
+        with stop.calling(cancel) if stop else contextlib.nullcontext():
+            if tasks:
+                await asyncio.wait(tasks, timeout=time_limit)
+                cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     def _abandon_requests(self) -> None:
         """Ends the requests to Kinto of tasks that were stopped.
@@ -192,27 +205,6 @@ class EventService:
         self._requests.cancel()
         self._requests = CancellationToken(grace=0)
         self._client = kinto_client(self.settings, self._requests)
-
-
-async def _run(
-    tasks: Collection[asyncio.Task[None]],
-    time_limit: float | None,
-    cancellation: CancellationToken | None,
-) -> None:
-    """Waits for tasks; cancels those that are not done in time, and all on a signal.
-
-    What is being stored at that moment is stored.
-    """
-
-    def cancel() -> None:
-        for task in tasks:
-            task.cancel()
-
-    with cancellation.calling(cancel) if cancellation else contextlib.nullcontext():
-        if tasks:
-            await asyncio.wait(tasks, timeout=time_limit)
-            cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _handle_file(
