@@ -159,12 +159,7 @@ class AbandonableCalls:
         self._name = name
         self._workers = threading.local()
 
-    def call(
-        self,
-        function: Callable[[], T],
-        timeout: float | None = None,
-        check: Callable[[], None] = lambda: None,
-    ) -> T:
+    def call(self, function: Callable[[], T], timeout: float, check: Callable[[], None]) -> T:
         """Returns the result of ``function``, or raises what it raises.
 
         Raises ``TimeoutError`` after ``timeout`` seconds, and what ``check`` raises, which is

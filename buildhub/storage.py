@@ -141,14 +141,14 @@ def create_part(folder: Path, prefix: str) -> tuple[IO[bytes], Path]:
         file.close()
 
 
-def is_abandoned(part: Path) -> bool:
-    """Returns whether no process holds the lock of a part: the one that made it was killed."""
-    with opened(part, os.O_RDONLY) as number:
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+def remove_abandoned(folder: Path, names: str) -> None:
+    """Removes the parts whose names match ``names`` and that killed runs have left."""
+    for entry in folder.iterdir():
+        if re.fullmatch(names, entry.name):
+            # Another run may write it or remove it first, or another user own it.
+            with contextlib.suppress(OSError), opened(entry, os.O_RDONLY) as number:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                entry.unlink()
 
 
 @contextlib.contextmanager
@@ -158,46 +158,37 @@ def written_aside(path: Path, option: str) -> Iterator[Callable[[bytes], None]]:
     That is so after an error as well. What killed runs left beside it is removed. Raises
     :class:`Fatal`, which names the ``option``, if it cannot be written.
     """
-    with _readable_write_errors(path, option):
+    cure = f": choose another file with {option}"
+    with readable_write_errors(path, cure):
         target = path.resolve()  # of a link the target is replaced
         if target.exists() and not target.is_file():
             raise OSError(None, "it is not a file")
-        _remove_abandoned_parts(target)
+        ours = rf"{re.escape(target.name)}\.[a-z0-9_]{{8}}{re.escape(_PART)}"
+        remove_abandoned(target.parent, ours)
         file, part = create_part(target.parent, target.name)
     with file:
 
         def write(data: bytes) -> None:
-            with _readable_write_errors(path, option):
+            with readable_write_errors(path, cure):
                 file.write(data)
 
         try:
             yield write
         finally:
-            with _readable_write_errors(path, option):
+            with readable_write_errors(path, cure):
                 file.flush()
                 os.umask(umask := os.umask(0))
                 os.fchmod(file.fileno(), 0o666 & ~umask)  # others may read it, as any output
                 os.replace(part, target)
 
 
-def _remove_abandoned_parts(target: Path) -> None:
-    ours = re.compile(rf"{re.escape(target.name)}\.[a-z0-9_]{{8}}{re.escape(_PART)}")
-    for entry in target.parent.iterdir():
-        if ours.fullmatch(entry.name):
-            # Another run may remove it first, or another user own it: neither matters here.
-            with contextlib.suppress(OSError):
-                if is_abandoned(entry):
-                    entry.unlink()
-
-
 @contextlib.contextmanager
-def _readable_write_errors(path: Path, option: str) -> Iterator[None]:
+def readable_write_errors(path: Path, cure: str) -> Iterator[None]:
+    """Makes a sentence of an ``OSError`` of the block, which ends in ``cure``."""
     try:
         yield
     except OSError as error:
-        raise Fatal(
-            f"Cannot write {path}: {error.strerror}: choose another file with {option}."
-        ) from None
+        raise Fatal(f"Cannot write {path}: {error.strerror or error}{cure}.") from None
 
 
 class _NotUsable(Exception):

@@ -40,8 +40,6 @@ _CUT = b"\xff (cut)"
 #: Larger than any piece and block.
 _REUSED = 8 << 20
 
-_F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists on Linux only
-
 
 class _Source:
     """Reads from a file descriptor what is there, until a signal comes."""
@@ -150,7 +148,7 @@ def _widen_pipe(fd: int) -> None:
         import fcntl
 
         with contextlib.suppress(OSError):
-            fcntl.fcntl(fd, _F_SETPIPE_SZ, CHUNK)
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, CHUNK)
 
 
 def _is_gzip_file(fd: int) -> bool:

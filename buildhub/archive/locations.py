@@ -154,8 +154,9 @@ def location_of(build: Build) -> MetadataLocation:
     if folder.count("/") == 3:  # flat, before 3.5: pub/firefox/releases/1.0rc1/firefox-1.0rc1.…
         return _release_location(build.product, folder, platform, name, "")
     above = folder.rpartition("/")[0]
-    named_after = "{platform}" in product.metadata_name
-    file_platform = _file_platform(name, build.locale) if named_after else ""
+    file_platform = ""
+    if "{platform}" in product.metadata_name:  # android-arm of fennec-56.0b3.multi.android-arm.apk
+        file_platform = EXTENSION.sub("", name).rpartition(f".{build.locale}.")[2]
     if build.section == "candidates":
         return _candidate_location(build.product, above, name, file_platform)
     return _release_location(build.product, above, platform, name, file_platform)
@@ -228,11 +229,6 @@ def _file_version(name: str) -> str:
     stem = EXTENSION.sub("", name)
     found = _FILE_VERSION.match(stem)
     return re.sub(r"\.(?=[^\d]).*", "", found["version"]).rstrip(".") if found else ""
-
-
-def _file_platform(name: str, locale: str) -> str:
-    """Returns ``android-arm`` of ``fennec-56.0b3.multi.android-arm.apk``."""
-    return EXTENSION.sub("", name).rpartition(f".{locale}.")[2]
 
 
 def plain_platform(platform: str) -> str:

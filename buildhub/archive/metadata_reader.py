@@ -127,18 +127,19 @@ class MetadataFiles:
     async def _read(self, key: str, parse: _Parse) -> Metadata | None:
         """Returns the metadata in a file; None if it is absent, unreadable, or of no use."""
 
-        def check(content: bytes) -> None:
+        def parse_checked(content: bytes) -> Metadata | None:
             if problem := contradiction(content, self._location):
                 raise InvalidContent(problem)
-            if json_object(content) is None and not parse(content, self._location.product):
+            found = parse(content, self._location.product)
+            if not found and json_object(content) is None:
                 raise InvalidContent("the content is not metadata")
+            return found
 
         try:
-            content = await self._archive.document(key, check)
+            content = await self._archive.document(key, parse_checked)
             if content is None:
                 return None
-            check(content)  # it may have been fetched for another purpose
-            found = parse(content, self._location.product)
+            found = parse_checked(content)  # it may have been fetched for another purpose
             if found and is_doubtful(found.build["id"], self._location):
                 await self._confirm(key, content)
         except (InvalidContent, Unreadable) as error:

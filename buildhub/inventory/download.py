@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
@@ -22,7 +22,7 @@ from typing import IO
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..retries import Retry
 from ..signals import result_of
-from ..storage import create_part, is_abandoned, opened
+from ..storage import create_part, opened, readable_write_errors, remove_abandoned
 from .s3_inventories import (
     ConnectionBroken,
     Inventories,
@@ -34,11 +34,17 @@ from .s3_inventories import (
 #: Our folder in CSV_DOWNLOAD_DIRECTORY; only files with the names below are touched there.
 FOLDER = "buildhub"
 _SUFFIX = ".csv.gz"
-_OURS = re.compile(r"(?P<md5>[0-9a-f]{32})(?:\.csv\.gz|\.\w+\.part)")
+_FILES = r"[0-9a-f]{32}\.csv\.gz"
+_PARTS = r"[0-9a-f]{32}\.\w+\.part"
 _KEPT_SECONDS = 2 * 24 * 3600
 
 #: Files that may be there before they are asked for.
 _AHEAD = 2
+
+_readable_errors = functools.partial(
+    readable_write_errors,
+    cure="; free space or give rights there, or set CSV_DOWNLOAD_DIRECTORY to another folder",
+)
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -53,10 +59,10 @@ def download(
     retries: int,
     raise_if_cancelled: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[Path, int]]:
-    """Yields the files of a manifest in its order, each verified and open until the next.
+    """Yields the path of each file of a manifest, in its order, and a descriptor at its start.
 
-    Of each the path and a descriptor, which is at its start: what is read is what was verified,
-    whatever has its name then.
+    What is read from that is what was verified, whatever has the name by then. Files are open
+    until the next.
 
     They are in ``buildhub/`` below ``directory`` (default: the system's temporary folder),
     named by their MD5: a file that is there and right is not fetched again. While the caller
@@ -73,7 +79,7 @@ def download(
     with _readable_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_folder(folder)
-        _remove_old(folder, keep={file.md5 for file in manifest.files})
+        _remove_old(folder, keep={f"{file.md5}{_SUFFIX}" for file in manifest.files})
     downloads = _Downloads(inventories, folder, retries)
     rest = iter(manifest.files)
     pending: deque[Future[Path]] = deque()
@@ -110,23 +116,6 @@ def _check_folder(folder: Path) -> None:
     )
 
 
-@contextlib.contextmanager
-def _written_aside(path: Path) -> Iterator[IO[bytes]]:
-    """Yields a file that gets the name ``path`` if the block succeeds, and goes if it fails.
-
-    Its own name is unique, as another process may fetch the same file. It is locked, so that
-    other runs can tell it from one that a killed run has left.
-    """
-    file, part = create_part(path.parent, path.name.removesuffix(_SUFFIX))
-    try:
-        with file:
-            yield file
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
 class _WrongSum(BuildhubError):
     """An MD5 that is not the manifest's."""
 
@@ -149,8 +138,7 @@ class _Downloads:
                 if _is_right(path, file.md5):
                     os.utime(path)  # it is in use: no other run may remove it as old
                 else:
-                    with _written_aside(path) as part:
-                        self._fill(part, file)
+                    self._fetch_to(path, file)
         except BaseException:
             self.stop.set()
             raise
@@ -160,6 +148,17 @@ class _Downloads:
         """Waits so long; raises if it was stopped."""
         if self.stop.wait(seconds):
             raise BuildhubError(f"The download of {self._inventories.url(file.key)} was stopped.")
+
+    def _fetch_to(self, path: Path, file: InventoryFile) -> None:
+        """Fetches into a part, which gets the name ``path`` once it is complete."""
+        part, name = create_part(path.parent, file.md5)
+        try:
+            with part:
+                self._fill(part, file)
+            os.replace(name, path)
+        except BaseException:
+            name.unlink(missing_ok=True)
+            raise
 
     def _fill(self, part: IO[bytes], file: InventoryFile) -> None:
         """Puts the object's bytes into ``part``, continuing where a connection broke."""
@@ -220,24 +219,11 @@ def _md5_of(fd: int) -> str:
 
 def _remove_old(folder: Path, keep: Collection[str]) -> None:
     """Removes files of ours that were not used for two days, and parts that no process writes."""
+    remove_abandoned(folder, _PARTS)
     oldest = time.time() - _KEPT_SECONDS
     for entry in folder.iterdir():
-        name = _OURS.fullmatch(entry.name)
-        if not name or (name["md5"] in keep and entry.name.endswith(_SUFFIX)):
-            continue
-        # Another run may remove it first, or another user own it: neither matters here.
-        with contextlib.suppress(OSError):
-            is_part = entry.name.endswith(".part")
-            if entry.lstat().st_mtime < oldest or (is_part and is_abandoned(entry)):
-                entry.unlink()
-
-
-@contextlib.contextmanager
-def _readable_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Fatal(
-            f"Cannot write {path}: {error.strerror or error}; free space or give rights there,"
-            " or set CSV_DOWNLOAD_DIRECTORY to another folder."
-        ) from None
+        if re.fullmatch(rf"{_FILES}|{_PARTS}", entry.name) and entry.name not in keep:
+            # Another run may remove it first.
+            with contextlib.suppress(OSError):
+                if entry.lstat().st_mtime < oldest:
+                    entry.unlink()

@@ -193,7 +193,7 @@ class Inventories:
         before has been given out. Raises :class:`ObjectNotFound` if there is no such object,
         :class:`RangeNotSupported` if the server can't start at ``start``.
         """
-        call = self._calls_until(key, time.monotonic() + self._timeout, check)
+        call = self._calls_for(key, check)
         wanted = {"Range": f"bytes={start}-"} if start else {}
         get = functools.partial(self._client.get_object, Bucket=self._bucket, Key=key, **wanted)
         answer = call(get)
@@ -201,8 +201,7 @@ class Inventories:
         if start and _status(answer) != 206:
             body.close()
             raise RangeNotSupported(f"{self.url(key)} can only be read from its start.")
-        chunks = body.iter_chunks(_CHUNK)
-        while chunk := call(lambda: next(chunks, b"")):
+        while chunk := call(lambda: body.read(_CHUNK)):
             yield chunk
 
     def url(self, key: str) -> str:
@@ -226,7 +225,7 @@ class Inventories:
             wanted = {**wanted, "ContinuationToken": token}
 
     def _page(self, prefix: str, wanted: dict[str, str]) -> Any:
-        call = self._calls_until(prefix, time.monotonic() + self._timeout, self._check)
+        call = self._calls_for(prefix, self._check)
         return call(functools.partial(self._client.list_objects_v2, **wanted))
 
     def _small(self, key: str) -> bytes:
@@ -245,10 +244,9 @@ class Inventories:
                 f"{error}: check the network and AWS_ENDPOINT_URL, or run again later."
             ) from None
 
-    def _calls_until(
-        self, key: str, end: float, check: Callable[[], None]
-    ) -> Callable[[Callable[[], T]], T]:
-        """Returns a function that makes calls of one request, all of which end at ``end``."""
+    def _calls_for(self, key: str, check: Callable[[], None]) -> Callable[[Callable[[], T]], T]:
+        """Returns a function that makes the calls of one request, which have one deadline."""
+        end = time.monotonic() + self._timeout
 
         def call(function: Callable[[], T]) -> T:
             try:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from buildhub.builds.explain import RULES, explain
 from buildhub.builds.patterns import MIMETYPES
 from buildhub.builds.products import product_folders
-from buildhub.builds.recognise import READERS, Build, build_in, recognise
+from buildhub.builds.recognise import Build, build_in, readers_of, recognise
 from tests.support.archive_keys import BUILDS, NO_BUILDS, Expected, is_found_encoded
 
 
@@ -46,7 +46,7 @@ def matched(key: str) -> Build | None:
     """Returns the build that the patterns alone find in a key."""
     start = key.find("/", key.find("/", 4) + 1) + 1
     mimetype = MIMETYPES.get(key.rpartition(".")[2].lower())
-    for reader in READERS[key[:start]] if mimetype else ():
+    for reader in readers_of(key[:start]) if mimetype else ():
         if match := reader.fullmatch(key, start):
             return build_in(key, reader.product, reader.shape.section, mimetype, match)
     return None
