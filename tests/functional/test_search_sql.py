@@ -15,7 +15,7 @@ import pytest
 
 from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
-from buildhub.search.values import FIELDS
+from buildhub.search.language import FIELDS
 from tests.sample import tree
 from tests.support import search_reference as reference
 from tests.support.archive_server import ArchiveServer
