@@ -20,7 +20,9 @@ from moto.server import ThreadedMotoServer
 
 from buildhub.inventory.s3_inventories import REGION, Inventories
 from buildhub.settings import Settings
+from tests.support import botocore_models
 
+botocore_models.share()
 _SETTINGS = Settings.from_environment({})
 BUCKET = _SETTINGS.inventory_bucket
 PREFIX = _SETTINGS.inventory_prefix.replace("inventory", "0")
