@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,20 @@ from .support.lambda_zip import build
 settings.register_profile("fast", max_examples=30)
 if not os.environ.get("CI"):
     settings.load_profile("fast")
+
+
+def _in_memory(folder: str = "/dev/shm") -> bool:
+    """Return whether temporary files may lie there: on a disk, making a database takes long."""
+    try:
+        file_system = os.statvfs(folder)
+    except OSError:
+        return False
+    free = file_system.f_bavail * file_system.f_frsize
+    return free > 1 << 30 and not file_system.f_flag & os.ST_NOEXEC
+
+
+if "TMPDIR" not in os.environ and _in_memory():
+    os.environ["TMPDIR"] = tempfile.tempdir = "/dev/shm"
 
 #: What takes long to start: the tests that use one of these share a process.
 EXPENSIVE = ("strict_kinto", "accounts_kinto", "lambda_zip")

@@ -87,7 +87,7 @@ def _command(
     gc.freeze()
     os.dup2(stdin.fileno(), 0)
     stdin.close()
-    sys.stdin = open(0, closefd=False)  # multiprocessing has put /dev/null there
+    sys.stdin = os.fdopen(0, closefd=False)  # multiprocessing has put /dev/null there
     for number, path in enumerate(outputs, 1):
         with path.open("wb") as file:
             os.dup2(file.fileno(), number)

@@ -16,7 +16,6 @@ from urllib.parse import quote_plus
 from urllib.request import Request, urlopen
 
 import botocore.session
-from moto.server import ThreadedMotoServer
 
 from buildhub.inventory.s3_inventories import REGION, Inventories
 from buildhub.settings import Settings
@@ -133,6 +132,8 @@ class Bucket:
 @contextlib.contextmanager
 def running() -> Iterator[Bucket]:
     """The server, on a free port, with the bucket in it."""
+    from moto.server import ThreadedMotoServer  # slow to import
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
