@@ -36,17 +36,20 @@ def _in_memory(folder: str = "/dev/shm") -> bool:
 if "TMPDIR" not in os.environ and _in_memory():
     os.environ["TMPDIR"] = tempfile.tempdir = "/dev/shm"
 
-#: What takes long to start: the tests that use one of these share a process.
-EXPENSIVE = ("strict_kinto", "accounts_kinto", "lambda_zip")
+#: What takes long to start, and the group of the tests that use it: they share a process.
+GROUPS = {
+    "strict_kinto": "sample",
+    "accounts_kinto": "accounts",
+    "lambda_zip": "lambda zip",
+}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Before pytest-xdist looks at the groups."""
     for item in items:
-        for name in EXPENSIVE:
-            if name in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(name))
+        for name in GROUPS.keys() & getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(GROUPS[name]))
 
 
 @pytest.fixture(scope="session")
