@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from .support import s3_bucket
+from .support import postgres, s3_bucket
 from .support.archive_server import ArchiveServer
 from .support.event_system import EventSystem
 from .support.kinto_server import ACCOUNTS_SETTINGS, STRICT_SETTINGS, Kinto, running_kinto
@@ -41,6 +41,7 @@ GROUPS = {
     "strict_kinto": "sample",
     "accounts_kinto": "accounts",
     "lambda_zip": "lambda zip",
+    "postgresql": "postgresql",
 }
 
 
@@ -68,6 +69,13 @@ def _strict_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
 def _accounts_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
     with running_kinto(tmp_path_factory.mktemp("accounts"), ACCOUNTS_SETTINGS) as kinto:
         yield kinto
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a database, in whose server :func:`postgres.new_database` makes others."""
+    with postgres.running_postgres() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
