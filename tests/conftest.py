@@ -18,7 +18,7 @@ from .support.kinto_server import ACCOUNTS_SETTINGS, STRICT_SETTINGS, Kinto, run
 from .support.lambda_zip import build
 
 # All examples are for CI, where Hypothesis chooses a profile of its own.
-settings.register_profile("fast", max_examples=30)
+settings.register_profile("fast", max_examples=20)
 if not os.environ.get("CI"):
     settings.load_profile("fast")
 

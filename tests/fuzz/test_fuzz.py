@@ -295,9 +295,10 @@ SERVER = SameAnswer()
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.__name__)
 def test_nothing_that_others_write_is_a_crash(target: Callable[[], None]) -> None:
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
-    # Each of the bucket's takes 0.1 s, as it makes a client.
-    some = min(20, settings.default.max_examples)
-    examples = 2000 if SECONDS else some if target is bucket_pages else 5 * some
+    # Each of the bucket's takes 0.1 s, as it makes a client; each search is several.
+    usual = settings.default.max_examples
+    slow = {bucket_pages: min(20, usual), searches: usual, searches_over_http: usual}
+    examples = 2000 if SECONDS else slow.get(target, 100)
     run = settings(max_examples=examples, deadline=None, suppress_health_check=checks)(target)
     deadline = time.monotonic() + SECONDS
     with SERVER:
