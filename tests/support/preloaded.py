@@ -1,4 +1,4 @@
-"""What commands import, some of it only when they need it: for tests/support/commands.py."""
+"""The modules that commands import, some of them only when they need them: for tests/support/commands.py."""
 
 import importlib
 import pkgutil
