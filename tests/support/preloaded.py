@@ -1,4 +1,4 @@
-"""The modules that commands import, some of them only when they need them: for tests/support/commands.py."""
+"""Imports the modules of commands, also those that are imported late, for commands.py."""
 
 import importlib
 import pkgutil
