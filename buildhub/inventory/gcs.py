@@ -113,20 +113,20 @@ class Bucket(HttpClient):
         return page
 
 
-def rows(bucket: str, names: Sequence[str], items: Sequence[Item]) -> bytes:
-    """Returns the rows of ``items``, whose ``names`` are given as well, each with its newline.
+def rows(bucket: str, items: Sequence[Item]) -> bytes:
+    """Returns the rows of ``items``, each with its newline.
 
-    >>> item = {"size": "5", "timeCreated": "2017-07-13T23:37:23.000Z", "md5Hash": ""}
-    >>> rows("bucket", ["pub/Firefox 55.0.dmg"], [item]).decode()
+    >>> item = {"name": "pub/Firefox 55.0.dmg", "size": "5"}
+    >>> rows("bucket", [item | {"timeCreated": "2017-07-13T23:37:23.000Z"}]).decode()
     '"bucket","pub/Firefox+55.0.dmg","5","2017-07-13T23:37:23.000Z",""\\n'
-
-    Raises ``ValueError`` or ``TypeError`` for an invalid checksum.
     """
-    head = f'"{bucket}","'
+    if not items:
+        return b""
+    head, keys = f'"{bucket}","', _encoded([item["name"] for item in items])
     return "".join(
         [
             f'{head}{key}","{item["size"]}","{item["timeCreated"]}","{md5:.32}"\n'
-            for key, item, md5 in zip(_encoded(names), items, _md5s(items), strict=True)
+            for key, item, md5 in zip(keys, items, _md5s(items), strict=True)
         ]
     ).encode()
 
@@ -183,9 +183,9 @@ def _are_rows(items: Sequence[Item]) -> bool:
     """Tells if rows can be made of all; looked at in bulk, as a page has a thousand."""
     try:
         numbers = [item[field] for field in ("size", "timeCreated") for item in items]
-        "\n".join([item.get("md5Hash", "") for item in items])
+        _md5s(items)
         return all(numbers) and not "".join(numbers).encode().translate(None, _NUMERIC)
-    except (TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         return False
 
 
