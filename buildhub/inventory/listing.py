@@ -81,7 +81,8 @@ class BucketListing:
         self._on_error = on_error
         self._rounds = Retry(ROUNDS, errors=Unreachable, first_pause=0)
         self._plan: list[Step | bytes] = [
-            _SectionPlan(selection, section).first_step() for section in selection.all_sections()
+            _SectionPlan(selection, one, Folder(one.prefix)).first_step()
+            for one in selection.all_sections()
         ]
         self._running: dict[Step, asyncio.Task[Found]] = {}
 
@@ -156,11 +157,6 @@ class Folder:
     pages: float = 0
     ended: float = 0  #: folders that ended in these pages
 
-    def add(self, ended: int) -> None:
-        """Notes a page."""
-        self.pages = self.pages * 0.98 + 1
-        self.ended = self.ended * 0.98 + ended
-
 
 @dataclass(slots=True, eq=False)
 class Range:
@@ -195,7 +191,9 @@ class Range:
         ended = bisect_right(self.cuts, self.position) if goes_on else len(self.cuts) + 1
         self.cuts = self.cuts[ended:]
         self.pages = 0 if ended else self.pages + bool(names)
-        self.folder.add(ended)
+        if names or ended:
+            self.folder.pages = self.folder.pages * 0.98 + 1
+            self.folder.ended = self.folder.ended * 0.98 + ended
         return Found(rows(bucket.name, items), [self] if goes_on else (), bad)
 
     def _wanted(self, names: Sequence[str]) -> Iterator[slice]:
@@ -268,44 +266,43 @@ class Range:
         return missing, () if lost is self else [self]
 
 
-class _SectionPlan:
+class _SectionPlan(NamedTuple):
     """The steps of one section."""
 
-    def __init__(self, selection: Selection, section: Section) -> None:
-        self._selection = selection
-        self._section = section
-        self._folder = Folder(section.prefix)
+    selection: Selection
+    section: Section
+    folder: Folder
 
     def first_step(self) -> Step:
         """Lists the section's folders: years, or versions, all of which start with a digit."""
-        prefix = self._section.prefix
-        found = self._years if self._section.name == "nightly" else self._versions
+        prefix = self.section.prefix
+        found = self._years if self.section.name == "nightly" else self._versions
         return _folders(prefix, found, prefix + "0", prefix + ":")
 
     def _years(self, page: Page) -> Sequence[Step]:
-        first, end = self._selection.days(self._section)
-        years = filter(self._selection.reaches, _named(page, r"\d{4}"))
+        first, end = self.selection.days(self.section)
+        years = filter(self.selection.reaches, _named(page, r"\d{4}"))
         return [_folders(y, self._months) for y in years if first < successor(y) and y < end]
 
     def _months(self, page: Page) -> Sequence[Step]:
         if not (months := _named(page, r"\d\d")):
             return ()
-        first, end = self._selection.days(self._section)
+        first, end = self.selection.days(self.section)
         names = [day for month in months for day in days(month)]
         return self._range(max(names[0], first), min(successor(months[-1]), end), names)
 
     def _versions(self, page: Page) -> Sequence[Step]:
-        groups = groupby(page.folders, self._selection.wants_version)
+        groups = groupby(page.folders, self.selection.wants_version)
         ranges = [list(group) for wanted, group in groups if wanted]
-        if not self._selection.dated:  # one range for all between which there is no other
+        if not self.selection.dated:  # one range for all between which there is no other
             return [step for g in ranges for step in self._range(g[0], successor(g[-1]), g)]
-        folders = [one for group in ranges for one in group if self._selection.reaches(one)]
-        if self._section.name == "candidates":
+        folders = [one for group in ranges for one in group if self.selection.reaches(one)]
+        if self.section.name == "candidates":
             return [_folders(folder, self._builds) for folder in folders]
         return [self._if_new(folder) for folder in folders]
 
     def _builds(self, page: Page) -> Sequence[Step]:
-        builds = filter(self._selection.reaches, _named(page, r"build\d+"))
+        builds = filter(self.selection.reaches, _named(page, r"build\d+"))
         return [self._if_new(folder) for folder in builds]
 
     def _if_new(self, folder: str, token: Next | None = None) -> Request:
@@ -320,7 +317,7 @@ class _SectionPlan:
             if not dates and not page.bad:
                 return Found(b"", [self._if_new(folder, page.token)] if page.token else ())
             with contextlib.suppress(ValueError, TypeError):  # such a date hides no other objects
-                if dates and not self._selection.wants_created(dates[0]):
+                if dates and not self.selection.wants_created(dates[0]):
                     return Found(b"", ())
             return Found(b"", self._range(folder, successor(folder)))
 
@@ -328,10 +325,10 @@ class _SectionPlan:
 
     def _range(self, begin: str, end: str, folders: Sequence[str] = ()) -> list[Step]:
         """Returns the range from ``begin`` to ``end``, as far as it is behind ``start_after``."""
-        after = self._selection.start_after if begin <= self._selection.start_after else ""
+        after = self.selection.start_after if begin <= self.selection.start_after else ""
         start = after or begin
         cuts = [folder for folder in folders if start < folder < end]
-        return [Range(self._section, start, end, self._folder, cuts, after)] if start < end else []
+        return [Range(self.section, start, end, self.folder, cuts, after)] if start < end else []
 
 
 def _folders(

@@ -13,6 +13,7 @@ from urllib.parse import quote_plus, unquote_plus
 import orjson
 import pytest
 
+from buildhub.errors import Unreachable
 from buildhub.inventory.gcs import Bucket, Next, Page, rows
 from buildhub.inventory.listing import BucketListing
 from buildhub.inventory.selection import Section, Selection
@@ -126,16 +127,22 @@ class ClockedLoop(asyncio.SelectorEventLoop):
 
 
 class Clocked(Bucket):
-    """The bucket of a server that is asked without a network; each page takes 0.1 s."""
+    """The bucket of a server that is asked without a network; each page takes 0.1 s.
 
-    def __init__(self, server: GcsServer) -> None:
+    The folders in a folder whose name ends with ``unreadable`` can't be listed.
+    """
+
+    def __init__(self, server: GcsServer, unreadable: str) -> None:
         super().__init__(server.bucket)
         self._server = server
+        self._unreadable = unreadable
         self.asked = 0
 
     async def _page(self, query: Mapping[str, str], token: Next | None) -> Page:
         self.asked += 1
         await asyncio.sleep(0.1)
+        if "delimiter" in query and query["prefix"].endswith(self._unreadable):
+            raise Unreachable("HTTP 503")
         request = {**query, **({"pageToken": token.token} if token else {})}
         content = orjson.loads(self._server.page(request, self._server.start(request)))
         following = content.get("nextPageToken")
@@ -146,11 +153,13 @@ class Clocked(Bucket):
         )
 
 
-def clocked_run(objects: list[Object], jobs: int) -> tuple[list[str], int, float]:
+def clocked_run(
+    objects: list[Object], jobs: int, unreadable: str = "none"
+) -> tuple[list[str], int, float]:
     """The rows, the requests, and the seconds that they took."""
 
     async def run() -> tuple[list[str], int, float]:
-        bucket = Clocked(GcsServer(objects, page_size=20))
+        bucket = Clocked(GcsServer(objects, page_size=20), unreadable)
         errors: list[str] = []
         selection = Selection(["firefox"])
         listing = BucketListing(bucket, selection, jobs=jobs, on_error=errors.append)
@@ -173,6 +182,21 @@ def in_folders(versions: int, locales: int) -> list[Object]:
         for platform in ("linux-x86_64", "mac", "win64")
         for locale in range(locales)
         for number in range(5)
+    ]
+
+
+def candidates(versions: int, builds: int, locales: int) -> list[Object]:
+    """Candidates of four platforms: four files a locale."""
+    return [
+        made(
+            f"pub/firefox/candidates/{50 + version}.0-candidates/build{build}/{platform}/"
+            f"l{locale:02}/Firefox {number}.exe"
+        )
+        for version in range(versions)
+        for build in range(1, builds + 1)
+        for platform in ("linux", "mac", "win32", "win64")
+        for locale in range(locales)
+        for number in range(4)
     ]
 
 
@@ -253,6 +277,27 @@ def test_a_folder_of_five_hundred_pages_takes_little_longer_than_its_requests(
     found, count, seconds = clocked_run(objects, jobs=16)
     assert found == bucket_tree.rows(objects)
     assert seconds <= 1.4 * count * 0.1 / 16
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [in_folders(12, 27), in_folders(5, 67), candidates(3, 3, 100)],
+    ids=["twelve versions", "five versions", "builds"],
+)
+def test_fewer_large_folders_than_connections_are_shared_by_all(objects: list[Object]) -> None:
+    """In the first 0.3 s the folders are found, and found to be large."""
+    found, count, seconds = clocked_run(objects, jobs=16)
+    assert found == bucket_tree.rows(objects)
+    assert count <= 1.3 * len(objects) / 20
+    assert seconds <= 1.2 * count * 0.1 / 16 + 0.3
+
+
+def test_a_large_folder_whose_folders_cannot_be_listed_is_read_page_by_page() -> None:
+    """Its folders are listed to read them at the same time, and for nothing else."""
+    objects = in_folders(1, 100) + localised(1, 50, 20)
+    for unreadable in ("/50.0/", "/linux-x86_64/", "/firefox-56.0a1."):
+        found, *_ = clocked_run(objects, jobs=16, unreadable=unreadable)
+        assert found == bucket_tree.rows(objects)
 
 
 def test_days_without_nightlies_cost_few_requests() -> None:
