@@ -81,34 +81,26 @@ class Bucket(HttpClient):
             parallel=parallel, retries=retries, timeout=timeout,
         )  # fmt: skip
 
-    async def objects(
-        self, prefix: str, start: str, end: str, token: Next | None = None, at_most: int = 1000
-    ) -> Page:
+    async def page(
+        self, prefix: str, start: str = "", end: str = "", token: Next | None = None, *,
+        delimiter: str = "", at_most: int = 1000,
+    ) -> Page:  # fmt: skip
         """Returns a page of the objects below ``prefix`` from ``start`` to before ``end``.
 
+        With a delimiter: of those whose names do not have it behind the prefix, and the folders.
         Raises :class:`Unreachable` if the page stays unreadable however often it is tried,
         :class:`Fatal` if the bucket can't be listed at all.
         """
-        query = {"prefix": prefix, "startOffset": start, "endOffset": end}
-        return await self._page(query | {"maxResults": str(at_most)}, token)
-
-    async def folders(
-        self, prefix: str, start: str = "", end: str = "", token: Next | None = None,
-        delimiter: str = "/",
-    ) -> Page:  # fmt: skip
-        """Returns a page of the folders in ``prefix``; raises as :meth:`objects` does."""
-        query = {"prefix": prefix, "delimiter": delimiter, "maxResults": "1000"}
-        offsets = {"startOffset": start, "endOffset": end}
-        return await self._page(query | {k: v for k, v in offsets.items() if v}, token)
-
-    async def _page(self, query: Mapping[str, str], token: Next | None) -> Page:
-        query = {**query, "fields": _FIELDS, **({"pageToken": token.token} if token else {})}
+        query = {"prefix": prefix, "startOffset": start, "endOffset": end, "delimiter": delimiter}
+        query |= {"maxResults": str(at_most), "fields": _FIELDS}
+        query = {name: value for name, value in query.items() if value}
+        query |= {"pageToken": token.token} if token else {}
         parse = partial(_parsed, query, token or Next("", ""))
         page = await self.request("GET", "", parse, query=query, headers=_HEADERS)
         if page.token and page.token.empty >= EMPTY_PAGES:
             raise Fatal(
                 f"The bucket {self.name} cannot be listed: {EMPTY_PAGES} pages in a row below"
-                f" {query['prefix']} are empty. Check STORAGE_EMULATOR_HOST, or run again later."
+                f" {prefix} are empty. Check STORAGE_EMULATOR_HOST, or run again later."
             )
         return page
 

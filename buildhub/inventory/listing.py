@@ -183,7 +183,7 @@ class Range:
 
     async def run(self, bucket: Bucket) -> Found:
         """Reads a page."""
-        page = await bucket.objects(self.section.prefix, self.start, self.end, self.token)
+        page = await bucket.page(self.section.prefix, self.start, self.end, self.token)
         names = [item["name"] for item in page.items]
         items = [item for part in self._wanted(names) for item in page.items[part]]
         bad = [name for part in self._wanted(page.bad) for name in page.bad[part]]
@@ -312,7 +312,7 @@ class _SectionPlan(NamedTuple):
         """
 
         async def run(bucket: Bucket) -> Found:
-            page = await bucket.objects(folder, folder, successor(folder), token, at_most=2)
+            page = await bucket.page(folder, folder, successor(folder), token, at_most=2)
             dates = [item["timeCreated"] for item in page.items if item["name"] != folder]
             if not dates and not page.bad:
                 return Found(b"", [self._if_new(folder, page.token)] if page.token else ())
@@ -341,7 +341,7 @@ def _folders(
     """
 
     async def run(bucket: Bucket) -> Found:
-        page = await bucket.folders(prefix, start, end, token, delimiter)
+        page = await bucket.page(prefix, start, end, token, delimiter=delimiter)
         following = _folders(prefix, found, start, end, page.token, delimiter, rest)
         return Found(b"", [*found(page), *([following] if page.token else rest)])
 

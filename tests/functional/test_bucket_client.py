@@ -48,7 +48,7 @@ def asked(answer: Answer, ask: Callable[[Bucket], Awaitable[Any]]) -> Any:
 
 
 async def objects(bucket: Bucket, token: Next | None = None) -> Page:
-    return await bucket.objects(PREFIX, f"{PREFIX}5", f"{PREFIX}6", token)
+    return await bucket.page(PREFIX, f"{PREFIX}5", f"{PREFIX}6", token)
 
 
 def items(**changes: object) -> dict[str, object]:
@@ -166,7 +166,7 @@ def test_folders_out_of_order_are_not_lost_in_silence(page: object) -> None:
     with pytest.raises(Unreachable, match="that to another request"):
         asked(
             answering(json.dumps(page).encode()),
-            lambda bucket: bucket.folders(PREFIX, token=token),
+            lambda bucket: bucket.page(PREFIX, token=token, delimiter="/"),
         )
 
 
@@ -213,7 +213,7 @@ def test_an_answer_too_many_is_not_taken_for_that_to_the_next_request() -> None:
         names = []
         for version in versions:
             try:
-                page = await bucket.objects(version, version, version[:-1] + "0")
+                page = await bucket.page(version, version, version[:-1] + "0")
             except Unreachable:
                 continue  # reported, and asked again by the listing
             names.append((version, page.items[0]["name"]))

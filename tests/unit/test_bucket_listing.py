@@ -7,20 +7,22 @@ import gzip
 import random
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote_plus, unquote_plus
 
-import orjson
 import pytest
 
 from buildhub.errors import Unreachable
-from buildhub.inventory.gcs import Bucket, Next, Page, rows
+from buildhub.http import Response
+from buildhub.inventory.gcs import Bucket, rows
 from buildhub.inventory.listing import BucketListing
 from buildhub.inventory.selection import Section, Selection
 from tests.support import bucket_tree
 from tests.support.archive_keys import BUILDS
 from tests.support.bucket_tree import made
 from tests.support.gcs_server import BUCKET, GcsServer, Object
+
+T = TypeVar("T")
 
 KEYS = Path(__file__).parents[1] / "data" / "archive-keys.tsv.gz"
 
@@ -138,19 +140,22 @@ class Clocked(Bucket):
         self._unreadable = unreadable
         self.asked = 0
 
-    async def _page(self, query: Mapping[str, str], token: Next | None) -> Page:
+    async def request(
+        self,
+        method: str,
+        path: str,
+        parse: Callable[[Response], T],
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
         self.asked += 1
         await asyncio.sleep(0.1)
-        if "delimiter" in query and query["prefix"].endswith(self._unreadable):
+        parameters = dict(query or {})
+        if "delimiter" in parameters and parameters["prefix"].endswith(self._unreadable):
             raise Unreachable("HTTP 503")
-        request = {**query, **({"pageToken": token.token} if token else {})}
-        content = orjson.loads(self._server.page(request, self._server.start(request)))
-        following = content.get("nextPageToken")
-        return Page(
-            content.get("items", []),
-            content.get("prefixes", []),
-            Next(following, "") if following else None,
-        )
+        page = self._server.page(parameters, self._server.start(parameters))
+        return parse(Response(200, {}, page))
 
 
 def clocked_run(
