@@ -42,7 +42,8 @@ def definition(bucket: str, collection: str) -> tuple[dict[str, Any], dict[str, 
     import yaml  # takes 15 ms, which a run that does not initialize the server does not need
 
     text = importlib.resources.files("buildhub").joinpath("initialization.yml").read_text()
-    in_bucket = _defined("bucket", bucket, yaml.safe_load(text)["buckets"])
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml takes a tenth of the time
+    in_bucket = _defined("bucket", bucket, yaml.load(text, loader)["buckets"])
     in_collection = _defined("collection", collection, in_bucket["collections"])
     objects = [
         {part: one.get(part) or {} for part in ("data", "permissions")}

@@ -11,11 +11,13 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Playwright
+
+if TYPE_CHECKING:  # slow to import
+    from playwright.sync_api import Browser, Locator, Page, Playwright
 
 PAGE = Path(__file__).parents[2] / "buildhub" / "page" / "index.html"
 PICTURES = Path(__file__).parents[2] / "docs" / "lookup"
