@@ -202,7 +202,7 @@ def open_database(path: Path, *, version: int, tables: str) -> sqlite3.Connectio
         try:
             return _connect(path, version, tables)
         except _NotUsable as problem:
-            _set_aside(path, str(problem))
+            set_aside(path, str(problem))
         try:
             return _connect(path, version, tables)
         except _NotUsable as problem:  # another version of buildhub uses the folder right now
@@ -263,7 +263,7 @@ def _prepare(connection: sqlite3.Connection, version: int, tables: str) -> None:
         raise _NotUsable("damaged")
 
 
-def _set_aside(path: Path, problem: str) -> None:
+def set_aside(path: Path, problem: str) -> None:
     """Renames the file; what was set aside before is kept."""
     for number in itertools.count(1):
         aside = path.with_name(f"{path.name}.damaged-{number}")
@@ -271,7 +271,7 @@ def _set_aside(path: Path, problem: str) -> None:
             os.link(path, aside, follow_symlinks=False)
             break
     path.unlink()
-    for companion in ("-wal", "-shm"):
+    for companion in ("-wal", "-shm", ".wal"):  # the last is DuckDB's
         path.with_name(path.name + companion).unlink(missing_ok=True)
     logger.warning("%s is %s: it is set aside as %s.", path, problem, aside.name)
 

@@ -224,7 +224,10 @@ def _print_all(pages: Iterable[Iterable[StoredData]], with_metadata: bool) -> in
     count = 0
     try:
         for page in pages:
-            count += _print(page, with_metadata)
+            lines = (line_of({"data": one if with_metadata else _stripped(one)}) for one in page)
+            while some := list(itertools.islice(lines, _LINES)):
+                streams.write(b"".join(some))
+                count += len(some)
     except Interrupted:
         runner.echo_summary(f"kinto-to-records: {count} records, not complete.")
         raise
@@ -243,15 +246,6 @@ def conditions_of(options: Mapping[str, Any]) -> Iterator[Condition]:
         since, until = options[f"{name}_since"], options[f"{name}_until"]
         if since or until:
             yield period(since, until)
-
-
-def _print(records: Iterable[StoredData], with_metadata: bool) -> int:
-    lines = (line_of({"data": one if with_metadata else _stripped(one)}) for one in records)
-    count = 0
-    while some := list(itertools.islice(lines, _LINES)):
-        streams.write(b"".join(some))
-        count += len(some)
-    return count
 
 
 def _stripped(record: StoredData) -> StoredData:

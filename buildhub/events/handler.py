@@ -21,8 +21,8 @@ from ..archive.lookup import MetadataLookup
 from ..builds.recognise import Build, recognise
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..inventory.row_formats import InventoryRow
+from ..kinto.batch import BatchResponse, fetch_stored, put_if_unchanged
 from ..kinto.client import Client, StoredData
-from ..kinto.conditional_writes import PutResult, fetch_stored, put_if_unchanged
 from ..kinto.record_index import differs, digest
 from ..pipeline.record_maker import NotMade, RecordMaker
 from ..records import Outcome, Record
@@ -40,7 +40,7 @@ MAX_PUTS = 5
 LINGER_SECONDS = 0.015
 
 #: Of a record that would replace another than the one that was there when it was made.
-_CONFLICT = PutResult(Outcome.CONFLICT, "other writers keep changing it")
+_CONFLICT = BatchResponse(412, {})
 
 
 class Result(NamedTuple):
@@ -54,7 +54,7 @@ class Result(NamedTuple):
 class _Written(NamedTuple):
     """The outcome for a record that was to be stored."""
 
-    put: PutResult
+    response: BatchResponse
     stored: StoredData | None  #: what the server had before
     maker: RecordMaker  #: asks the archive what it says since then
 
@@ -193,7 +193,8 @@ class EventHandler:
                 gone = stored and made.outcome is not Outcome.FAILED
                 return Result(row.key, Outcome.UNCHANGED) if gone else Result(row.key, *made)
             no_sum = maker.lookup.failed_sums.get(build.key)
-            (outcome, reason), stored, maker = await self._put(made, stored)
+            response, stored, maker = await self._put(made, stored)
+            outcome, reason = response.outcome, response.reason
             if outcome in (Outcome.REFUSED, Outcome.FAILED):
                 break
             if outcome is not Outcome.CONFLICT and no_sum:

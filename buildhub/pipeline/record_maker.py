@@ -141,7 +141,8 @@ class RecordMaker:
         self.counts.builds += 1
         if build.product not in self._products:
             return self._skip("other product", _IGNORED)
-        self.counts.newest_file = max(self.counts.newest_file, row.date)
+        if row.date > self.counts.newest_file:
+            self.counts.newest_file = row.date
         if row.date < self._oldest:
             return self._skip("too old", _IGNORED)
         return self._begin(row, build)
@@ -178,8 +179,9 @@ class RecordMaker:
             self._on_skip(f"{row.key}: suspicious {field}.")
             return self._skip("suspicious field", NotMade(Outcome.INVALID, f"invalid {field}"))
         self.counts.records += 1
-        date = record["data"].get("build", {}).get("date") or ""
-        self.counts.newest_build = max(self.counts.newest_build, date)
+        date = metadata.build.get("date")
+        if date and date > self.counts.newest_build:
+            self.counts.newest_build = date
         return record
 
     def _skip(self, reason: str, not_made: NotMade) -> NotMade:

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import orjson
@@ -41,8 +41,7 @@ from buildhub.inventory.selection import Selection
 from buildhub.kinto.batch import send
 from buildhub.kinto.client import Client
 from buildhub.search.copy import Copy
-from buildhub.search.language import OURS, SUCCESSORS, query_string
-from buildhub.search.values import BadRequest
+from buildhub.search.language import OURS, SUCCESSORS, BadRequest, query_string
 from buildhub.streams import blocks
 from tests.fuzz.mutations import as_json, like, mutated
 from tests.sample.selection import table
@@ -60,7 +59,7 @@ SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 
 SEARCH_BODIES = [one["body"] for one in REQUESTS]
 SEARCHES = [json.dumps(body).encode() for body in SEARCH_BODIES]
-KEYS = [key.encode() for key, _ in table()][::7]
+KEYS = [key.encode() for key, _ in islice(table(), 0, None, 7)]
 ROWS = [
     b'"b","%s","37219504","2017-07-13T23:37:23.000Z","ff391f7201575ab2ba518fce20d45596"\n'
     % key.replace(b" ", b"+")
@@ -249,7 +248,7 @@ def searches(body: bytes, text: str) -> None:
             ask(search_copy(), orjson.loads(body), dialect)
     for query in (text, f"build.id:{text}", f'build.id="{text}"'):
         with contextlib.suppress(BadRequest):
-            ask(search_copy(), {"query": query_string(query)}, OURS)
+            ask(search_copy(), {"query": query_string("q", query)}, OURS)
     assert search_copy().run("SELECT count(*) FROM records") == [(len(catalogue()[::60]),)]
 
 
@@ -295,9 +294,10 @@ SERVER = SameAnswer()
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.__name__)
 def test_nothing_that_others_write_is_a_crash(target: Callable[[], None]) -> None:
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
-    # Each of the bucket's takes 0.1 s, as it makes a client.
-    some = min(20, settings.default.max_examples)
-    examples = 2000 if SECONDS else some if target is bucket_pages else 5 * some
+    # Each of the bucket's takes 0.1 s, as it makes a client; each search is several.
+    usual = settings.default.max_examples
+    slow = {bucket_pages: min(20, usual), searches: usual, searches_over_http: usual}
+    examples = 2000 if SECONDS else slow.get(target, 100)
     run = settings(max_examples=examples, deadline=None, suppress_health_check=checks)(target)
     deadline = time.monotonic() + SECONDS
     with SERVER:

@@ -224,7 +224,7 @@ def test_an_odd_row_is_reported_and_never_ends_the_run(name: str) -> None:
 def test_any_chunking_gives_the_same_rows_and_reports(
     rows: list[bytes], data: st.DataObject
 ) -> None:
-    """Whether a row is bad depends on the row alone, not on where a chunk ends."""
+    """A row is bad because of its own content, wherever a chunk ends."""
     whole = ROW + b"".join(rows)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
     pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
