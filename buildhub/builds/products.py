@@ -30,12 +30,12 @@ class Product(NamedTuple):
     beta: str = "beta"  #: the channel of a version with a ``b``
     #: The name of the metadata file in the en-US folder of a candidate.
     metadata_name: str = "{app}-{version}.json"
-    #: The locale of the nightly that the metadata is beside.
+    #: The locale of those nightlies that have metadata beside them.
     nightly_locale: str = "en-US"
     #: The repository of a nightly before 2011 whose metadata contains a revision alone.
     old_repository: str | None = None
     #: The product whose nightlies are made from the same pushes, at the same second. There is no
-    #: metadata beside a build of ours then: nightlies take that of the other product, everything
+    #: metadata beside this product's builds then: nightlies take that of the other product, everything
     #: else is published without a build id.
     same_push: str | None = None
     default: bool = True  #: whether it is catalogued unless ``PRODUCTS`` says otherwise
