@@ -34,9 +34,9 @@ class Product(NamedTuple):
     nightly_locale: str = "en-US"
     #: The repository of a nightly before 2011 whose metadata contains a revision alone.
     old_repository: str | None = None
-    #: The product whose nightlies are made from the same pushes, at the same second. There is no
-    #: metadata beside this product's builds then: nightlies take that of the other product, everything
-    #: else is published without a build id.
+    #: The product whose nightlies are made from the same pushes, at the same second. This product
+    #: has no metadata of its own then: its nightlies take that of the other one, all else is
+    #: published without a build id.
     same_push: str | None = None
     default: bool = True  #: whether it is catalogued unless ``PRODUCTS`` says otherwise
     #: The parts of its folder that have builds: without any there, the source has dried up.
