@@ -60,13 +60,13 @@ setup(
     ],
     extras_require={
         "lambda": ["awslambdaric>=2.0"],
-        "search": ["duckdb>=1.4"],
+        "search": ["duckdb>=2.0.1"],
         "dev": [
             "awslambdaric>=2.0",
             "build",
             "cfn-lint",
             "coverage",
-            "duckdb>=1.4",
+            "duckdb>=2.0.1",
             "duckdb-cli",
             "fastjsonschema",
             "furo",

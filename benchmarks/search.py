@@ -22,8 +22,7 @@ from typing import Any
 
 from benchmarks import catalogue
 from buildhub.kinto.refresh import Changes
-from buildhub.search.language import OURS
-from buildhub.search.values import FIELDS
+from buildhub.search.language import FIELDS, OURS
 from tests.support.search_copy import ALL_READ, ask, copy_of
 from tests.support.search_records import REQUESTS
 from tests.support.search_reference import value_of

@@ -142,7 +142,7 @@ def lambda_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def lambda_folder(lambda_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a Lambda finds in its folder: lambda.zip, unpacked."""
+    """Returns the folder of a Lambda: lambda.zip, unpacked."""
     folder = tmp_path_factory.mktemp("task")
     shutil.unpack_archive(lambda_zip, folder)
     return folder

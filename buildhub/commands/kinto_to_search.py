@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import click
 
 from ..errors import Fatal
@@ -40,15 +38,13 @@ def main(settings: Settings, host: str, port: int, refresh: float, verbosity: in
         import asyncio
 
         try:
-            from ..search.copy import Copy
             from ..search.server import serve
         except ModuleNotFoundError as error:
             raise Fatal(f"{error.name} is not installed: pip install 'buildhub[search]'.") from None
         from ..wiring import kinto_client
 
         client = kinto_client(settings, cancellation, read_only=True)
-        with contextlib.closing(Copy(settings.cache_folder, client.target)) as copy:
-            asyncio.run(serve(copy, client, cancellation, (host, port), refresh))
+        asyncio.run(serve(settings.cache_folder, client, cancellation, (host, port), refresh))
         return True
 
     runner.run(work, settings, verbosity)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
-import threading
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
@@ -17,49 +16,32 @@ import orjson
 
 from ..errors import Fatal
 from ..kinto.refresh import Changes, Position
-from .values import FIELDS, BadRequest
-
-logger = logging.getLogger(__name__)
+from ..storage import set_aside
+from .language import FIELDS, RECORD, BadRequest
 
 #: Should a request ever contain SQL, it would reach no file and no network.
-_SETTINGS: dict[str, Any] = {
-    "memory_limit": "512MB",
-    "enable_external_access": False,
-    "lock_configuration": True,
-}
-
-Row = tuple[Any, ...]
+_SETTINGS: dict[str, Any] = {"memory_limit": "512MB", "enable_external_access": False}
 
 _COLUMNS = ", ".join(f"{field.column} {field.type}" for field in FIELDS.values())
 _VIEW = files(__package__).joinpath("successor.sql").read_text()
-#: A reading of everything builds ``incoming`` beside ``records``; the row of ``state`` has the
-#: positions of both. There is no copy while the first is NULL.
+#: All changes up to the ETag of ``state`` are in, and were at ``read_at``; no row is no copy.
 _TABLES = f"""
     CREATE TABLE IF NOT EXISTS records ({_COLUMNS});
     CREATE TABLE IF NOT EXISTS successor AS {_VIEW};
-    CREATE TABLE IF NOT EXISTS state AS
-        SELECT NULL::VARCHAR AS position, NULL::VARCHAR AS incoming, NULL::DOUBLE AS read_at;
-    -- All changes up to the collection's ETag are in; that was so `age` seconds ago.
-    CREATE VIEW IF NOT EXISTS freshness AS
-        SELECT (position->>'etag')::BIGINT AS etag,
-            greatest(epoch(now()) - read_at, 0)::BIGINT AS age
-        FROM state WHERE position IS NOT NULL
+    CREATE TABLE IF NOT EXISTS state (position VARCHAR, etag BIGINT, read_at DOUBLE)
 """
-_PATHS = ", ".join(f"'$.{name}'" for name in FIELDS)
-_VALUES = ", ".join(
-    f"TRY_CAST(one[{n}] AS {field.type}) AS {field.column}"
-    for n, field in enumerate(FIELDS.values(), 1)
-)
-#: The records of a page that are not in the copy as they are: most of a difference come again.
-_PAGE = f"""
-    CREATE OR REPLACE TEMP TABLE page AS
-    SELECT * FROM (
-        SELECT {_VALUES} FROM (SELECT unnest(from_json(?, '["JSON"]'))->>[{_PATHS}] AS one)
-    ) ANTI JOIN {{}} USING (id, last_modified)
+#: Of a page, whose records are mostly in the copy as they are: a difference shows many again.
+_MERGE = f"""
+    MERGE INTO records USING (
+        SELECT unnest(from_json(one, '{json.dumps(RECORD)}'),
+            recursive := true, keep_parent_names := true)
+        FROM (SELECT unnest(from_json(?, '["JSON"]')) AS one)
+    ) AS page USING (id)
+    WHEN MATCHED AND records.last_modified <> page.last_modified THEN UPDATE BY NAME
+    WHEN NOT MATCHED THEN INSERT BY NAME
 """
-
-#: Yields what is new since a position; see :func:`buildhub.kinto.refresh.read_changes`.
-Read = Callable[..., Iterator[Changes]]
+_DELETE = "DELETE FROM records WHERE id IN (SELECT unnest(?::VARCHAR[]))"
+_COUNT = "SELECT count(*) FROM records"
 
 
 class Copy:
@@ -73,73 +55,41 @@ class Copy:
         name = hashlib.sha256(f"{target} {_TABLES}".encode()).hexdigest()[:16]
         self._database = _open(folder / f"search-{name}.duckdb")
         self._time_limit = time_limit
+        self.close = self._database.close
 
-    def close(self) -> None:
-        """Closes the file."""
-        self._database.close()
-
-    def run(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+    def run(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Any]:
         """Returns the rows of a statement, which sees the copy at one moment.
 
-        Raises :class:`BadRequest` if it takes too much.
+        Raises :class:`BadRequest` if it takes too much, or a regular expression is wrong.
         """
         with contextlib.closing(self._database.cursor()) as cursor:
-            timer = threading.Timer(self._time_limit, cursor.interrupt)
-            timer.start()
+            cursor.execute(f"SET SESSION max_execution_time = {self._time_limit * 1000:.0f}")
             try:
                 return cursor.execute(sql, parameters).fetchall()
             except (duckdb.InterruptException, duckdb.OutOfMemoryException):
                 raise BadRequest("the search takes too long or too much memory") from None
-            finally:
-                timer.cancel()
+            except duckdb.InvalidInputException as error:
+                raise BadRequest(f"the regular expression is not supported: {error}") from None
 
-    def ask(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
-        """Returns the rows of a statement. Raises :class:`BadRequest` while there is no copy."""
-        if rows := self.run(sql, parameters):
-            return rows
-        raise BadRequest("the copy of the collection is not complete yet", 503)
-
-    def refresh(self, read: Read) -> None:
-        """Writes what is new; a difference is one transaction, so nobody sees a part of it.
-
-        Everything goes into a table of its own, page by page, which replaces the other at the end;
-        if that is interrupted, the next time goes on there.
-        """
+    def refresh(self, read: Callable[..., Iterator[Changes]]) -> None:
+        """Writes what :func:`read_changes` yields, in one transaction: nobody sees a part of it."""
         began, changes = time.time(), 0
         with contextlib.closing(self._database.cursor()) as cursor:
-            run = cursor.execute
-            ((position, incoming),) = run("BEGIN; SELECT position, incoming FROM state").fetchall()
-            table = "incoming" if incoming else "records"
-
-            def count() -> int:
-                return int(run(f"SELECT count(*) FROM {table}").fetchall()[0][0])
-
-            for page in read(Position.from_json(incoming or position), count=count):
-                if page.restart:  # what was read of a difference belongs to another collection
-                    run(f"ROLLBACK; BEGIN; CREATE OR REPLACE TABLE incoming ({_COLUMNS})")
-                    table = "incoming"
-                changes += _write(run, table, page)
-                if table == "incoming":
-                    run("COMMIT; BEGIN")
-            if table == "incoming":
-                run("DROP TABLE records; ALTER TABLE incoming RENAME TO records")
-                run("UPDATE state SET position = incoming, incoming = NULL")
-            if table == "incoming" or changes:
+            run: Callable[..., Any] = cursor.execute
+            (saved,) = run("BEGIN; SELECT max(position) FROM state").fetchone()
+            position = Position.from_json(saved)
+            for page in read(position, count=lambda: run(_COUNT).fetchone()[0]):
+                if page.restart:
+                    run(f"CREATE OR REPLACE TABLE records ({_COLUMNS})")
+                (written,) = run(_MERGE, [orjson.dumps(page.changed).decode()]).fetchone()
+                (deleted,) = run(_DELETE, [page.deleted]).fetchone()
+                changes += page.restart + written + deleted
+                position = page.position or position
+            if changes:
                 run(f"CREATE OR REPLACE TABLE successor AS {_VIEW}")
-            run("UPDATE state SET read_at = ?", [began])
+            run("DELETE FROM state")
+            run("INSERT INTO state VALUES (?, ?, ?)", [position.to_json(), position.etag, began])
             run("COMMIT")
-
-
-def _write(run: Callable[..., Any], table: str, page: Changes) -> int:
-    """Writes a page. Returns the number of rows that were deleted or inserted."""
-    run(_PAGE.format(table), [orjson.dumps(page.changed).decode()])
-    gone = "SELECT id FROM page UNION ALL SELECT unnest(?::VARCHAR[])"
-    (deleted,) = run(f"DELETE FROM {table} WHERE id IN ({gone})", [page.deleted]).fetchone()
-    (inserted,) = run(f"INSERT INTO {table} FROM page").fetchone()
-    if page.position:
-        column = "incoming" if table == "incoming" else "position"
-        run(f"UPDATE state SET {column} = ?", [page.position.to_json()])
-    return int(deleted + inserted)
 
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:
@@ -148,12 +98,10 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
         path.parent.mkdir(parents=True, exist_ok=True)
         database = duckdb.connect(str(path), config=_SETTINGS)
         database.execute(_TABLES)
+        return database
     except (duckdb.Error, OSError) as error:
         reason = str(error).partition("\n")[0]
         if "not a valid DuckDB" not in reason:
             raise Fatal(f"Cannot use {path}: {reason}") from None
-        path.replace(aside := path.with_name(f"{path.name}.damaged"))
-        path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
-        logger.warning("%s is damaged: it is set aside as %s.", path, aside.name)
-        return _open(path)
-    return database
+    set_aside(path, "damaged")
+    return _open(path)

@@ -218,7 +218,7 @@ def test_the_question_whether_a_build_id_is_official(catalogue: Kinto) -> None:
 
 
 def test_records_by_when_they_were_stored(kinto: Kinto) -> None:
-    """What was deleted since then doesn't count as changed."""
+    """Records that were deleted since then don't count as changed."""
     kinto.make_collection()
     store(kinto, ndjson([make_record(1), make_record(2), make_record(3)]))
     one = make_record(1)["data"]["id"]
@@ -409,7 +409,7 @@ def test_a_page_that_fails_twice_is_read_in_the_end(small_pages: Kinto) -> None:
 
 
 def test_a_page_that_never_comes(small_pages: Kinto) -> None:
-    """What was read before is printed; the status says that it isn't all."""
+    """The records that were read before are printed; the status says that they aren't all."""
     with HostileProxy(small_pages.url) as proxy:
         proxy.fault("gt_id", slow_down)
         done = run(proxy.url, NB_RETRY_REQUEST="0")

@@ -57,7 +57,7 @@ def container(system: EventSystem, tmp_path: Path) -> Iterator[LambdaRuntime]:
 
 
 def test_two_invocations_of_one_process(system: EventSystem, container: LambdaRuntime) -> None:
-    """What is there when the second comes is seen, although the first saw that it was not."""
+    """A file that is there for the second event is seen, although the first did not find it."""
     metadata = system.archive.files.pop(JSON)
     assert container.invoke(created(EXE)) == {"handled": 1, "ignored": 0, "malformed": 0}
     assert not system.records()

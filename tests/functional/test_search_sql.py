@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from buildhub.search.values import FIELDS
+from buildhub.search.language import FIELDS
 from tests.support import commands
 from tests.support import search_reference as reference
 from tests.support.kinto_server import Kinto

@@ -425,7 +425,7 @@ def test_the_lambda_lists_the_bucket_if_source_says_so(
 def test_invocations_that_run_out_of_time_are_taken_up_until_nothing_remains(
     sources: Sources, container: LambdaRuntime
 ) -> None:
-    """What is stored is not listed again, and no record is missing in the end."""
+    """Folders whose records are stored are not listed again; in the end no record is missing."""
     sources.gcs.delay, sources.gcs.page_size = 0.4, 4
     answer: dict[str, Any] = {}
     continued = []

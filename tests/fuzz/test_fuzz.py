@@ -34,15 +34,14 @@ from buildhub.errors import BadInput, BuildhubError
 from buildhub.events.messages import FilePublished, unwrap
 from buildhub.inventory.gcs import Bucket
 from buildhub.inventory.listing import BucketListing
-from buildhub.inventory.manifest import Manifest
 from buildhub.inventory.reader import InventoryReader
 from buildhub.inventory.row_formats import Schema
+from buildhub.inventory.s3_inventories import Manifest
 from buildhub.inventory.selection import Selection
 from buildhub.kinto.batch import send
 from buildhub.kinto.client import Client
 from buildhub.search.copy import Copy
-from buildhub.search.language import OURS, SUCCESSORS, query_string
-from buildhub.search.values import BadRequest
+from buildhub.search.language import OURS, SUCCESSORS, BadRequest, query_string
 from buildhub.streams import blocks
 from tests.fuzz.mutations import as_json, like, mutated
 from tests.sample.selection import table
@@ -249,7 +248,7 @@ def searches(body: bytes, text: str) -> None:
             ask(search_copy(), orjson.loads(body), dialect)
     for query in (text, f"build.id:{text}", f'build.id="{text}"'):
         with contextlib.suppress(BadRequest):
-            ask(search_copy(), {"query": query_string(query)}, OURS)
+            ask(search_copy(), {"query": query_string("q", query)}, OURS)
     assert search_copy().run("SELECT count(*) FROM records") == [(len(catalogue()[::60]),)]
 
 

@@ -227,7 +227,7 @@ class TestSite:
         "path", ["/api/search", "/v1/buckets/build-hub/collections/releases/search"]
     )
     def test_a_search_goes_to_the_search_server(self, site: Site, path: str) -> None:
-        """Which is not running here: nginx, not Kinto, says so."""
+        """Kinto is not running here: nginx says so."""
         assert requests.post(site.url + path, json={}, timeout=10).status_code == 502
 
 

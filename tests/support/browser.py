@@ -167,7 +167,7 @@ class Lookup:
         return " ".join(text.split()).replace(" \u00d7", ",")  # the buttons that remove
 
     def violations(self, axe: str) -> list[str]:
-        """What axe finds, one line for each."""
+        """Returns the findings of axe, one line for each."""
         self.tab.evaluate(axe)
         found: list[dict[str, Any]] = self.tab.evaluate("axe.run().then((done) => done.violations)")
         return [f"{one['id']}: {json.dumps(one['nodes'][0]['html'])}" for one in found]

@@ -1,4 +1,4 @@
-"""What commands import, some of it only when they need it: for tests/support/commands.py."""
+"""Imports the modules of commands, also those that are imported late, for commands.py."""
 
 import importlib
 import pkgutil

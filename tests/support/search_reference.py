@@ -149,14 +149,9 @@ def _interval(text: str) -> tuple[datetime, datetime]:
 
 
 def python_pattern(text: str) -> re.Pattern[str]:
-    """Lucene's syntax, as far as it has quoted parts, ``@``, and what Python has as well."""
+    """Lucene's syntax, as far as it has quoted parts, and what Python has as well."""
     parts = re.split(r'"([^"]*)"', text)
-    translated = [
-        re.escape(part)
-        if number % 2
-        else part.replace("@", "(?:.*)").replace("^", "\\^").replace("[\\^", "[^")
-        for number, part in enumerate(parts)
-    ]
+    translated = [re.escape(part) if number % 2 else part for number, part in enumerate(parts)]
     return re.compile("".join(translated), re.DOTALL)
 
 
@@ -187,11 +182,7 @@ def _aggregation(records: list[Record], body: Record) -> Record:
             | {"doc_count": counts[key]}
             | aggregations(inside, children)
         )
-    return {
-        "doc_count_error_upper_bound": 0,
-        "sum_other_doc_count": counts.total() - sum(counts[key] for key in keys),
-        "buckets": buckets,
-    }
+    return {"buckets": buckets}
 
 
 def _ordered(counts: Counter[Any], options: Record) -> list[Any]:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from buildhub.errors import Fatal
 from buildhub.kinto.refresh import Changes, Position
 from buildhub.search.copy import Copy
-from buildhub.search.language import OURS
-from buildhub.search.values import BadRequest
+from buildhub.search.language import OURS, BadRequest
 from tests.support.search_copy import ALL_READ, TARGET, ask, copy_of, refresh
 
 HALF = dataclasses.replace(ALL_READ, etag=3, after="b")
@@ -33,7 +33,7 @@ def ids(copy: Copy) -> list[str]:
 
 
 def etag(copy: Copy) -> int:
-    ((found, _age),) = copy.run("FROM freshness")
+    ((found,),) = copy.run("SELECT etag FROM state")
     assert isinstance(found, int)
     return found
 
@@ -60,7 +60,26 @@ def test_a_difference_is_seen_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
         assert [hit["_id"] for hit in found["hits"]["hits"]] == ["a"]
 
 
-def test_a_new_copy_is_seen_when_it_is_complete_and_is_gone_on_with(tmp_path: Path) -> None:
+def test_while_a_reading_is_under_way_the_copy_is_as_before(tmp_path: Path) -> None:
+    seen = []
+    with copy_of([record("a"), record("b")], tmp_path) as copy:
+
+        def pages(position: Position, count: Any) -> Iterator[Changes]:
+            for page in (
+                Changes(False, [record("c")], ["b"], None),
+                Changes(True, [record("d")], [], HALF),
+                Changes(False, [record("e")], [], dataclasses.replace(HALF, after="d")),
+                Changes(False, [], [], LATER),
+            ):
+                yield page
+                seen.append((count(), ids(copy), etag(copy)))
+
+        copy.refresh(pages)
+        assert seen == [(records, ["a", "b"], 1) for records in (2, 1, 2, 2)]
+        assert (ids(copy), etag(copy)) == (["d", "e"], 5)
+
+
+def test_a_process_goes_on_with_the_copy_that_is_complete(tmp_path: Path) -> None:
     with copy_of([record("a")], tmp_path) as copy:
         broken(copy, Changes(True, [record("b")], [], HALF))
         assert (ids(copy), etag(copy)) == (["a"], 1)
@@ -73,8 +92,8 @@ def test_a_new_copy_is_seen_when_it_is_complete_and_is_gone_on_with(tmp_path: Pa
     with contextlib.closing(Copy(tmp_path, TARGET)) as copy:
         assert (ids(copy), etag(copy)) == (["a"], 1)
         copy.refresh(rest)
-        assert seen == [(HALF, 1)]
-        assert (ids(copy), etag(copy)) == (["b", "c"], 5)
+        assert seen == [(ALL_READ, 1)]
+        assert (ids(copy), etag(copy)) == (["a", "c"], 5)
 
 
 def test_what_was_read_before_a_restart_is_dropped(tmp_path: Path) -> None:
@@ -96,9 +115,8 @@ def test_a_record_that_comes_again_is_there_once(tmp_path: Path) -> None:
 def test_before_the_first_copy_is_complete_there_is_no_answer(tmp_path: Path) -> None:
     with contextlib.closing(Copy(tmp_path, TARGET)) as copy:
         broken(copy, Changes(True, [record("b")], [], HALF))
-        with pytest.raises(BadRequest, match="not complete") as error:
+        with pytest.raises(web.HTTPServiceUnavailable, match="not complete"):
             ids(copy)
-        assert error.value.status == 503
 
 
 def test_values_of_a_wrong_type_do_not_stop_the_copy(tmp_path: Path) -> None:
@@ -126,7 +144,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.WARNING), copy_of([record("b")], tmp_path) as copy:
         assert ids(copy) == ["b"]
     assert "set aside" in caplog.text
-    assert path.with_name(f"{path.name}.damaged").read_bytes().startswith(b"no database")
+    assert path.with_name(f"{path.name}.damaged-1").read_bytes().startswith(b"no database")
 
 
 def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a request may say: each construct against plain Python, and what is refused."""
+"""Each construct of the language against plain Python; all else is refused."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 
 from buildhub.kinto.initialization import definition
 from buildhub.search.copy import Copy
-from buildhub.search.language import OURS, Statement, query_string
-from buildhub.search.values import FIELDS, BadRequest, field_of, to_re2
+from buildhub.search.language import (
+    FIELDS,
+    OURS,
+    BadRequest,
+    Statement,
+    field_of,
+    query_string,
+    to_re2,
+)
 from tests.support import search_reference as reference
 from tests.support.search_copy import ask, compared, copy_of
 from tests.support.search_records import catalogue
@@ -79,7 +86,6 @@ def patterns(name: str) -> st.SearchStrategy[str]:
         plain,
         quoted.map(lambda text: f'"{text}"'),
         plain.map(lambda text: text[:3] + ".*"),
-        plain.map(lambda text: text[:2] + "@"),
         plain.map(lambda text: f"({text[:30]}|x)?.{{0,3}}"),
         st.sampled_from(["[0-9]+", "[^a-z]+", "[a-z_.-]*", ".+", "\\.", "", "[0-9]{1,3}"]),
     )
@@ -180,7 +186,7 @@ TOO_DEEP: dict[str, Any] = {"match_all": {}}
 for _ in range(30):
     TOO_DEEP = {"bool": {"must": [TOO_DEEP]}}
 DEEP_AGGS: dict[str, Any] = {}
-for _ in range(30):
+for _ in range(500):
     DEEP_AGGS = {"a": {"filter": {"match_all": {}}, "aggs": DEEP_AGGS}}
 
 
@@ -223,7 +229,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"sort": "_score"}, "_score"),
     ({"sort": {"build.id": "down"}}, "down"),
     ({"sort": {"build.id": {"order": "asc", "mode": "min"}}}, "mode"),
-    ({"sort": ["id"] * 21}, "sort"),
+    ({"sort": [["id"]]}, "sort"),
     ({"_source": "build.idd"}, "build.idd"),
     ({"_source": 1}, "_source"),
     ({"_source": {"includes": ["build.id"], "filter": []}}, "filter"),
@@ -260,8 +266,6 @@ PATTERNS = [
     ("a|bc", ["a", "bc"], ["abc", "ac"]),
     ('"a|b"', ["a|b"], ["a", "b"]),
     ('""', [""], ["a"]),
-    ("^a$", ["^a$"], ["a"]),
-    ("a@b", ["ab", "a--b"], ["a", "b"]),
     ("[^a-c]x", ["dx", "\nx"], ["ax", "x"]),
     ("[a-]", ["a", "-"], ["b"]),
     (r"[\]\-a]", ["]", "-", "a"], ["\\"]),
@@ -274,7 +278,8 @@ PATTERNS = [
     ("a b-c_d/e:f", ["a b-c_d/e:f"], ["ab-c_d/e:f"]),
     ("é|ß", ["é", "ß"], ["e"]),
     ("", [""], ["a"]),
-    (r"[a\_\é\\[|]+", ["a_é\\[|"], ["b"]),
+    (r"[a\_é\\\[|]+", ["a_é\\[|"], ["b"]),
+    ("(a|b){2}c?", ["ab", "bac"], ["a", "abb"]),
     ("[a-b-c]", ["a", "b", "-", "c"], ["d"]),
     ("[^-]", ["a"], ["-"]),
     (r"[&&~~||\n]".replace(r"\n", "\n"), ["&", "~", "|", "\n"], ["a"]),
@@ -303,10 +308,12 @@ BAD_PATTERNS = [
         "a&b",
         "<1-9>",
         "#",
+        "a@b",
+        "^a$",
+        "[[a]",
         "a}",
         "a" * 10_001,
         "[+--]",
-        "(" * 1000 + ")" * 1000,
         "(a{1000})" * 2,
         "(" + "a" * 600 + "){20}",
     ),
@@ -325,9 +332,11 @@ def test_a_regular_expression_matches_whole_values(
 
 
 @pytest.mark.parametrize("pattern", BAD_PATTERNS, ids=itertools.count())
-def test_a_regular_expression_that_is_wrong_or_too_much_is_refused(pattern: object) -> None:
-    with pytest.raises(BadRequest):
-        to_re2(pattern)
+def test_a_regular_expression_that_is_wrong_or_too_much_is_refused(
+    copy: Copy, pattern: object
+) -> None:
+    with pytest.raises(BadRequest, match="regular expression"):
+        copy.run("SELECT regexp_full_match('x', $pattern)", {"pattern": to_re2(pattern)})
 
 
 #: Dates in requests, and the first and last moment that they stand for.
@@ -369,18 +378,18 @@ def test_a_date_may_be_relative_to_now() -> None:
     [
         ("build.id:20170713130618", "build.id", "20170713130618"),
         ("build.id=20170713130618", "build.id", "20170713130618"),
-        ('target.version:"57.0 b1"', "target.version", "57.0 b1"),
+        ('target.version:"57.0b1"', "target.version", "57.0b1"),
         ("source.tree:releases/mozilla-beta", "source.tree", "releases/mozilla-beta"),
         ("build.date:2017-07-13T13:06:18Z", "build.date", "2017-07-13T13:06:18Z"),
     ],
 )
 def test_a_query_string_is_a_field_and_a_value(text: str, field: str, value: str) -> None:
-    assert query_string(text) == {"term": {field: value}}
+    assert query_string("q", text) == {"term": {field: value}}
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "build.id:2*", "build.id:[1 TO 2]", "a:b AND c:d", '"a"']
+    "text", ["", "x", "build.id:2*", "build.id:[1 TO 2]", "a:b AND c:d", '"a"', 'id:"a']
 )
 def test_any_other_query_string_is_refused(text: str) -> None:
     with pytest.raises(BadRequest, match="field:value"):
-        query_string(text)
+        query_string("q", text)

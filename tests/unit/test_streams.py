@@ -51,7 +51,7 @@ def chunks_of(file: IO[bytes]) -> Any:
 
 
 def read(path: str) -> tuple[bytes, str]:
-    """What is given out, and the error after it."""
+    """Returns the chunks, and the error after them."""
     given = []
     try:
         for piece in chunks(path, CancellationToken()):
