@@ -118,7 +118,7 @@ def to_re2(pattern: object) -> str:
     """Translates a regular expression of Lucene to RE2's syntax, which needs linear time.
 
     Parts in double quotes are literal, and so is a first ``*``. Raises :class:`BadRequest` for what
-    RE2 reads differently (``~ & # @ ^ $ <1-9> \\d``) or is too long; the engine does the rest.
+    RE2 reads differently (``~ & # @ ^ $ <1-9> \\d``) or is too long; the engine refuses others.
     """
     if isinstance(pattern, str):
         pattern = re.sub(r"\A[?*+](?![?*+{])", r"\\\g<0>", pattern)
