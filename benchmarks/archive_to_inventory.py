@@ -1,4 +1,4 @@
-"""What ``archive-to-inventory`` costs: processor time, memory, requests and waiting.
+"""The cost of ``archive-to-inventory``: processor time, memory, requests and waiting.
 
 The server runs in a process of its own and lists as Google's does. Claims:
 
@@ -35,7 +35,7 @@ COMMAND = str(Path(sys.executable).parent / "archive-to-inventory")
 
 
 class Result(NamedTuple):
-    """What one run took."""
+    """The cost of one run."""
 
     rows: int
     requests: int

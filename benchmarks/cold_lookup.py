@@ -1,4 +1,4 @@
-"""How well ``inventory-to-records`` uses its parallel requests when nothing is cached.
+"""The use that ``inventory-to-records`` makes of parallel requests when nothing is cached.
 
 10,000 builds, an archive that takes 50 ms for each answer, 8 requests at the same time. Claim: the
 whole run takes at most 1.15 times as long as its distinct URLs would on 8 connections that are
@@ -126,7 +126,7 @@ async def fetch_all(urls: Sequence[str], parallel: int) -> None:
 
 
 class Run(NamedTuple):
-    """What one run took."""
+    """The cost of one run."""
 
     seconds: float
     processor: float  #: seconds
@@ -136,7 +136,7 @@ class Run(NamedTuple):
 
     @property
     def urls(self) -> int:
-        """How many distinct URLs were requested."""
+        """Returns the number of distinct URLs that were requested."""
         return len(self.paths)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a daily run costs that finds nothing new, as a pipe and as ``latest-inventory-to-kinto``.
+"""The cost of a daily run that finds nothing new, as a pipe and as ``latest-inventory-to-kinto``.
 
 Each build is on the server and in the index of the cache folder, and all metadata is cached. The
 claim, for 10 million rows of which 750,000 are builds: at most 25 s of processor time. The servers
@@ -40,7 +40,7 @@ VERSIONS = [f"{major}.0{minor}" for major in range(30, 130) for minor in MINORS]
 
 
 def lines_of(command: list[str]) -> Iterator[bytes]:
-    """What a command prints."""
+    """Returns what a command prints."""
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout
         yield from (line.rstrip(b"\n") for line in process.stdout)
@@ -65,7 +65,7 @@ def fill_index(folder: Path, url: str, reading: list[str]) -> int:
 
 
 def processor_seconds(*processes: subprocess.Popen[bytes]) -> str:
-    """What processes have used, once all have ended well."""
+    """Returns what processes have used, once all have ended well."""
     used = []
     for process in processes:
         _, status, usage = os.wait4(process.pid, 0)

@@ -33,7 +33,7 @@ FIRST = 90_000_000
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How many records the server has, and how many it accepts per second, and for how long."""
+    """The number of its records, how many it accepts per second, and for how long."""
 
     records: int = 0
     rate: float = 0
@@ -127,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(b'{"data":[%b]}' % page, {"Next-Page": self.path} if last < total else {})
 
     def _changes(self) -> Iterator[bytes]:
-        """What a refresh has to find: the newest record that it read, and what was stored."""
+        """Returns what a refresh has to find: the newest record it read, and what was stored."""
         server = {"schema": CHANGED, "last_modified": CHANGED}
         if self.behaviour.records:
             yield orjson.dumps(record(0)["data"] | server)

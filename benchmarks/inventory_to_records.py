@@ -1,4 +1,4 @@
-"""How fast ``inventory-to-records`` is, with a warm cache, beside what can't be avoided.
+"""The speed of ``inventory-to-records`` with a warm cache, beside what can't be avoided.
 
 Ratios within one run, for 2 million rows of which 0.5 % are builds:
 

@@ -1,4 +1,4 @@
-"""Whether ``inventory-to-records`` holds its memory flat: its peak for 100,000 and 1,000,000 rows.
+"""The memory of ``inventory-to-records``: its peak for 100,000 and 1,000,000 rows.
 
 All rows are builds, the cache is warm. The claim: the same peak within 10 %.
 

@@ -1,4 +1,4 @@
-"""Whether ``to-kinto`` piles up records before a slow Kinto: its peak for 10,000 and 1,000,000.
+"""The memory of ``to-kinto`` before a slow Kinto: its peak for 10,000 and 1,000,000 records.
 
 The server accepts 50 records per second for a minute, then as many as come. The records are
 piped into standard input as fast as it takes them. The claim: the same peak within 10 %.

@@ -56,7 +56,7 @@ class Stages:
         self.seconds: dict[str, float] = {}
 
     def run(self, name: str, stage: Callable[[], Any]) -> Any:
-        """What the stage returns."""
+        """Returns the result of the stage."""
         start = time.process_time()
         result = stage()
         used = time.process_time() - start

@@ -1,4 +1,4 @@
-"""How long a command takes to start, and a Lambda handler to be imported.
+"""The time that a command takes to start, and a Lambda handler to be imported.
 
 Processor time, as other work on the machine does not lengthen it, beside ``python -c pass`` in
 the same run; the median of many rounds. Two claims:
@@ -41,7 +41,7 @@ MOST_OF_A_HANDLER = 300
 
 
 def processor_milliseconds(command: Sequence[str], folder: str) -> float:
-    """What one run in ``folder``, with empty input, takes of the processor."""
+    """Returns the processor time of one run in ``folder``, with empty input."""
     null = subprocess.DEVNULL
     process = subprocess.Popen(
         command, cwd=folder, env=ENVIRONMENT, stdin=null, stdout=null, stderr=null

@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -91,7 +90,7 @@ def configure(
     else:
         _add(_to_stderr())
         sys.excepthook = _log_unhandled
-        threading.excepthook = _log_unhandled_in_thread
+        threading.excepthook = lambda args: _log_unhandled(*args[:3])
     if dsn:
         from . import sentry
 
@@ -106,15 +105,15 @@ class FirstErrors:
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._count = 0
+        self.count = 0  #: of all
 
     def __call__(self, sentence: str) -> None:
         """Logs an error."""
-        self._count += 1
+        self.count += 1
         self._logger.log(
-            logging.ERROR if self._count <= MAX_ERRORS else logging.INFO, "%s", sentence
+            logging.ERROR if self.count <= MAX_ERRORS else logging.INFO, "%s", sentence
         )
-        if self._count == MAX_ERRORS + 1 and not self._logger.isEnabledFor(logging.INFO):
+        if self.count == MAX_ERRORS + 1 and not self._logger.isEnabledFor(logging.INFO):
             self._logger.error("Further errors of this kind are only counted; -v shows them.")
 
 
@@ -262,15 +261,8 @@ def _set_levels(verbosity: int) -> None:
         logging.getLogger(name).setLevel(logging.NOTSET if verbosity == DEBUG else level)
 
 
-def _log_unhandled(
-    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-) -> None:
+def _log_unhandled(kind: Any, error: Any, traceback: Any) -> None:
     if isinstance(error, Exception):
         log_error(error)
     else:
         sys.__excepthook__(kind, error, traceback)
-
-
-def _log_unhandled_in_thread(args: Any) -> None:
-    if args.exc_value is not None:
-        _log_unhandled(args.exc_type, args.exc_value, args.exc_traceback)

@@ -37,35 +37,9 @@ class Release(NamedTuple):
         """Returns the channel that the version suggests."""
         return channel_of(self.product, "releases", self.version)
 
-    @property
-    def order(self) -> tuple[object, ...]:
-        """Returns what releases are sorted by: 4.0b12 < 4.0rc1 < 4.0 < 4.0.1."""
-        return version_order(self.version)
-
 
 #: Product and version → platforms of the release.
 Catalogue = Mapping[tuple[str, str], set[str]]
-
-
-#: What a catalogue need not have, by the reason; the platform is ``""`` for a whole version.
-_UNEXPECTED: dict[str, Callable[[Release, str], bool]] = {
-    "the archive has no build id of versions before 2010": (
-        lambda release, platform: release.date < "2010"
-    ),
-    "repacks are made of some versions only": (
-        lambda release, platform: (
-            re.search(r"-(?:eme-free|sha1|euballot.*|funnelcake\d+)\Z", platform) is not None
-        )
-    ),
-    "Linux on 32-bit processors is not supported from 145.0 on": (
-        lambda release, platform: (
-            platform == "linux-i686" and release.order >= version_order("145.0")
-        )
-    ),
-    "the platforms of Fennec were renamed with the API levels of Android": (
-        lambda release, platform: release.product == "fennec" and platform.startswith("android")
-    ),
-}
 
 
 class Missing(NamedTuple):
@@ -92,7 +66,7 @@ class Missing(NamedTuple):
 
 
 def version_order(version: str) -> tuple[object, ...]:
-    """Returns the key by which versions are sorted; ``esr`` and the like do not count."""
+    """Returns a key to sort by: 4.0b12 < 4.0rc1 < 4.0 < 4.0.1. ``esr`` does not count."""
     numbers, kind, number = re.match(r"([\d.]*)(a|b|rc|)(\d*)", version).groups()  # type: ignore[union-attr]
     parts = [int(part) for part in numbers.split(".") if part]
     while parts and parts[-1] == 0:
@@ -100,19 +74,18 @@ def version_order(version: str) -> tuple[object, ...]:
     return parts, kind or "~", int(number or 0)
 
 
-def lists_of(folders: Container[str]) -> list[str]:
-    """Returns the names of the lists of the products in these folders of the archive."""
-    names = (name for product, name in LISTS.items() if PRODUCTS[product].folder in folders)
-    return list(dict.fromkeys(names))
-
-
 async def fetch_lists(
-    client: HttpClient, names: Iterable[str], cancellation: CancellationToken
-) -> list[bytes]:
-    """Returns the content of the lists of these names. Raises :class:`Unreachable`."""
+    client: HttpClient, folders: Container[str], cancellation: CancellationToken
+) -> dict[str, bytes]:
+    """Returns the lists of the products in these folders of the archive, by name.
+
+    Raises :class:`Unreachable`.
+    """
+    wanted = (name for product, name in LISTS.items() if PRODUCTS[product].folder in folders)
     with cancellation.ending_task():
         async with client:
-            return [await client.request("GET", name, _content) for name in names]
+            names = dict.fromkeys(wanted)
+            return {name: await client.request("GET", name, _content) for name in names}
 
 
 def _content(response: Response) -> bytes:
@@ -135,13 +108,15 @@ def read_releases(content: bytes, name: str) -> list[Release]:
     return [release for release in releases if release.product in PRODUCTS]
 
 
-def add_releases(records: Iterable[Mapping[str, Any]], to: dict[tuple[str, str], set[str]]) -> None:
-    """Adds the releases among records to a :data:`Catalogue`; candidates and nightlies are none."""
+def catalogue_of(records: Iterable[Mapping[str, Any]]) -> Catalogue:
+    """Returns the releases among records; candidates and nightlies are none."""
+    found: dict[tuple[str, str], set[str]] = {}
     for record in records:
         if "/releases/" in record["download"]["url"]:
             target = record["target"]
             key = (record["source"]["product"], target["version"])
-            to.setdefault(key, set()).add(target["platform"])
+            found.setdefault(key, set()).add(target["platform"])
+    return found
 
 
 def missing(
@@ -156,7 +131,7 @@ def missing(
     on its channel has. What is not expected is yielded with its reason. ``folders`` are those of
     the archive whose products are catalogued.
     """
-    ordered = sorted({*releases}, key=lambda r: (r.product, r.channel, r.order))
+    ordered = sorted({*releases}, key=lambda r: (r.product, r.channel, version_order(r.version)))
     for _, group in itertools.groupby(ordered, key=lambda r: (r.product, r.channel)):
         previous, before = "", set[str]()
         for release in group:
@@ -164,14 +139,22 @@ def missing(
             if wanted(release):
                 lacking: Sequence[str] = sorted(before - there) if there else [""]
                 for platform in lacking:
-                    reason = _reason(release, platform, folders)
-                    yield Missing(release, platform, previous if platform else "", reason)
+                    before_it = previous if platform else ""
+                    yield Missing(release, platform, before_it, _reason(release, platform, folders))
             if there:
                 previous, before = release.version, there
 
 
 def _reason(release: Release, platform: str, folders: Container[str]) -> str:
+    """Says why a catalogue need not have this; the platform is ``""`` for a whole version."""
     if PRODUCTS[release.product].folder not in folders:
         return "PRODUCTS does not name the product"
-    reasons = (reason for reason, applies in _UNEXPECTED.items() if applies(release, platform))
-    return next(reasons, "")
+    if release.date < "2010":
+        return "the archive has no build id of versions before 2010"
+    if re.search(r"-(?:eme-free|sha1|euballot.*|funnelcake\d+)\Z", platform):
+        return "repacks are made of some versions only"
+    if platform == "linux-i686" and version_order(release.version) >= version_order("145.0"):
+        return "Linux on 32-bit processors is not supported from 145.0 on"
+    if release.product == "fennec" and platform.startswith("android"):
+        return "the platforms of Fennec were renamed with the API levels of Android"
+    return ""

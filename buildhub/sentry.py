@@ -13,6 +13,7 @@ import raven
 import requests
 from raven.handlers.logging import SentryHandler
 from raven.transport.requests import RequestsHTTPTransport
+from raven.utils import varmap
 
 from . import __version__
 from .errors import Fatal
@@ -30,8 +31,16 @@ def handler(dsn: str, mask: Callable[[str], str]) -> logging.Handler:
     ``mask`` replaces the secrets in a text; it is applied to every text of an event. Raises
     :class:`Fatal`, without the DSN in it, if ``dsn`` is malformed.
     """
-    _validate(dsn)
-    client = _client(dsn, mask)
+    try:
+        url = urlsplit(dsn.strip())
+        if url.scheme not in ("http", "https") or url.port == 0:
+            raise ValueError(dsn)
+        client = _client(dsn, mask)
+    except (ValueError, TypeError):  # most are of raven, and have the DSN in them
+        raise Fatal(
+            "SENTRY_DSN is not a valid DSN: copy it from the settings of the Sentry project;"
+            " it looks like https://<key>:<secret>@sentry.io/<project>."
+        ) from None
     client.sent.clear()
     return SentryHandler(client, level=logging.ERROR)  # type: ignore[no-any-return]
 
@@ -53,20 +62,6 @@ def _client(dsn: str, mask: Callable[[str], str]) -> _Client:
         enable_breadcrumbs=False,
         hook_libraries=[],
     )
-
-
-def _validate(dsn: str) -> None:
-    try:
-        url = urlsplit(dsn.strip())
-        valid = url.scheme in ("http", "https") and url.hostname and url.username
-        valid = valid and url.port != 0 and url.path.rstrip("/").rpartition("/")[2]
-    except ValueError:
-        valid = False
-    if not valid:
-        raise Fatal(
-            "SENTRY_DSN is not a valid DSN: copy it from the settings of the Sentry project;"
-            " it looks like https://<key>:<secret>@sentry.io/<project>."
-        )
 
 
 class _Transport(RequestsHTTPTransport):  # type: ignore[misc]
@@ -99,20 +94,14 @@ class _Client(raven.Client):  # type: ignore[misc]
         source = data.get("logger", "")
         self.sent[source] += 1
         if self.sent[source] <= MAX_EVENTS:
-            super().send(auth_header, **self._masked(data))
+            super().send(auth_header, **varmap(self._masked, data))
         elif self.sent[source] == MAX_EVENTS + 1:
             logger.warning(
                 "%d errors of %s were sent to Sentry: further ones are not.", MAX_EVENTS, source
             )
 
-    def _masked(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._mask(value)
-        if isinstance(value, dict):
-            return {key: self._masked(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._masked(item) for item in value]
-        return value
+    def _masked(self, _name: str | None, value: Any) -> Any:
+        return self._mask(value) if isinstance(value, str) else value
 
     def _failed_send(self, exc: Exception, url: str, data: Any) -> None:
         reason = exc if isinstance(exc, requests.HTTPError) else type(exc).__name__

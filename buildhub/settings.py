@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -40,8 +40,14 @@ class Parsed(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parses a text; it is a usage error if that is not valid."""
+        if not isinstance(value, str):
+            return value
         try:
-            return self.parse(text(value)) if isinstance(value, str) else value
+            value.encode()
+        except UnicodeEncodeError:  # os.environ and sys.argv: surrogates stand for such bytes
+            self.fail("the value is not valid UTF-8.", param, ctx)
+        try:
+            return self.parse(value)
         except ValueError as error:
             self.fail(f"{error}.", param, ctx)
 
@@ -106,15 +112,6 @@ def _read_secret(path: str) -> str:
         raise ValueError(f"{path} is not valid UTF-8") from None
     if not value:
         raise ValueError(f"{path} is empty: write the secret into it")
-    return value
-
-
-def text(value: str) -> str:
-    """Returns the text itself. Raises ValueError if its bytes in the environment are not UTF-8."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # os.environ and sys.argv: surrogates stand for such bytes
-        raise ValueError("the value is not valid UTF-8") from None
     return value
 
 
@@ -230,25 +227,20 @@ def folder(value: str) -> Path:
 
 
 MOMENT = Parsed("date or age", since)
-TEXT = Parsed("text", text)
+TEXT = Parsed("text", str)
 LIST = Parsed("list", words)
 FOLDER = Parsed("folder", folder)
 COUNT = Parsed("number", number(int, 1, 10**9))
 
-_Row = Callable[..., Callable[[Any], Any]]
+_Row = tuple[Sequence[str], dict[str, Any]]
 
 
 def _row(
     name: str, kind: click.ParamType[Any], default: Any, text: str, *flags: str, **more: Any
 ) -> tuple[str, _Row]:
-    """Returns a setting's name, and what makes its option; the flag is ``--<name>`` by default."""
-
-    def option(**changes: Any) -> Callable[[Any], Any]:
-        declared = flags or (f"--{name.replace('_', '-')}",)
-        attributes = {"type": kind, "default": default, "help": text} | more | changes
-        return click.option(name, *declared, cls=Setting, **attributes)
-
-    return name, option
+    """Returns a setting's name, and the flags (``--<name>`` by default) and more of its option."""
+    attributes = {"type": kind, "default": default, "help": text} | more
+    return name, (flags or (f"--{name.replace('_', '-')}",), attributes)
 
 
 # fmt: off
@@ -273,7 +265,7 @@ _TABLE: dict[str, _Row] = dict((
     _row("initialize_server", _Boolean(), True,
          "Create or update the bucket, collection, schema and permissions first.",
          "--initialize-server/--no-initialize-server"),
-    _row("sentry_dsn", Parsed("URL", text), None,
+    _row("sentry_dsn", Parsed("URL", str), None,
          "DSN of the Sentry project to which errors are reported, such as"
          " https://<key>:<secret>@sentry.io/buildhub. SENTRY_DSN_FILE names a file that contains"
          " it.", secret=True, show_default="disabled"),
@@ -322,7 +314,8 @@ def options(*names: str, **changes: Any) -> Callable[[Any], Any]:
 
     def decorate(command: Any) -> Any:
         for name in reversed(names):
-            command = _TABLE[name](**changes)(command)
+            flags, attributes = _TABLE[name]
+            command = click.option(name, *flags, cls=Setting, **attributes | changes)(command)
         return command
 
     return decorate

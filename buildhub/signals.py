@@ -159,12 +159,7 @@ class AbandonableCalls:
         self._name = name
         self._workers = threading.local()
 
-    def call(
-        self,
-        function: Callable[[], T],
-        timeout: float | None = None,
-        check: Callable[[], None] = lambda: None,
-    ) -> T:
+    def call(self, function: Callable[[], T], timeout: float, check: Callable[[], None]) -> T:
         """Returns the result of ``function``, or raises what it raises.
 
         Raises ``TimeoutError`` after ``timeout`` seconds, and what ``check`` raises, which is
@@ -175,7 +170,7 @@ class AbandonableCalls:
             worker = self._workers.worker = _Worker(self._name)
         future = worker.start(function)
         try:
-            return _result(future, timeout, check)
+            return result_of(future, timeout, check)
         finally:
             if not future.done():
                 del self._workers.worker
@@ -204,16 +199,14 @@ def _run_calls(calls: queue.SimpleQueue[_Call | None]) -> None:
     while (item := calls.get()) is not None:
         future, function = item
         try:
-            result = function()
+            future.set_result(function())
         except BaseException as error:
             future.set_exception(error)
-        else:
-            future.set_result(result)
-            del result  # a page of records, say, must not stay until the next call ends
-        del item, future, function
+        del item, future, function  # a page of records, say, must not stay until the next call
 
 
-def _result(future: Future[T], timeout: float | None, check: Callable[[], None]) -> T:
+def result_of(future: Future[T], timeout: float | None, check: Callable[[], None]) -> T:
+    """Awaits a result; ``timeout`` and ``check`` are those of :meth:`AbandonableCalls.call`."""
     end = None if timeout is None else time.monotonic() + timeout
     while True:
         check()

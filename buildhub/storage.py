@@ -128,27 +128,24 @@ def create_part(folder: Path, prefix: str) -> tuple[IO[bytes], Path]:
 
     while True:
         number, name = tempfile.mkstemp(prefix=f"{prefix}.", suffix=_PART, dir=folder)
-        file = os.fdopen(number, "wb")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.stat(name), os.fstat(number)):
-                return file, Path(name)
-        except (BlockingIOError, FileNotFoundError):
-            pass  # another run has found it without its lock, and removes it
-        except BaseException:
-            file.close()
-            raise
-        file.close()
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(os.fdopen(number, "wb"))
+            # Otherwise another run has found it without its lock, and removes it.
+            with contextlib.suppress(BlockingIOError, FileNotFoundError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.stat(name), os.fstat(number)):
+                    stack.pop_all()
+                    return file, Path(name)
 
 
-def is_abandoned(part: Path) -> bool:
-    """Returns whether no process holds the lock of a part: the one that made it was killed."""
-    with opened(part, os.O_RDONLY) as number:
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+def remove_abandoned(folder: Path, names: str) -> None:
+    """Removes the parts whose names match ``names`` and that killed runs have left."""
+    for entry in folder.iterdir():
+        if re.fullmatch(names, entry.name):
+            # Another run may write it or remove it first, or another user own it.
+            with contextlib.suppress(OSError), opened(entry, os.O_RDONLY) as number:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                entry.unlink()
 
 
 @contextlib.contextmanager
@@ -158,54 +155,41 @@ def written_aside(path: Path, option: str) -> Iterator[Callable[[bytes], None]]:
     That is so after an error as well. What killed runs left beside it is removed. Raises
     :class:`Fatal`, which names the ``option``, if it cannot be written.
     """
-    with _readable_write_errors(path, option):
+    cure = f": choose another file with {option}"
+    with readable_write_errors(path, cure):
         target = path.resolve()  # of a link the target is replaced
         if target.exists() and not target.is_file():
             raise OSError(None, "it is not a file")
-        _remove_abandoned_parts(target)
+        ours = rf"{re.escape(target.name)}\.[a-z0-9_]{{8}}{re.escape(_PART)}"
+        remove_abandoned(target.parent, ours)
         file, part = create_part(target.parent, target.name)
     with file:
 
         def write(data: bytes) -> None:
-            with _readable_write_errors(path, option):
+            with readable_write_errors(path, cure):
                 file.write(data)
 
         try:
             yield write
         finally:
-            with _readable_write_errors(path, option):
+            with readable_write_errors(path, cure):
                 file.flush()
                 os.umask(umask := os.umask(0))
                 os.fchmod(file.fileno(), 0o666 & ~umask)  # others may read it, as any output
                 os.replace(part, target)
 
 
-def _remove_abandoned_parts(target: Path) -> None:
-    ours = re.compile(rf"{re.escape(target.name)}\.[a-z0-9_]{{8}}{re.escape(_PART)}")
-    for entry in target.parent.iterdir():
-        if ours.fullmatch(entry.name):
-            # Another run may remove it first, or another user own it: neither matters here.
-            with contextlib.suppress(OSError):
-                if is_abandoned(entry):
-                    entry.unlink()
-
-
 @contextlib.contextmanager
-def _readable_write_errors(path: Path, option: str) -> Iterator[None]:
+def readable_write_errors(path: Path, cure: str) -> Iterator[None]:
+    """Makes a sentence of an ``OSError`` of the block, which ends in ``cure``."""
     try:
         yield
     except OSError as error:
-        raise Fatal(
-            f"Cannot write {path}: {error.strerror}: choose another file with {option}."
-        ) from None
+        raise Fatal(f"Cannot write {path}: {error.strerror or error}{cure}.") from None
 
 
 class _NotUsable(Exception):
     """Says that a database is corrupt or of another version."""
-
-
-class _Locked(Exception):
-    """Reports that another program writes into the database, and SQLite did not wait for it."""
 
 
 def open_database(path: Path, *, version: int, tables: str) -> sqlite3.Connection:
@@ -228,21 +212,7 @@ def open_database(path: Path, *, version: int, tables: str) -> sqlite3.Connectio
 
 
 def _connect(path: Path, version: int, tables: str) -> sqlite3.Connection:
-    """Does the same as :func:`_connect_once`, later if the file is locked.
-
-    SQLite does not apply its timeout to the change of journal_mode: of two runs that make the file
-    at the same moment, one would find it locked.
-    """
-    with contextlib.suppress(_Locked):
-        return _connect_once(path, version, tables)
-    from .retries import Retry  # imports asyncio, which takes 25 ms
-
-    retry = Retry(10 * BUSY_SECONDS, errors=_Locked, longest_pause=0.1, deadline=BUSY_SECONDS)
-    return retry.call(lambda: _connect_once(path, version, tables))
-
-
-def _connect_once(path: Path, version: int, tables: str) -> sqlite3.Connection:
-    """Opens it. Raises :class:`_NotUsable`, :class:`_Locked`, ``sqlite3.Error``, ``OSError``."""
+    """Opens it. Raises :class:`_NotUsable`, ``sqlite3.Error``, ``OSError``."""
     _refuse_foreign_database(path)
     if path.exists():
         # SQLite calls a file without rights "unable to open", as it does a missing folder.
@@ -255,11 +225,8 @@ def _connect_once(path: Path, version: int, tables: str) -> sqlite3.Connection:
         _refuse_foreign_database(path)  # SQLite has opened what may have been made meanwhile
     except BaseException as error:
         connection.close()
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _CORRUPT:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT:
             raise _NotUsable("damaged") from None
-        if code in _LOCKED:
-            raise _Locked from None
         raise
     return connection
 
@@ -273,7 +240,6 @@ def _refuse_foreign_database(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, version: int, tables: str) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     # Another run that opens the file at the same moment must not see it half made.
     connection.execute("BEGIN IMMEDIATE")
@@ -284,6 +250,9 @@ def _prepare(connection: sqlite3.Connection, version: int, tables: str) -> None:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version={version}")
     connection.execute("COMMIT")
+    # SQLite does not wait here for other runs that make the file: the last one changes its mode.
+    with contextlib.suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA journal_mode=WAL")
     if not empty and found != version:
         raise _NotUsable("of another version of buildhub")
     there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
@@ -311,9 +280,9 @@ def set_aside(path: Path, problem: str) -> None:
 def _readable_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except _Locked:
-        raise Fatal(f"Cannot use {path}: another program keeps it locked.") from None
     except (sqlite3.Error, OSError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED:
+            raise Fatal(f"Cannot use {path}: another program keeps it locked.") from None
         problem = getattr(error, "strerror", None) or str(error)
         found = getattr(error, "filename", None) or path
         raise Fatal(

@@ -40,8 +40,6 @@ _CUT = b"\xff (cut)"
 #: Larger than any piece and block.
 _REUSED = 8 << 20
 
-_F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists on Linux only
-
 
 class _Source:
     """Reads from a file descriptor what is there, until a signal comes."""
@@ -109,19 +107,16 @@ def chunks(
     :class:`BadInput` if the file can't be read, or is cut or damaged: all before it was given out.
     """
     _reuse_memory()
-    try:
-        fd = sys.stdin.fileno() if path == "-" else opener(path)
-    except OSError as error:
-        raise BadInput(f"Cannot read {path}: {error.strerror}.") from None
-    try:
-        for piece in _pieces_of(fd, _Source(fd, cancellation, on_idle), path):
-            cancellation.raise_if_cancelled()
-            yield piece
-    except OSError as error:
-        raise BadInput(f"Cannot read {name_of(path)}: {error.strerror}.") from None
-    finally:
-        if path != "-":
-            os.close(fd)
+    with contextlib.ExitStack() as stack:
+        try:
+            fd = sys.stdin.fileno() if path == "-" else opener(path)
+            if path != "-":
+                stack.callback(os.close, fd)
+            for piece in _pieces_of(fd, _Source(fd, cancellation, on_idle), path):
+                cancellation.raise_if_cancelled()
+                yield piece
+        except OSError as error:
+            raise BadInput(f"Cannot read {name_of(path)}: {error.strerror}.") from None
 
 
 def _reuse_memory() -> None:
@@ -150,7 +145,7 @@ def _widen_pipe(fd: int) -> None:
         import fcntl
 
         with contextlib.suppress(OSError):
-            fcntl.fcntl(fd, _F_SETPIPE_SZ, CHUNK)
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, CHUNK)
 
 
 def _is_gzip_file(fd: int) -> bool:

@@ -47,7 +47,7 @@ def command(name: str) -> click.Command:
 
 
 def help_text(name: str) -> str:
-    """What ``NAME --help`` prints on a terminal of 80 columns: click leaves two of them free."""
+    """Returns ``NAME --help`` for a terminal of 80 columns: click leaves two of them free."""
     main = command(name)
     with click.Context(
         main, info_name=name, **main.context_settings | {"terminal_width": 78}
@@ -56,12 +56,12 @@ def help_text(name: str) -> str:
 
 
 def uses(name: str, variable: Setting) -> bool:
-    """Whether a command uses a variable: has an option for it."""
+    """Tells if a command uses a variable: has an option for it."""
     return variable.name in {param.name for param in command(name).params}
 
 
 def users(variable: Setting) -> list[str]:
-    """What uses a variable: commands, as references, and the Lambdas."""
+    """Returns the users of a variable: commands, as references, and the Lambdas."""
     found = [f":doc:`/commands/{name}`" for name in COMMANDS if uses(name, variable)]
     if uses(INVENTORY_COMMAND, variable):
         found.append("inventory Lambda")
@@ -71,7 +71,7 @@ def users(variable: Setting) -> list[str]:
 
 
 def lambda_defaults(variable: Setting) -> str:
-    """What the default is in the Lambdas, where it is another one there."""
+    """Returns the default in the Lambdas, where it is another one there."""
     differs = {
         name: module.DEFAULTS[variable.name]
         for name, module in LAMBDAS.items()
@@ -147,7 +147,7 @@ def _list_table(rows: Iterable[Sequence[str]], widths: Sequence[int]) -> Iterato
 
 
 def output(*arguments: str) -> str:
-    """What a program of the repository prints."""
+    """Returns what a program of the repository prints."""
     return subprocess.run(
         arguments, cwd=DOCS.parent, check=True, capture_output=True, text=True
     ).stdout

@@ -4,34 +4,55 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from .support import s3_bucket
+from .support import postgres, s3_bucket
 from .support.archive_server import ArchiveServer
 from .support.event_system import EventSystem
 from .support.kinto_server import ACCOUNTS_SETTINGS, STRICT_SETTINGS, Kinto, running_kinto
 from .support.lambda_zip import build
 
 # All examples are for CI, where Hypothesis chooses a profile of its own.
-settings.register_profile("fast", max_examples=30)
+settings.register_profile("fast", max_examples=20)
 if not os.environ.get("CI"):
     settings.load_profile("fast")
 
-#: What takes long to start: the tests that use one of these share a process.
-EXPENSIVE = ("strict_kinto", "accounts_kinto", "lambda_zip")
+
+def _in_memory(folder: str = "/dev/shm") -> bool:
+    """Return whether temporary files may lie there: on a disk, making a database takes long."""
+    try:
+        file_system = os.statvfs(folder)
+    except OSError:
+        return False
+    free = file_system.f_bavail * file_system.f_frsize
+    return free > 1 << 30 and not file_system.f_flag & os.ST_NOEXEC
+
+
+if "TMPDIR" not in os.environ and _in_memory():
+    os.environ["TMPDIR"] = tempfile.tempdir = "/dev/shm"
+
+#: What takes long to start, and the group of the tests that use it: they share a process.
+GROUPS = {
+    "strict_kinto": "sample",
+    "accounts_kinto": "accounts",
+    "lambda_zip": "lambda zip",
+    "postgresql": "postgresql",
+}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Before pytest-xdist looks at the groups."""
+    """Before pytest-xdist looks at the groups; it needs time for each group, or test without."""
     for item in items:
-        for name in EXPENSIVE:
-            if name in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(name))
+        if item.path.parent.name == "unit":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        for name in GROUPS.keys() & getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(GROUPS[name]))
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +71,13 @@ def _strict_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
 def _accounts_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
     with running_kinto(tmp_path_factory.mktemp("accounts"), ACCOUNTS_SETTINGS) as kinto:
         yield kinto
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a database, in whose server :func:`postgres.new_database` makes others."""
+    with postgres.running_postgres() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +134,7 @@ def lambda_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def lambda_folder(lambda_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a Lambda finds in its folder: lambda.zip, unpacked."""
+    """Returns the folder of a Lambda: lambda.zip, unpacked."""
     folder = tmp_path_factory.mktemp("task")
     shutil.unpack_archive(lambda_zip, folder)
     return folder

@@ -233,7 +233,9 @@ class LookupCache:
             entry = self._entries[place]
         except KeyError:
             entry = self._remember(place, self._read(place))
-        return entry if entry and isinstance(entry.value, kind | None) else None
+        if entry is None or (entry.value is not None and not isinstance(entry.value, kind)):
+            return None
+        return entry
 
     def _put(self, place: str, entry: CacheEntry) -> None:
         """Keeps an entry, on disk at once."""

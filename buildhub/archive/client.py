@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Coroutine
-from functools import partial
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +16,7 @@ from .checksums import sums_in
 
 __all__ = ["Archive", "File", "FolderContents", "InvalidContent", "Unreadable"]
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Archive(HttpClient):
         If no attempt brought a complete listing, an incomplete one is returned. Raises
         :class:`Unreachable` if there was none either.
         """
-        return await self._once("LIST", folder, partial(self._listing, folder))
+        return await self._once("LIST", folder, lambda: self._listing(folder))
 
     async def document(
         self, key: str, check: Callable[[bytes], object] = lambda content: None
@@ -76,32 +76,27 @@ class Archive(HttpClient):
         :class:`Unreadable` if the last attempt brought such content, else :class:`Unreachable`.
         """
 
-        def parse(response: Response) -> bytes | None:
-            if not _is_there(response):
-                return None
+        def parse(response: Response) -> bytes:
             check(response.body)
             return response.body
 
-        return await self._once("GET", key, lambda: self.request("GET", key, parse))
+        return await self._once("GET", key, lambda: self._if_there("GET", key, parse))
 
     async def sums(self, key: str) -> dict[str, str] | None:
         """Returns the sums in a file, or None if there is none; raises as :meth:`document` does."""
 
-        def parse(response: Response) -> dict[str, str] | None:
-            if not _is_there(response):
-                return None
+        def parse(response: Response) -> dict[str, str]:
             if (sums := sums_in(response.body, key)) is None:
                 raise InvalidContent("the content is not a list of sums")
             return sums
 
-        return await self._once("SUMS", key, lambda: self.request("GET", key, parse))
+        return await self._once("SUMS", key, lambda: self._if_there("GET", key, parse))
 
     async def head(self, key: str) -> File | None:
         """Returns a file's exact size and date, or None; raises :class:`Unreachable`."""
         # The length of the object itself is wanted, not that of a compressed transfer.
         headers = {"Accept-Encoding": "identity"}
-        request = partial(self.request, "HEAD", key, _file, headers=headers)
-        return await self._once("HEAD", key, request)
+        return await self._once("HEAD", key, lambda: self._if_there("HEAD", key, _file, headers))
 
     async def _once(self, method: str, path: str, send: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Makes one request per URL: calls that ask for it while it runs share the response."""
@@ -116,10 +111,8 @@ class Archive(HttpClient):
     async def _listing(self, folder: str) -> FolderContents | None:
         incomplete: FolderContents | None = None
 
-        def parse(response: Response) -> FolderContents | None:
+        def parse(response: Response) -> FolderContents:
             nonlocal incomplete
-            if not _is_there(response):
-                return None
             listing, unusable = _contents(response.body)
             if unusable:
                 incomplete = listing
@@ -129,28 +122,32 @@ class Archive(HttpClient):
         # Exactly this: with any other the archive answers a folder with an HTML page.
         headers = {"Accept": "application/json"}
         try:
-            return await self.request("GET", folder, parse, headers=headers)
+            return await self._if_there("GET", folder, parse, headers)
         except Unreachable:
             if incomplete is None:
                 raise
             return incomplete
 
+    async def _if_there(
+        self, method: str, path: str, parse: Callable[[Response], T],
+        headers: Mapping[str, str] | None = None,
+    ) -> T | None:  # fmt: skip
+        """Returns what ``parse`` makes of the file or folder itself; None for 404."""
 
-def _is_there(response: Response) -> bool:
-    """Returns False for 404; raises unless the response is the file or folder itself."""
-    if response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-        return False
-    if response.status != HTTPStatus.OK:
-        raise Unreachable(f"HTTP {response.status}")
-    return True
+        def parse_success(response: Response) -> T | None:
+            if response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+                return None
+            if response.status != HTTPStatus.OK:
+                raise Unreachable(f"HTTP {response.status}")
+            return parse(response)
+
+        return await self.request(method, path, parse_success, headers=headers)
 
 
-def _file(response: Response) -> File | None:
+def _file(response: Response) -> File:
     """Reads a file's headers; raises :class:`RetryableError` if they lack its size or date."""
     from email.utils import parsedate_to_datetime  # takes 3 ms, and only events need it
 
-    if not _is_there(response):
-        return None
     try:
         size = int(response.headers["Content-Length"])
         moment = parsedate_to_datetime(response.headers["Last-Modified"])
@@ -182,10 +179,4 @@ def _date(value: Any) -> str:
 
 def _is_text(value: Any) -> bool:
     """Tells if a text can be sent and stored: it has no lone surrogates."""
-    if not isinstance(value, str):
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return isinstance(value, str) and not _SURROGATE.search(value)

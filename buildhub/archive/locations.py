@@ -1,6 +1,7 @@
-"""Build → where its metadata is. Never a guess; nothing is fetched here.
+"""Build → where its metadata is. Nothing is fetched here.
 
-All locales of a platform share one location: the files that describe the en-US build.
+All locales of a platform share one location: the files that describe the en-US build (of Fennec's
+nightlies, the ``multi`` one). Apps without metadata of their own share Firefox's.
 """
 
 from __future__ import annotations
@@ -154,8 +155,9 @@ def location_of(build: Build) -> MetadataLocation:
     if folder.count("/") == 3:  # flat, before 3.5: pub/firefox/releases/1.0rc1/firefox-1.0rc1.…
         return _release_location(build.product, folder, platform, name, "")
     above = folder.rpartition("/")[0]
-    named_after = "{platform}" in product.metadata_name
-    file_platform = _file_platform(name, build.locale) if named_after else ""
+    file_platform = ""
+    if "{platform}" in product.metadata_name:  # android-arm of fennec-56.0b3.multi.android-arm.apk
+        file_platform = EXTENSION.sub("", name).rpartition(f".{build.locale}.")[2]
     if build.section == "candidates":
         return _candidate_location(build.product, above, name, file_platform)
     return _release_location(build.product, above, platform, name, file_platform)
@@ -186,8 +188,9 @@ def _nightly_location(build: Build, folder: str, name: str) -> NightlyLocation:
 
 @functools.lru_cache(maxsize=1024)
 def _location_beside(product: str, folder: str, name: str) -> NightlyLocation:
-    """Returns where the metadata of a nightly is that is in the folder itself."""
+    """Returns the location for the name of a nightly whose metadata is published."""
     stem = EXTENSION.sub("", name)
+    # Localised nightlies are in 2017-07-13-…-mozilla-central-l10n, without metadata.
     return NightlyLocation(product, f"{folder.replace('-l10n', '', 1)}/{stem}")
 
 
@@ -228,11 +231,6 @@ def _file_version(name: str) -> str:
     stem = EXTENSION.sub("", name)
     found = _FILE_VERSION.match(stem)
     return re.sub(r"\.(?=[^\d]).*", "", found["version"]).rstrip(".") if found else ""
-
-
-def _file_platform(name: str, locale: str) -> str:
-    """Returns ``android-arm`` of ``fennec-56.0b3.multi.android-arm.apk``."""
-    return EXTENSION.sub("", name).rpartition(f".{locale}.")[2]
 
 
 def plain_platform(platform: str) -> str:

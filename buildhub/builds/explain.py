@@ -10,7 +10,7 @@ import re
 
 from .patterns import PLATFORM, SECTIONS
 from .products import PRODUCTS, product_folders, products_in
-from .recognise import READERS, recognise
+from .recognise import readers_of, recognise
 
 _FOLDERS = "|".join(product_folders())
 _SECTIONS = "|".join(SECTIONS)
@@ -119,7 +119,7 @@ def explain(key: str) -> str:
     if build is None:
         return f"no build: {reason_against(key)}."
     start = key.index(build.section) + len(build.section) + 1
-    shape = next(r.shape for r in READERS[key[:start]] if r.fullmatch(key, start))
+    shape = next(r.shape for r in readers_of(key[:start]) if r.fullmatch(key, start))
     return (
         f"build: a {shape.name}, as {key[:start]}{shape.form}: product {build.product},"
         f" version {build.version}, channel {build.channel} (guessed from the key),"

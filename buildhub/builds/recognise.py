@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .patterns import LOCALE_FOLDER, MIMETYPES, PLATFORM, SECTIONS, SYSTEMS, Shape
-from .products import PRODUCTS, Product, product_folders
+from .products import PRODUCTS, product_folders
 
 
 class Build(NamedTuple):
@@ -101,31 +101,17 @@ class _Reader(NamedTuple):
     has_locale_folder: bool
 
 
-class _Readers(dict[str, tuple[_Reader, ...]]):
-    """By ``pub/<folder>/<section>/``: the shapes that a key with this prefix may have.
-
-    A prefix is added when it is first asked for: compiling the patterns of all takes 20 ms.
-    """
-
-    def __init__(self) -> None:
-        self._shapes: dict[str, list[tuple[Product, Shape]]] = {}
-        for product in PRODUCTS.values():
-            for shape in product.shapes:
-                prefix = f"pub/{product.folder}/{shape.section}/"
-                self._shapes.setdefault(prefix, []).append((product, shape))
-
-    def __missing__(self, prefix: str) -> tuple[_Reader, ...]:
-        if prefix not in self._shapes:
-            return ()
-        readers = []
-        for product, shape in self._shapes[prefix]:
-            fullmatch = shape.compiled(product.app, product.file, product.trees).fullmatch
-            readers.append(_Reader(shape, product.name, fullmatch, shape.has_locale_folder))
-        self[prefix] = tuple(readers)
-        return self[prefix]
-
-
-READERS = _Readers()
+# Only when it is asked for: compiling the patterns of all takes 20 ms.
+@lru_cache(maxsize=128)
+def readers_of(prefix: str) -> tuple[_Reader, ...]:
+    """Returns the shapes that a key may have behind ``pub/<folder>/<section>/``."""
+    readers = []
+    for product in PRODUCTS.values():
+        for shape in product.shapes:
+            if prefix == f"pub/{product.folder}/{shape.section}/":
+                fullmatch = shape.compiled(product.app, product.file, product.trees).fullmatch
+                readers.append(_Reader(shape, product.name, fullmatch, shape.has_locale_folder))
+    return tuple(readers)
 
 
 def recognise(key: str) -> Build | None:
@@ -133,19 +119,15 @@ def recognise(key: str) -> Build | None:
 
     Never raises and never guesses: a key of which any part is not understood is not a build.
     """
-    start = _start_of_version(key)
-    readers = READERS[key[:start]]
+    start = key.find("/", key.find("/", 4) + 1) + 1  # where the version begins
+    readers = readers_of(key[:start])
     if readers and readers[0].has_locale_folder:
         above, folder, name = key.rsplit("/", 2)
-        in_all_locales = _in_all_locales(above, name)
+        in_all_locales = _in_all_locales(above, name, start)
         if in_all_locales and (locale := _lower_locale(folder)):
             id_start, common = in_all_locales
             return Build._make((key, folder, id_start + locale, *common))
     return _recognise(key, start, readers)
-
-
-def _start_of_version(key: str) -> int:
-    return key.find("/", key.find("/", 4) + 1) + 1
 
 
 def _recognise(key: str, start: int, readers: Sequence[_Reader]) -> Build | None:
@@ -159,15 +141,14 @@ def _recognise(key: str, start: int, readers: Sequence[_Reader]) -> Build | None
 
 
 @lru_cache(maxsize=1024)
-def _in_all_locales(above: str, name: str) -> tuple[str, tuple[Any, ...]] | None:
+def _in_all_locales(above: str, name: str, start: int) -> tuple[str, tuple[Any, ...]] | None:
     """Returns what the builds ``{above}/<locale>/{name}`` have in common, whatever their locale.
 
     The start of their ids and the fields of :class:`Build` after that; None if they are no builds,
-    or named without a folder for the locale.
+    or named without a folder for the locale. ``start`` is where the version begins.
     """
     key = f"{above}/en-US/{name}"
-    start = _start_of_version(key)
-    readers = [reader for reader in READERS[key[:start]] if reader.has_locale_folder]
+    readers = [reader for reader in readers_of(key[:start]) if reader.has_locale_folder]
     build = _recognise(key, start, readers)
     return build and (build.id.removesuffix("en-us"), build[3:])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shlex
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -116,9 +115,8 @@ def main(
         jobs = settings.nb_parallel_requests
         listing = BucketListing(bucket, selection, jobs=jobs, on_error=logger.error)
         run = _Output(bucket, listing, start_after)
-        show = not os.isatty(runner.STDOUT)
         try:
-            with progress.pipe_display(show, run.status):
+            with progress.pipe_display("archive-to-inventory", run, "rows", prints=True):
                 asyncio.run(run.run(cancellation))
             for glob in set(globs) - selection.matched:
                 logger.warning("--version %s fits no version that is listed.", glob)
@@ -140,7 +138,7 @@ class _Output:
         self._listing = listing
         self._start_after = start_after
         self._last = b""  # the last lines written
-        self._rows = 0
+        self.rows = 0
 
     async def run(self, cancellation: CancellationToken) -> None:
         """Writes all rows; a signal ends it between two lines."""
@@ -153,7 +151,7 @@ class _Output:
 
     def _written(self, lines: bytes) -> None:
         self._last = lines
-        self._rows += lines.count(b"\n")
+        self.rows += lines.count(b"\n")
 
     def how_to_continue(self) -> str:
         """Says with which ``--start-after`` a run lists what is missing."""
@@ -164,14 +162,9 @@ class _Output:
             return "Ended before the first row."
         return f"Not complete. To continue, add: --start-after {_shell_word(key)}"
 
-    def status(self, seconds: float) -> str:
-        """Says what has been done so far, and at which rate."""
-        rate = self._rows / seconds if seconds else 0
-        return f"archive-to-inventory: {self._rows:,} rows, {rate:,.0f} rows/s"
-
     def summary(self) -> str:
         """Formats ``archive-to-inventory: 12,345 rows, 67 requests.``."""
-        parts = [f"{self._rows:,} rows", f"{self._bucket.requests:,} requests"]
+        parts = [f"{self.rows:,} rows", f"{self._bucket.requests:,} requests"]
         if self._listing.failed:
             parts.append(f"{self._listing.failed:,} pages not listed")
         if self._listing.bad:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,6 @@ from ..signals import CancellationToken
 from . import progress, runner
 
 if TYPE_CHECKING:
-    from ..pipeline.record_maker import PipelineCounts
     from ..records import Record
 
 
@@ -29,18 +26,9 @@ if TYPE_CHECKING:
     help='Names of the columns, as in a manifest: "Bucket, Key, Size, LastModifiedDate, ETag".'
     "  [default: by the number of columns]",
 )
-@options(
-    "products",
-    "since",
-    "min_age_last_modified_hours",
-    "archive_url",
-    "cache_folder",
-    "nb_parallel_requests",
-    "checksums",
-    "nb_retry_request",
-    "timeout_seconds",
-    "sentry_dsn",
-)
+@options("products", "since", "min_age_last_modified_hours")
+@options("archive_url", "cache_folder", "nb_parallel_requests", "checksums")
+@options("nb_retry_request", "timeout_seconds", "sentry_dsn")
 @click.option(
     "--explain",
     is_flag=True,
@@ -105,23 +93,19 @@ async def _process(
 
     async with open_lookup(settings) as lookup:
         processor = inventory_processor(settings, lookup, cancellation, schema=schema)
-        summary.figures = processor.counts.as_dict
+        counts = processor.counts
+        shown = progress.pipe_display(
+            "inventory-to-records", counts, "rows", "records", prints=True
+        )
+        summary.figures = counts.as_dict
         rows = processor.rows_of_files((path, streams.name_of(path)) for path in files)
         try:
-            with _display(processor.counts):
+            with shown:
                 await processor.process(rows, write)
         finally:
             cancellation.cancel()  # ends a read that an error left in its thread
-            runner.echo_summary(f"inventory-to-records: {processor.counts}.")
-        return processor.counts.ok
-
-
-def _display(counts: PipelineCounts) -> contextlib.AbstractContextManager[None]:
-    """Shows progress, unless the records themselves are printed on the terminal."""
-    return progress.pipe_display(
-        not os.isatty(runner.STDOUT),
-        lambda seconds: f"inventory-to-records: {progress.records_status(counts, seconds)}",
-    )
+            runner.echo_summary(f"inventory-to-records: {counts}.")
+        return counts.ok
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from ..signals import CancellationToken
 from . import runner
 
 if TYPE_CHECKING:
-    from ..kinto.client import Client, StoredData
+    from ..kinto.client import StoredData
 
 #: Each value given with these must have a young build, with ``--max-age``.
 NAMED = ("--product", "--channel", "--platform")
@@ -173,7 +173,10 @@ def main(
     def work(cancellation: CancellationToken) -> bool:
         client = kinto_client(settings, cancellation, read_only=True)
         if count:
-            return _print_count(client, conditions)
+            fields = ("build.date", *(one.field for one in _FILTERS.values()))
+            number = reader.count_records(client, conditions, fields)
+            streams.write(b"%d\n" % number)
+            return number > 0
         pages = reader.read_records(client, conditions)
         if newest_count:
             found = reader.newest(itertools.chain.from_iterable(pages), newest_count)
@@ -207,24 +210,15 @@ def _too_old(
     return None
 
 
-def _print_count(client: Client, conditions: Sequence[Condition]) -> bool:
-    """Prints how many records there are; tells if there are any."""
-    from ..kinto import reader
-
-    number = reader.count_records(client, conditions)
-    if number is None:
-        fields = ("build.date", *(one.field for one in _FILTERS.values()))
-        number = sum(map(len, reader.read_records(client, conditions, fields=fields)))
-    streams.write(b"%d\n" % number)
-    return number > 0
-
-
 def _print_all(pages: Iterable[Iterable[StoredData]], with_metadata: bool) -> int:
     """Writes the records of all pages and a summary; returns their number."""
     count = 0
     try:
         for page in pages:
-            count += _print(page, with_metadata)
+            lines = (line_of({"data": one if with_metadata else _stripped(one)}) for one in page)
+            while some := list(itertools.islice(lines, _LINES)):
+                streams.write(b"".join(some))
+                count += len(some)
     except Interrupted:
         runner.echo_summary(f"kinto-to-records: {count} records, not complete.")
         raise
@@ -243,15 +237,6 @@ def conditions_of(options: Mapping[str, Any]) -> Iterator[Condition]:
         since, until = options[f"{name}_since"], options[f"{name}_until"]
         if since or until:
             yield period(since, until)
-
-
-def _print(records: Iterable[StoredData], with_metadata: bool) -> int:
-    lines = (line_of({"data": one if with_metadata else _stripped(one)}) for one in records)
-    count = 0
-    while some := list(itertools.islice(lines, _LINES)):
-        streams.write(b"".join(some))
-        count += len(some)
-    return count
 
 
 def _stripped(record: StoredData) -> StoredData:

@@ -20,21 +20,10 @@ from . import progress, runner
     help="Skip files that were last modified before this date (2026-11-01), time or age (36h, 7d);"
     " with --source bucket, list only folders since then, as archive-to-inventory does.",
 )
-@options(
-    "min_age_last_modified_hours",
-    "archive_url",
-    "archive_bucket",
-    "storage_emulator_host",
-    "cache_folder",
-    "csv_download_directory",
-    "initialize_server",
-    "nb_parallel_requests",
-    "checksums",
-    "nb_retry_request",
-    "batch_max_requests",
-    "timeout_seconds",
-    "sentry_dsn",
-)
+@options("min_age_last_modified_hours", "archive_url", "archive_bucket", "storage_emulator_host")
+@options("cache_folder", "csv_download_directory", "initialize_server")
+@options("nb_parallel_requests", "checksums", "nb_retry_request")
+@options("batch_max_requests", "timeout_seconds", "sentry_dsn")
 @click.option(
     "--dry-run", is_flag=True, help="Write nothing to the server; print what would be written."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections.abc import Callable, Sequence
@@ -66,11 +67,9 @@ def main(
     from ..product_details import missing
 
     def work(cancellation: CancellationToken) -> bool:
-        releases = _releases(settings, files, cancellation)
-        wanted = _wanted(first)
-        found = list(
-            missing(releases, _catalogue(settings, cancellation), settings.products, wanted)
-        )
+        releases, wanted = _releases(settings, files, cancellation), _wanted(first)
+        catalogue = _catalogue(settings, cancellation)
+        found = list(missing(releases, catalogue, settings.products, wanted))
         expected = [one for one in found if not one.reason]
         for one in found:
             if one.reason:
@@ -95,7 +94,7 @@ def _wanted(first: str | datetime | None) -> Callable[[Release], bool]:
         return lambda release: True
     if isinstance(first, str):
         order = version_order(first)
-        return lambda release: release.order >= order
+        return lambda release: version_order(release.version) >= order
     day = first.astimezone(UTC).date().isoformat()
     return lambda release: release.date >= day
 
@@ -106,34 +105,29 @@ def _releases(
     """Reads the lists that were given, or fetches those of the products."""
     import asyncio
 
-    from ..product_details import fetch_lists, lists_of, read_releases
+    from ..product_details import fetch_lists, read_releases
     from ..wiring import product_details_client
 
-    if files:
-        contents = [b"".join(streams.chunks(path, cancellation)) for path in files]
-        names = [streams.name_of(path) for path in files]
-    else:
-        names = lists_of(settings.products)
-        client = product_details_client(settings)
-        contents = asyncio.run(fetch_lists(client, names, cancellation))
-        names = [settings.product_details_url + name for name in names]
-    lists = [read_releases(*pair) for pair in zip(contents, names, strict=True)]
-    if not any(lists):
-        raise BadInput(f"No release of a known product is in {', '.join(names)}.")
-    return [release for one in lists for release in one]
+    lists = {streams.name_of(path): b"".join(streams.chunks(path, cancellation)) for path in files}
+    if not files:
+        fetch = fetch_lists(product_details_client(settings), settings.products, cancellation)
+        url = settings.product_details_url
+        lists = {url + name: content for name, content in asyncio.run(fetch).items()}
+    releases = [one for name, content in lists.items() for one in read_releases(content, name)]
+    if not releases:
+        raise BadInput(f"No release of a known product is in {', '.join(lists)}.")
+    return releases
 
 
 def _catalogue(settings: Settings, cancellation: CancellationToken) -> Catalogue:
     from ..kinto.filters import OneOf
     from ..kinto.reader import read_records
-    from ..product_details import add_releases
+    from ..product_details import catalogue_of
     from ..wiring import kinto_client
 
-    found: dict[tuple[str, str], set[str]] = {}
     client = kinto_client(settings, cancellation, read_only=True)
-    for page in read_records(client, [OneOf("target.locale", LOCALES)]):
-        add_releases(page, found)
-    return found
+    pages = read_records(client, [OneOf("target.locale", LOCALES)])
+    return catalogue_of(itertools.chain.from_iterable(pages))
 
 
 if __name__ == "__main__":

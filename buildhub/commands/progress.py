@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # each command imports only the parts that it uses
     from rich.text import Text
 
     from ..load.tasks import LoadResult
-    from ..pipeline.record_maker import PipelineCounts
 
 #: Seconds between two lines of progress where stderr is not a terminal.
 LINE_INTERVAL = 60
@@ -33,15 +32,20 @@ MAX_DIFFERENCES = 100
 
 
 @contextmanager
-def pipe_display(show: bool, status: Callable[[float], str]) -> Iterator[None]:
-    """Shows ``status`` on a terminal while the block runs; elsewhere, or after ``-q``, nothing.
+def pipe_display(name: str, counts: object, *units: str, prints: bool = False) -> Iterator[None]:
+    """Shows these attributes of ``counts`` on a terminal while the block runs, but not with ``-q``.
 
-    ``status`` gets the seconds since the start. It is called from another thread.
+    Nor if the program ``prints`` its results, and does so on a terminal.
     """
     began = time.monotonic()
+
+    def line() -> str:
+        return f"{name}: {_figures(counts, units, time.monotonic() - began)}"
+
     with contextlib.ExitStack() as stack:
-        if show and not runner.is_quiet() and os.isatty(runner.STDERR):
-            stack.enter_context(_live(lambda: _text(status(time.monotonic() - began))))
+        hidden = runner.is_quiet() or (prints and os.isatty(runner.STDOUT))
+        if os.isatty(runner.STDERR) and not hidden:
+            stack.enter_context(_live(lambda: _text(line())))
         yield
 
 
@@ -74,15 +78,18 @@ def _print_each_minute() -> Callable[[LoadResult], None]:
     return show
 
 
-def records_status(counts: PipelineCounts, seconds: float) -> str:
-    """Formats ``1,204,332 rows, 40,127 records, 52,000 rows/s``."""
-    rate = counts.rows / seconds if seconds else 0
-    return f"{counts.rows:,} rows, {counts.records:,} records, {rate:,.0f} rows/s"
-
-
 def load_status(result: LoadResult) -> str:
     """Formats ``firefox: file 2 of 14 (0f…9c.csv.gz), 1,204,332 rows, 40,127 records, …``."""
-    return f"{result.name}: {result.step}, {records_status(result.pipeline, result.seconds)}"
+    figures = _figures(result.pipeline, ("rows", "records"), result.seconds)
+    return f"{result.name}: {result.step}, {figures}"
+
+
+def _figures(counts: object, units: Sequence[str], seconds: float) -> str:
+    """Formats ``1,204,332 rows, 40,127 records, 52,000 rows/s``."""
+    numbers = [getattr(counts, unit) for unit in units]
+    rate = numbers[0] / seconds if seconds else 0
+    parts = [f"{number:,} {unit}" for number, unit in zip(numbers, units, strict=True)]
+    return ", ".join([*parts, f"{rate:,.0f} {units[0]}/s"])
 
 
 @contextmanager
@@ -141,12 +148,12 @@ def _bar(result: LoadResult) -> RenderableType:
     return grid
 
 
-#: The figures of a result after its name, and their columns where these have another name.
-_FIGURES = (
-    "rows", "bad_rows", "builds", "created", "updated", "unchanged", "refused", "failed",
-    "not_finished", "seconds",
-)  # fmt: skip
-_SHORT_NAMES = {"bad_rows": "bad", "not_finished": "unfinished"}
+#: The figures of a result after its name, and their columns.
+_COLUMNS = {
+    "rows": "rows", "bad_rows": "bad", "builds": "builds", "created": "created",
+    "updated": "updated", "unchanged": "unchanged", "refused": "refused", "failed": "failed",
+    "not_finished": "unfinished", "seconds": "seconds",
+}  # fmt: skip
 
 #: The columns of text; all others are numbers.
 _TEXT_COLUMNS = ("inventory", "section", "skipped")
@@ -155,7 +162,7 @@ _TEXT_COLUMNS = ("inventory", "section", "skipped")
 def print_results(results: Sequence[LoadResult]) -> None:
     """Prints the counts of each inventory, or section, as a table, and which are not complete."""
     kind = results[0].task.kind if results else "inventory"
-    names = [kind, *(_SHORT_NAMES.get(name, name) for name in _FIGURES), "skipped"]
+    names = [kind, *_COLUMNS.values(), "skipped"]
     rows = [_row(result) for result in results]
     if os.isatty(runner.STDERR):
         _print_rich_table(names, rows)
@@ -170,7 +177,7 @@ def print_results(results: Sequence[LoadResult]) -> None:
 def _row(result: LoadResult) -> list[str]:
     figures = result.as_dict()
     skipped = result.pipeline.skipped_by_reason() or "none"
-    return [result.name, *(f"{figures[name]:,}" for name in _FIGURES), skipped]
+    return [result.name, *(f"{figures[name]:,}" for name in _COLUMNS), skipped]
 
 
 def _print_rich_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -156,8 +156,12 @@ def run(
                 stack.callback(lambda: write(summary.content(status)))
         except BuildhubError as error:
             raise click.UsageError(str(error)) from None
-        with cancel_on_signals() as cancellation, _stderr_stopped_by(cancellation):
-            status = _status(work, cancellation, on_error)
+        with cancel_on_signals() as cancellation:
+            _StandardError.cancellation = cancellation
+            try:
+                status = _status(work, cancellation, on_error)
+            finally:
+                _StandardError.cancellation = None
     gc.freeze()  # at exit the interpreter searches all that is left for cycles: 15 ms or more
     sys.exit(status)
 
@@ -215,26 +219,12 @@ def _readable_errors() -> Iterator[None]:
 class _StandardError(io.FileIO):
     """Loses messages that can't be written: the status has to be that of the work."""
 
-    cancellation: CancellationToken | None = None
+    cancellation: CancellationToken | None = None  #: ends writing to what nobody reads
 
     def write(self, data: Any) -> int:
         with contextlib.suppress(OSError, Interrupted):
             streams.write_to(STDERR, bytes(data), self.cancellation)
         return len(data)
-
-
-@contextlib.contextmanager
-def _stderr_stopped_by(cancellation: CancellationToken) -> Iterator[None]:
-    """Lets a stop during the block also end writing to a stderr that nobody reads."""
-    raw = getattr(getattr(sys.stderr, "buffer", None), "raw", None)
-    if not isinstance(raw, _StandardError):
-        yield
-        return
-    raw.cancellation = cancellation
-    try:
-        yield
-    finally:
-        raw.cancellation = None
 
 
 def _open_what_is_closed() -> None:

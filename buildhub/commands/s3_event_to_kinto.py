@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import itertools
 import json
@@ -54,12 +53,13 @@ def main(settings: Settings, files: Sequence[str], summary: runner.Summary, verb
     def work(cancellation: CancellationToken) -> bool:
         run = _EventFiles(EventResult(), cancellation)
         summary.figures = run.figures
-        with contextlib.ExitStack() as stack:
-            service = stack.enter_context(EventService(settings, cancellation=cancellation))
-            stack.callback(lambda: runner.echo_summary(f"s3-event-to-kinto: {run.result}."))
-            for path in files:
-                run.handle_file(service, path)
-        return run.all_well
+        with EventService(settings, cancellation=cancellation) as service:
+            try:
+                for path in files:
+                    run.handle_file(service, path)
+            finally:
+                runner.echo_summary(f"s3-event-to-kinto: {run.result}.")
+        return not (run.result.failures or run.result.malformed or run.unread)
 
     runner.run(work, settings, verbosity, summary=summary)
 
@@ -69,18 +69,14 @@ class _EventFiles:
 
     def __init__(self, result: EventResult, cancellation: CancellationToken) -> None:
         self._cancellation = cancellation
-        self._unread = 0
+        self.unread = 0
         self._error = logs.FirstErrors(logger)
         self.result = result
-
-    @property
-    def all_well(self) -> bool:
-        return not (self.result.failures or self.result.malformed or self._unread)
 
     def figures(self) -> dict[str, Any]:
         """Returns the figures for ``--summary``."""
         builds = {outcome.name.lower(): count for outcome, count in self.result.builds.items()}
-        files = {**self.result.as_dict(), "failed": self.result.failed, "unread": self._unread}
+        files = {**self.result.as_dict(), "failed": self.result.failed, "unread": self.unread}
         return {"newest_build": self.result.newest_build or None, "counts": builds | files}
 
     def handle_file(self, service: EventService, path: str) -> None:
@@ -89,7 +85,7 @@ class _EventFiles:
             for where, document in _documents(path, self._cancellation):
                 self._handle(service, where, document)
         except BadInput as error:
-            self._unread += 1
+            self.unread += 1
             logger.error("%s", error)
 
     def _handle(self, service: EventService, where: str, document: bytes) -> None:

@@ -6,9 +6,9 @@ import contextlib
 import dataclasses
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import orjson
@@ -79,6 +79,7 @@ def main(
     from ..kinto.initialization import exists
     from ..kinto.publisher import Publisher
     from ..kinto.record_index import RecordIndex
+    from ..storage import written_aside
     from ..wiring import kinto_client
 
     files = runner.files_or_stdin(files)
@@ -99,6 +100,8 @@ def main(
             except Interrupted:
                 runner.echo_summary("to-kinto: stopped before the first record.")
                 raise
+            # Aside, as the command may be reading what an earlier run has written.
+            keep = stack.enter_context(written_aside(failed, "--failed")) if failed else None
             publisher = Publisher(
                 client,
                 index=index,
@@ -106,47 +109,26 @@ def main(
                 dry_run=sends_nothing,
                 on_difference=differences.add,
                 on_error=logs.FirstErrors(logger),
-                on_not_stored=stack.enter_context(_not_stored(failed)),
+                on_not_stored=lambda record: keep(line_of(record)) if keep else None,
             )
             label = "to-kinto (check)" if check else "to-kinto (dry run)" if dry_run else "to-kinto"
             source = _RecordFiles(files, cancellation, find_newest=bool(summary.path))
+            counts = publisher.counts
             summary.figures = lambda: {
                 "newest_build": source.newest_build.decode() or None,
-                "counts": {**dataclasses.asdict(publisher.counts), "bad_lines": source.bad_lines},
+                "counts": {**dataclasses.asdict(counts), "bad_lines": source.bad_lines},
             }
-            stack.callback(
-                lambda: runner.echo_summary(
-                    f"{label}: {publisher.counts}{source.bad_lines_counted()}."
-                )
-            )
-            with _display(publisher), publisher:
-                source.read_into(publisher)
-        complete = publisher.counts.ok and not source.bad_input
+            try:
+                with progress.pipe_display("to-kinto", counts, "records"), publisher:
+                    source.read_into(publisher)
+            finally:
+                bad_lines = f", {source.bad_lines} bad lines" if source.bad_lines else ""
+                runner.echo_summary(f"{label}: {counts}{bad_lines}.")
+        complete = counts.ok and not source.errors.count
         return differences.report(complete=complete) if check else complete
 
     on_error = runner.UNKNOWN if check else runner.FAILED
     runner.run(work, settings, verbosity, on_error=on_error, summary=summary)
-
-
-@contextlib.contextmanager
-def _not_stored(path: Path | None) -> Iterator[Callable[[Any], None]]:
-    """Yields a function that appends a record to the file ``path``; None: to no file."""
-    if path is None:
-        yield lambda record: None
-        return
-    from ..storage import written_aside
-
-    with written_aside(path, "--failed") as write:  # the command may be reading the previous one
-        yield lambda record: write(line_of(record))
-
-
-def _display(publisher: Publisher) -> contextlib.AbstractContextManager[None]:
-    def status(seconds: float) -> str:
-        count = publisher.counts.records
-        rate = count / seconds if seconds else 0
-        return f"to-kinto: {count:,} records, {rate:,.0f} records/s"
-
-    return progress.pipe_display(True, status)
 
 
 class _RecordFiles:
@@ -157,15 +139,10 @@ class _RecordFiles:
     ) -> None:
         self._files = files
         self._cancellation = cancellation
-        self.bad_input = False
-        self._error = logs.FirstErrors(logger)
+        self.errors = logs.FirstErrors(logger)
         self.bad_lines = 0
         self.newest_build = b""  #: a date, if it is to be found
         self._find_newest = find_newest
-
-    def bad_lines_counted(self) -> str:
-        """Formats ``, 3 bad lines`` for the summary; empty if there were none."""
-        return f", {self.bad_lines} bad lines" if self.bad_lines else ""
 
     def read_into(self, publisher: Publisher) -> None:
         """Adds every record to ``publisher``; bad lines and unreadable files are logged."""
@@ -185,39 +162,27 @@ class _RecordFiles:
                         self._add(publisher, some, streams.name_of(path), number + start)
                     number += len(lines) - 1
             except BadInput as error:
-                self._report(str(error))
+                self.errors(str(error))
 
-    def _add(self, publisher: Publisher, lines: Sequence[bytes], name: str, number: int) -> None:
-        """Adds lines, the first of which has this number in the file of this name."""
+    def _add(self, publisher: Publisher, lines: Sequence[bytes], name: str, first: int) -> None:
+        """Adds the records of lines, the first of which has this number; reports bad ones."""
         self._cancellation.raise_if_cancelled()
         if publisher.skip_known([line for line in lines if line]):
             return
-        records = list(self._records(lines, name, number))
-        publisher.look_up(record for record, _, _ in records)
-        for record, where, line in records:
+        for number, line in enumerate(lines, first):
             self._cancellation.raise_if_cancelled()
-            publisher.add(record, where, line)
-
-    def _records(
-        self, lines: Sequence[bytes], name: str, number: int
-    ) -> Iterator[tuple[Any, str, bytes]]:
-        """Yields records, where and what they are; skips blank lines, reports bad ones."""
-        for line in lines:
             where = f"{name}, line {number}"
-            number += 1
             try:
-                yield orjson.loads(line), where, line
+                record = orjson.loads(line)
             except orjson.JSONDecodeError as error:
                 if line.strip():
                     self.bad_lines += 1
                     problem = f"not valid JSON ({error.msg})"
                     if streams.is_cut(line):
                         problem = f"the line is longer than {MAX_LINE >> 20} MiB"
-                    self._report(f"{where}: {problem}.")
-
-    def _report(self, sentence: str) -> None:
-        self.bad_input = True
-        self._error(sentence)
+                    self.errors(f"{where}: {problem}.")
+            else:
+                publisher.add(record, where, line)
 
 
 #: How the first line of what is not records begins, what it is, and what helps.

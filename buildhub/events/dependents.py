@@ -40,23 +40,20 @@ _CANDIDATE = re.compile(
 )
 _INFO = re.compile(
     r"""(?P<build_folder>
-            (?P<product> pub/[^/]+ ) /candidates/ (?P<version> [^/]+ ) -candidates/ build\d+/
+            (?P<product> pub/[^/]+ ) /candidates/ (?P<version> [^/]+ ) -candidates/
+            build(?P<number> \d+ )/
         )
         (?P<name> [\w-]+ )_info\.txt""",
     re.VERBOSE,
 )
 #: In a metadata file's name. ``firefox-54.0.mozinfo.json`` and the like are not metadata.
 _VERSION = r"\d.*(?<!\.mozinfo)(?<!\.test_packages)"
-_PLATFORM = r"[\w-]+"
 _FUNNELCAKE_FOLDER = re.compile(r"(?:v|funnelcake)\d+")
 
 #: Extensions of a nightly, in place of that of its metadata. ``firefox-56.0a1.en-US.win32`` may
 #: get any of them here: the listing shows which of them the archive has.
 _NIGHTLY_ENDINGS = (".tar.bz2", ".tar.xz", ".installer.exe", ".dmg", ".apk")
 _ENDINGS_OF = {"linux": (".tar.xz", ".tar.bz2"), "win": (".installer.exe",), "mac": (".dmg",)}
-
-#: A folder of language packs beside those of the locales.
-_LANGUAGE_PACKS = "xpi"
 
 #: Called with a build, and with its size and date where they are known already.
 OnFound = Callable[[Build, InventoryRow | None], None]
@@ -144,11 +141,10 @@ def _walks_of_same_push(product: str, folder: str) -> Iterator[FolderWalk]:
     """Yields where nightlies of other products are that were made from the push of this one."""
     above, _, name = folder.rpartition("/")
     date = name.removesuffix(f"-{TREES[0]}")
-    others = {p.folder: None for p in PRODUCTS.values() if p.same_push == product}
-    if date == name or not others:
+    if date == name:
         return
     year_and_month = above.partition("/nightly/")[2]
-    for other in others:
+    for other in dict.fromkeys(p.folder for p in PRODUCTS.values() if p.same_push == product):
         yield FolderWalk(
             f"pub/{other}/nightly/{year_and_month}/", (lambda name: name.startswith(f"{date}-"),)
         )
@@ -202,12 +198,11 @@ def _dependents_of_info(key: str) -> Dependents | None:
         FolderWalk(found["build_folder"], (is_platform, _is_locale)),
         *_walks_of_release(found["product"], found["version"], is_platform),
     ]
-    number = int(found["build_folder"].rpartition("/build")[2].rstrip("/"))
 
     def concerns(build: Build) -> bool:
         location = location_of(build)
         if isinstance(location, ReleaseLocation):
-            location = location.in_build(number)
+            location = location.in_build(int(found["number"]))
         return isinstance(location, CandidateLocation) and key in location.info_files
 
     return Dependents(key, tuple(walks), concerns)
@@ -230,14 +225,14 @@ def _is_metadata(product_folder: str, locale: str, name: str) -> bool:
     """Tells if a file in the folder of a candidate's locale is metadata, by its name."""
     for product in products_in(product_folder):
         if locale in ("en-US", product.nightly_locale):
-            pattern = product.metadata_pattern(_VERSION, _PLATFORM, re.escape(locale))
+            pattern = product.metadata_pattern(_VERSION, r"[\w-]+", re.escape(locale))
             if name == BUILDHUB_JSON or pattern.fullmatch(name):
                 return True
     return False
 
 
 def _is_locale(folder: str) -> bool:
-    return folder != _LANGUAGE_PACKS
+    return folder != "xpi"  # the folder of language packs beside them
 
 
 # ---- finding them ----
@@ -255,7 +250,7 @@ async def find_builds(archive: Archive, dependents: Dependents, on_found: OnFoun
         sums = await archive.sums(dependents.key)
         await _all(search.try_file(dependents.folder + path) for path in sums or ())
         return sums is not None
-    up_to_date = await _all(search.walk(walk.root, walk) for walk in dependents.walks)
+    up_to_date = await _all(map(search.walk, dependents.walks))
     if not up_to_date:
         # The listing of a large folder is cached for minutes; a request for a file is not.
         await _all(search.try_file(key) for key in dependents.likely)
@@ -279,12 +274,13 @@ class _Search:
         self._on_found = on_found
         self._listings: dict[str, asyncio.Task[FolderContents | None]] = {}
 
-    async def walk(self, folder: str, walk: FolderWalk) -> bool:
-        """Searches ``folder`` and those below it; tells if all is listed that must exist.
+    async def walk(self, walk: FolderWalk) -> bool:
+        """Searches the root and the folders below it; tells if all is listed that must exist.
 
         The metadata file exists: a listing without it, or without the folder that leads to it,
         lags behind.
         """
+        folder = walk.root
         listing = await self._list(folder)
         builds = self._builds_in(folder, listing)
         for build in builds:
@@ -294,23 +290,24 @@ class _Search:
         shown = not leads or step in (listing.folders if below else listing.files)
         if not walk.levels:
             return shown and bool(builds) and walk.certain
-        inner = FolderWalk(walk.root, walk.levels[1:], walk.certain)
-        visit = self.walk if inner.levels else self._visit_locale
+        enter, *levels = walk.levels
+        visit = self.walk if levels else self._visit_locale
         names = set(listing.folders) | ({step} if leads and below else set())
-        into = [name for name in sorted(names, key=step.__ne__) if walk.levels[0](name)]
-        return await _all(visit(f"{folder}{name}/", inner) for name in into) and shown
+        into = [f"{folder}{name}/" for name in sorted(names, key=step.__ne__) if enter(name)]
+        inner = (walk._replace(root=root, levels=tuple(levels)) for root in into)
+        return await _all(map(visit, inner)) and shown
 
-    async def _visit_locale(self, folder: str, walk: FolderWalk) -> bool:
+    async def _visit_locale(self, walk: FolderWalk) -> bool:
         """Searches a locale's folder: its build is nearly always named like that of en-US.
 
         Then one request tells its size and date, and no listing is needed. There is no second
         build to miss: its record would have the same id, which follows from the folder's name.
         """
-        if folder != self._dependents.folder and (name := await self._name_in_own_folder()):
-            locale = folder.split("/")[-2]
-            if await self.try_file(folder + name.replace(".en-US.", f".{locale}.", 1)):
+        if walk.root != self._dependents.folder and (name := await self._name_in_own_folder()):
+            locale = walk.root.split("/")[-2]
+            if await self.try_file(walk.root + name.replace(".en-US.", f".{locale}.", 1)):
                 return True
-        return await self.walk(folder, walk)
+        return await self.walk(walk)
 
     async def try_file(self, key: str) -> bool:
         """Requests a build itself, whether a listing shows it or not; tells if it exists."""

@@ -1,11 +1,11 @@
 """From a file that was published to the records of the builds it concerns.
 
 An event only says that something changed: whichever file it names, records are made from what
-the archive says now, in the same way as in the pipe. So neither the order, nor repetition, nor
-the loss of events matters, as long as one of them finds everything that exists.
+the archive says now, in the same way as in the pipe. So the order of a build's events does not
+matter, nor their repetition: the last one finds everything that exists.
 
-A build's event makes and stores its record; if there is no metadata yet, the metadata's own event
-will do it. A metadata file's event looks for the builds that depend on it. Listings may lag
+A build's event makes and stores its record. If there is no metadata yet, nothing is stored or
+remembered: a metadata file's event looks for the builds that depend on it. Listings may lag
 behind: a file that an event names exists even if no listing shows it, and a listing that seems to
 lag is requested again.
 """
@@ -13,7 +13,6 @@ lag is requested again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from ..archive.cache import LookupCache
@@ -22,12 +21,13 @@ from ..archive.lookup import MetadataLookup
 from ..builds.recognise import Build, recognise
 from ..errors import BuildhubError, Fatal, Unreachable
 from ..inventory.row_formats import InventoryRow
+from ..kinto.batch import BatchResponse, fetch_stored, put_if_unchanged
 from ..kinto.client import Client, StoredData
-from ..kinto.conditional_writes import PutResult, fetch_stored, put_if_unchanged
 from ..kinto.record_index import differs, digest
 from ..pipeline.record_maker import NotMade, RecordMaker
 from ..records import Outcome, Record
 from ..retries import Retry
+from ..settings import Settings
 from .dependents import Dependents, dependents_of, find_builds
 
 #: Seconds before what lags is asked for again; then twice as many, and so on.
@@ -40,7 +40,7 @@ MAX_PUTS = 5
 LINGER_SECONDS = 0.015
 
 #: Of a record that would replace another than the one that was there when it was made.
-_CONFLICT = PutResult(Outcome.CONFLICT, "other writers keep changing it")
+_CONFLICT = BatchResponse(412, {})
 
 
 class Result(NamedTuple):
@@ -54,7 +54,7 @@ class Result(NamedTuple):
 class _Written(NamedTuple):
     """The outcome for a record that was to be stored."""
 
-    put: PutResult
+    response: BatchResponse
     stored: StoredData | None  #: what the server had before
     maker: RecordMaker  #: asks the archive what it says since then
 
@@ -62,40 +62,35 @@ class _Written(NamedTuple):
 class EventHandler:
     """Handles the events of one invocation; an async context manager.
 
-    ``products`` are the archive's folders to look at. What lags behind its event is asked for
-    ``retries`` times more, after ``pause``, twice ``pause``, … seconds.
+    What lags behind its event is asked for as often as the settings say, after ``pause``, twice
+    ``pause``, … seconds.
     """
 
     def __init__(
-        self,
-        archive: Archive,
-        client: Client,
-        *,
-        products: Sequence[str],
-        retries: int,
-        checksums: bool = False,
-        pause: float = FIRST_PAUSE,
+        self, archive: Archive, client: Client, settings: Settings, *, pause: float = FIRST_PAUSE
     ) -> None:
         self._archive = archive
         self._client = client
-        self._products = products
-        self._checksums = checksums
-        self._retry = Retry(retries + 1, first_pause=pause)
+        self._settings = settings
+        self._retry = Retry(settings.nb_retry_request + 1, first_pause=pause)
         cache = LookupCache(None, archive.url, keep_absent=False)
-        lookup = MetadataLookup(archive, cache, checksums=checksums)
+        lookup = MetadataLookup(archive, cache, checksums=settings.checksums)
         # The newest one: each answers a question once, so what was found since needs another.
-        self._maker = RecordMaker(lookup, archive_url=archive.url, products=products)
-        self._batch: list[tuple[Record, StoredData | None, asyncio.Future[_Written]]] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._maker = RecordMaker(lookup, archive_url=archive.url, products=settings.products)
+        #: Records that are stored next, by id, each with what it was made after.
+        self._batch: dict[str, tuple[Record, StoredData | None]] = {}
+        self._next_write: asyncio.Task[dict[str, _Written]] | None = None
+        self._writes: set[asyncio.Task[dict[str, _Written]]] = set()
+        self._writing = asyncio.Lock()
         self._fatal: Fatal | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.wait([self._writer])
+        for write in self._writes:
+            write.cancel()
+        await asyncio.gather(*self._writes, return_exceptions=True)
         await self._archive.abandon()  # requests of tasks that were cancelled
 
     @property
@@ -106,8 +101,9 @@ class EventHandler:
     async def handle(self, key: str) -> list[Result]:
         """Handles one file that was published: returns a result for each build it concerns."""
         build = recognise(key)
-        dependents = None if build else dependents_of(key, self._products, self._checksums)
-        if not dependents and (not build or key.split("/")[1] not in self._products):
+        products = self._settings.products
+        dependents = None if build else dependents_of(key, products, self._settings.checksums)
+        if not dependents and (not build or key.split("/")[1] not in products):
             return [Result(key, Outcome.IGNORED)]
         try:
             row = await self._published(key)
@@ -127,7 +123,7 @@ class EventHandler:
         raise Unreachable(f"{self._archive.url}{key} is not there (yet)")
 
     async def _on_build(self, row: InventoryRow, build: Build) -> Result:
-        """Stores a build; awaits metadata if there is something useless in its place."""
+        """Stores a build, if it has metadata; awaits that where its files have no build id."""
         result = Result(row.key, Outcome.NO_METADATA)
         async for _ in self._retry.rounds():
             maker = None
@@ -136,7 +132,7 @@ class EventHandler:
                 result = await self._store(build, row, maker)
                 if result.outcome is not Outcome.NO_METADATA:
                     return result
-            if not result.detail:
+            if not result.detail:  # there is no file: the event of the metadata finds the build
                 break
             self._maker = self._maker.renewed()
         return result
@@ -197,7 +193,8 @@ class EventHandler:
                 gone = stored and made.outcome is not Outcome.FAILED
                 return Result(row.key, Outcome.UNCHANGED) if gone else Result(row.key, *made)
             no_sum = maker.lookup.failed_sums.get(build.key)
-            (outcome, reason), stored, maker = await self._put(made, stored)
+            response, stored, maker = await self._put(made, stored)
+            outcome, reason = response.outcome, response.reason
             if outcome in (Outcome.REFUSED, Outcome.FAILED):
                 break
             if outcome is not Outcome.CONFLICT and no_sum:
@@ -220,41 +217,30 @@ class EventHandler:
 
     async def _put(self, record: Record, stored: StoredData | None) -> _Written:
         """Stores a record with others. It may replace ``stored``, which it was made after."""
-        written: asyncio.Future[_Written] = asyncio.get_running_loop().create_future()
-        self._batch.append((record, stored, written))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
-        return await written
+        self._batch[record["data"]["id"]] = (record, stored)
+        if self._next_write is None:
+            self._next_write = asyncio.create_task(self._write())
+            self._writes.add(self._next_write)
+            self._next_write.add_done_callback(self._writes.discard)
+        # Its task may run out of time; the others are stored nevertheless.
+        results = await asyncio.shield(self._next_write)
+        return results[record["data"]["id"]]
 
-    async def _write(self) -> None:
-        """Stores one batch after the other; while it is busy, the next one grows."""
-        while self._batch:
+    async def _write(self) -> dict[str, _Written]:
+        """Stores the next batch, which grows until the one before is stored.
+
+        Only records that replace nothing, or what was there before they were made.
+        """
+        async with self._writing:
             await asyncio.sleep(LINGER_SECONDS)
-            batch, self._batch = self._batch, []
-            records = {record["data"]["id"]: (record, before) for record, before, _ in batch}
-            try:
-                results = await self._write_batch(records)
-            except Exception as error:
-                for _, _, written in batch:
-                    if not written.done():
-                        written.set_exception(error)
-                continue
-            for record, _, written in batch:
-                if not written.done():  # its task may have run out of time
-                    written.set_result(results[record["data"]["id"]])
-        self._writer = None
-
-    async def _write_batch(
-        self, records: dict[str, tuple[Record, StoredData | None]]
-    ) -> dict[str, _Written]:
-        """Stores the records that replace nothing, or what was there before they were made."""
-        stored = await asyncio.to_thread(fetch_stored, self._client, list(records))
-        maker = self._maker.renewed()
-        writable = [
-            record
-            for one, (record, before) in records.items()
-            if (there := stored.get(one)) in (None, before)
-            or not differs(digest(there), digest(record["data"]))
-        ]
-        put = await asyncio.to_thread(put_if_unchanged, self._client, writable, stored)
+            records, self._batch, self._next_write = self._batch, {}, None
+            stored = await asyncio.to_thread(fetch_stored, self._client, list(records))
+            maker = self._maker.renewed()
+            writable = [
+                record
+                for one, (record, before) in records.items()
+                if (there := stored.get(one)) in (None, before)
+                or not differs(digest(there), digest(record["data"]))
+            ]
+            put = await asyncio.to_thread(put_if_unchanged, self._client, writable, stored)
         return {one: _Written(put.get(one, _CONFLICT), stored.get(one), maker) for one in records}

@@ -122,20 +122,15 @@ class EventService:
         self._cancellation = cancellation
         self._requests = cancellation or CancellationToken(grace=0)
         self._client = kinto_client(settings, self._requests)
-        self._stack = contextlib.ExitStack()
+        self._archive = archive_client(settings)
+        self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
-        with contextlib.ExitStack() as stack:
-            self._runner = stack.enter_context(asyncio.Runner())
-            sessions = contextlib.AsyncExitStack()
-            stack.callback(lambda: self._runner.run(sessions.aclose()))
-            archive = archive_client(self.settings)
-            self._archive = self._runner.run(sessions.enter_async_context(archive))
-            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        with self._runner:
+            self._runner.run(self._archive.close())
 
     def handle(self, event: Any, *, seconds_left: float | None = None) -> EventResult:
         """Handles all records of an event, however it is wrapped, at the same time.
@@ -154,7 +149,9 @@ class EventService:
             else:
                 result.malformed += 1
                 logger.error("A record of the event is malformed: %s.", content.reason)
-        self._runner.run(self._handle_in_time(published, result, _time_limit(seconds_left)))
+        if seconds_left is not None:
+            seconds_left = max(0, seconds_left - min(seconds_left * KEPT_BACK, KEPT_BACK_SECONDS))
+        self._runner.run(self._handle_in_time(published, result, seconds_left))
         return result
 
     async def _handle_in_time(
@@ -164,33 +161,40 @@ class EventService:
         time_limit: float | None,
     ) -> None:
         """Handles all files at the same time; what is not done in time is stopped, and failed."""
-        async with EventHandler(
-            self._archive,
-            self._client,
-            products=self.settings.products,
-            retries=self.settings.nb_retry_request,
-            checksums=self.settings.checksums,
-            pause=self._pause,
-        ) as handler:
+        handler = EventHandler(self._archive, self._client, self.settings, pause=self._pause)
+        async with handler:
             tasks = {
                 asyncio.create_task(_handle_file(handler, events, result)): events
                 for events in published.values()
             }
-            await _run(tasks, time_limit, self._cancellation)
+            await self._run(tasks, time_limit)
             result.newest_build = handler.newest_build
         stopped = [events for task, events in tasks.items() if task.cancelled()]
+        signum = self._cancellation and self._cancellation.signum
+        reason = f"stopped by signal {signum}" if signum else "there was no time left for it"
         for events in stopped:
-            reason = self._why_stopped()
             result.add(events, [Result(events[0].key, Outcome.FAILED, reason)])
             for event in events:
                 logger.warning("%s: %s.", event.key, reason)
         if stopped and self._cancellation is None:
             self._abandon_requests()
 
-    def _why_stopped(self) -> str:
-        if self._cancellation is not None and self._cancellation.signum is not None:
-            return f"stopped by signal {self._cancellation.signum}"
-        return "there was no time left for it"
+    async def _run(self, tasks: Collection[asyncio.Task[None]], time_limit: float | None) -> None:
+        """Waits for tasks; cancels those that are not done in time, and all on a signal.
+
+        What is being stored at that moment is stored.
+        """
+
+        def cancel() -> None:
+            for task in tasks:
+                task.cancel()
+
+        stop = self._cancellation
+        with stop.calling(cancel) if stop else contextlib.nullcontext():
+            if tasks:
+                await asyncio.wait(tasks, timeout=time_limit)
+                cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     def _abandon_requests(self) -> None:
         """Ends the requests to Kinto of tasks that were stopped.
@@ -201,27 +205,6 @@ class EventService:
         self._requests.cancel()
         self._requests = CancellationToken(grace=0)
         self._client = kinto_client(self.settings, self._requests)
-
-
-async def _run(
-    tasks: Collection[asyncio.Task[None]],
-    time_limit: float | None,
-    cancellation: CancellationToken | None,
-) -> None:
-    """Waits for tasks; cancels those that are not done in time, and all on a signal.
-
-    What is being stored at that moment is stored.
-    """
-
-    def cancel() -> None:
-        for task in tasks:
-            task.cancel()
-
-    with cancellation.calling(cancel) if cancellation else contextlib.nullcontext():
-        if tasks:
-            await asyncio.wait(tasks, timeout=time_limit)
-            cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _handle_file(
@@ -261,10 +244,3 @@ def _reason(failures: Sequence[Result]) -> str:
     if len(reasons) == 1:
         return reasons[0]
     return f"{len(failures)} failures, the first of them: {reasons[0]}"
-
-
-def _time_limit(seconds_left: float | None) -> float | None:
-    """Returns the seconds until what is not done is given up."""
-    if seconds_left is None:
-        return None
-    return max(0, seconds_left - min(seconds_left * KEPT_BACK, KEPT_BACK_SECONDS))

@@ -14,39 +14,35 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from ..errors import BuildhubError, Fatal, Unreachable
-from ..retries import Retry
-from ..storage import create_part, is_abandoned, opened
-from .manifest import InventoryFile, Manifest
-from .s3_inventories import ConnectionBroken, Inventories, RangeNotSupported
+from ..retries import Retry, RetryableError
+from ..signals import result_of
+from ..storage import create_part, opened, readable_write_errors, remove_abandoned
+from .s3_inventories import ConnectionBroken, Inventories, InventoryFile, Manifest
 
 #: Our folder in CSV_DOWNLOAD_DIRECTORY; only files with the names below are touched there.
 FOLDER = "buildhub"
 _SUFFIX = ".csv.gz"
-_OURS = re.compile(r"(?P<md5>[0-9a-f]{32})(?:\.csv\.gz|\.\w+\.part)")
+_FILES = r"[0-9a-f]{32}\.csv\.gz"
+_PARTS = r"[0-9a-f]{32}\.\w+\.part"
 _KEPT_SECONDS = 2 * 24 * 3600
 
 #: Files that may be there before they are asked for.
 _AHEAD = 2
 
+_readable_errors = functools.partial(
+    readable_write_errors,
+    cure="; free space or give rights there, or set CSV_DOWNLOAD_DIRECTORY to another folder",
+)
+
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
-#: Seconds between two calls of ``raise_if_cancelled``.
-_POLL_SECONDS = 0.2
-
 logger = logging.getLogger(__name__)
-
-
-class Download(NamedTuple):
-    """A file of an inventory that is complete and verified."""
-
-    path: Path
-    fd: int  #: of the open file, at its start
 
 
 def download(
@@ -56,8 +52,11 @@ def download(
     *,
     retries: int,
     raise_if_cancelled: Callable[[], None] = lambda: None,
-) -> Generator[Download]:
-    """Yields the files of a manifest in its order, each verified and open until the next.
+) -> Generator[tuple[Path, int]]:
+    """Yields the path of each file of a manifest, in its order, and a descriptor at its start.
+
+    What is read from that is what was verified, whatever has the name by then. Files are open
+    until the next.
 
     They are in ``buildhub/`` below ``directory`` (default: the system's temporary folder),
     named by their MD5: a file that is there and right is not fetched again. While the caller
@@ -74,8 +73,24 @@ def download(
     with _readable_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_folder(folder)
-        _remove_old(folder, keep={file.md5 for file in manifest.files})
-    return _given_out(_Downloads(inventories, folder, retries), manifest.files, raise_if_cancelled)
+        _remove_old(folder, keep={f"{file.md5}{_SUFFIX}" for file in manifest.files})
+    downloads = _Downloads(inventories, folder, retries)
+    rest = iter(manifest.files)
+    pending: deque[Future[Path]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="download") as thread:
+        try:
+            for file in manifest.files:
+                ahead = itertools.islice(rest, _AHEAD + 1 - len(pending))
+                pending.extend(thread.submit(downloads.fetch, one) for one in ahead)
+                path = result_of(pending.popleft(), None, raise_if_cancelled)
+                with _readable_errors(path), opened(path, os.O_RDONLY, _OTHERS_WRITE) as fd:
+                    if _md5_of(fd) != file.md5:
+                        raise Unreachable(f"{path} was changed after it was downloaded: run again.")
+                    os.lseek(fd, 0, os.SEEK_SET)
+                    yield path, fd
+        finally:
+            downloads.stop.set()
+            thread.shutdown(wait=False, cancel_futures=True)
 
 
 def _check_folder(folder: Path) -> None:
@@ -93,27 +108,6 @@ def _check_folder(folder: Path) -> None:
         f"{folder} is not used, as {problem}: remove it, or set CSV_DOWNLOAD_DIRECTORY to a"
         " folder of your own."
     )
-
-
-@contextlib.contextmanager
-def _written_aside(path: Path) -> Iterator[IO[bytes]]:
-    """Yields a file that gets the name ``path`` if the block succeeds, and goes if it fails.
-
-    Its own name is unique, as another process may fetch the same file. It is locked, so that
-    other runs can tell it from one that a killed run has left.
-    """
-    file, part = create_part(path.parent, path.name.removesuffix(_SUFFIX))
-    try:
-        with file:
-            yield file
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-class _WrongSum(BuildhubError):
-    """An MD5 that is not the manifest's."""
 
 
 class _Downloads:
@@ -134,8 +128,7 @@ class _Downloads:
                 if _is_right(path, file.md5):
                     os.utime(path)  # it is in use: no other run may remove it as old
                 else:
-                    with _written_aside(path) as part:
-                        self._fill(part, file)
+                    self._fetch_to(path, file)
         except BaseException:
             self.stop.set()
             raise
@@ -146,27 +139,39 @@ class _Downloads:
         if self.stop.wait(seconds):
             raise BuildhubError(f"The download of {self._inventories.url(file.key)} was stopped.")
 
+    def _fetch_to(self, path: Path, file: InventoryFile) -> None:
+        """Fetches into a part, which gets the name ``path`` once it is complete."""
+        part, name = create_part(path.parent, file.md5)
+        try:
+            with part:
+                self._fill(part, file)
+            os.replace(name, path)
+        except BaseException:
+            name.unlink(missing_ok=True)
+            raise
+
     def _fill(self, part: IO[bytes], file: InventoryFile) -> None:
         """Puts the object's bytes into ``part``, continuing where a connection broke."""
-        errors = (ConnectionBroken, RangeNotSupported, _WrongSum)
-        retry = Retry(
-            self._retries + 1,
-            errors=errors,
-            sleep=functools.partial(self._check, file),
-            on_pause=lambda error, seconds: logger.info(
-                "%s. Continuing at byte %d in %.1f s.", str(error).rstrip("."), part.tell(), seconds
-            ),
-        )
+
+        def on_pause(error: Exception, seconds: float) -> None:
+            if not isinstance(error, ConnectionBroken):
+                part.seek(0)
+                part.truncate()
+            reason = str(error).rstrip(".")
+            logger.info("%s. Continuing at byte %d in %.1f s.", reason, part.tell(), seconds)
+
+        sleep = functools.partial(self._check, file)
+        retry = Retry(self._retries + 1, sleep=sleep, on_pause=on_pause)
         try:
             retry.call(functools.partial(self._append_rest, part, file))
-        except errors as error:
+        except RetryableError as error:
             raise Unreachable(
                 f"{str(error).rstrip('.')}, after {retry.attempts} attempts: run again later,"
                 " or with a higher NB_RETRY_REQUEST."
             ) from None
 
     def _append_rest(self, part: IO[bytes], file: InventoryFile) -> None:
-        """Appends what ``part`` lacks and verifies the whole; empties it if that fails."""
+        """Appends what ``part`` lacks, and verifies the whole."""
         check = functools.partial(self._check, file)
         try:
             for chunk in self._inventories.read(file.key, start=part.tell(), check=check):
@@ -177,51 +182,10 @@ class _Downloads:
             # Also botocore's own checksum, compared after the last byte: then ours decides.
             if part.tell() < file.size:
                 raise
-        except RangeNotSupported:
-            _empty(part)
-            raise
         part.flush()
         if (md5 := _md5_of(part.fileno())) != file.md5:
-            _empty(part)
             url = self._inventories.url(file.key)
-            raise _WrongSum(f"{url} has the MD5 {md5}, but its manifest says {file.md5}.")
-
-
-def _empty(part: IO[bytes]) -> None:
-    part.seek(0)
-    part.truncate()
-
-
-def _given_out(
-    downloads: _Downloads, files: Sequence[InventoryFile], raise_if_cancelled: Callable[[], None]
-) -> Generator[Download]:
-    """Yields each file, open: what is read is what was verified, whatever has its name then."""
-    rest = iter(files)
-    pending: deque[Future[Path]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="download") as thread:
-        try:
-            for file in files:
-                ahead = itertools.islice(rest, _AHEAD + 1 - len(pending))
-                pending.extend(thread.submit(downloads.fetch, one) for one in ahead)
-                path = _result(pending.popleft(), raise_if_cancelled)
-                with _readable_errors(path), opened(path, os.O_RDONLY, _OTHERS_WRITE) as fd:
-                    if _md5_of(fd) != file.md5:
-                        raise Unreachable(f"{path} was changed after it was downloaded: run again.")
-                    os.lseek(fd, 0, os.SEEK_SET)
-                    yield Download(path, fd)
-        finally:
-            downloads.stop.set()
-            thread.shutdown(wait=False, cancel_futures=True)
-
-
-def _result(future: Future[Path], raise_if_cancelled: Callable[[], None]) -> Path:
-    while True:
-        raise_if_cancelled()
-        try:
-            return future.result(_POLL_SECONDS)
-        except TimeoutError:
-            if future.done():
-                raise
+            raise RetryableError(f"{url} has the MD5 {md5}, but its manifest says {file.md5}.")
 
 
 def _is_right(path: Path, md5: str) -> bool:
@@ -244,24 +208,11 @@ def _md5_of(fd: int) -> str:
 
 def _remove_old(folder: Path, keep: Collection[str]) -> None:
     """Removes files of ours that were not used for two days, and parts that no process writes."""
+    remove_abandoned(folder, _PARTS)
     oldest = time.time() - _KEPT_SECONDS
     for entry in folder.iterdir():
-        name = _OURS.fullmatch(entry.name)
-        if not name or (name["md5"] in keep and entry.name.endswith(_SUFFIX)):
-            continue
-        # Another run may remove it first, or another user own it: neither matters here.
-        with contextlib.suppress(OSError):
-            is_part = entry.name.endswith(".part")
-            if entry.lstat().st_mtime < oldest or (is_part and is_abandoned(entry)):
-                entry.unlink()
-
-
-@contextlib.contextmanager
-def _readable_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Fatal(
-            f"Cannot write {path}: {error.strerror or error}; free space or give rights there,"
-            " or set CSV_DOWNLOAD_DIRECTORY to another folder."
-        ) from None
+        if re.fullmatch(rf"{_FILES}|{_PARTS}", entry.name) and entry.name not in keep:
+            # Another run may remove it first.
+            with contextlib.suppress(OSError):
+                if entry.lstat().st_mtime < oldest:
+                    entry.unlink()

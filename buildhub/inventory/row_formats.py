@@ -166,14 +166,20 @@ class S3Csv(LineFormat):
         return rows
 
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
-        """Parses as :class:`LineFormat` says."""
         columns = csv_columns(line)
         schema = self.schema = self.schema or Schema.of_length(len(columns))
         if schema is None:
             raise BadInput(f"a row of {len(columns)} columns; name them with --schema")
         if len(columns) != schema.columns:
             raise BadInput(f"{len(columns)} columns where the schema has {schema.columns}")
-        return _s3_row(columns, schema) if wanted else None
+        if not wanted:
+            return None
+        _, key, size, date, is_latest, is_delete_marker = schema
+        if is_latest is not None and columns[is_latest].lower() == "false":
+            return None
+        if is_delete_marker is not None and columns[is_delete_marker].lower() == "true":
+            return None
+        return InventoryRow(_s3_key(columns[key]), _size(columns[size]), _utc_date(columns[date]))
 
 
 @lru_cache(maxsize=16)
@@ -207,18 +213,11 @@ class HeaderCsv(LineFormat):
         self._positions = [names.index(name) for name in ("name", "size", date)]
         self._deleted = names.index(_DELETED) if _DELETED in names else None
 
-    @classmethod
-    def detect(cls, line: bytes) -> Self | None:
-        """Returns the format whose header is ``line``; None if it is not such a header."""
-        names = _lower_names(line)
-        return cls(names) if {"name", "size"} <= set(names) else None
-
     def is_row(self, line: bytes) -> bool:
         """Tells a row from a header, which may occur again: ``zcat *.csv.gz``."""
         return b"size" not in line.lower() or _lower_names(line) != self._names
 
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
-        """Parses as :class:`LineFormat` says."""
         columns = csv_columns(line)
         if len(columns) != len(self._names):
             raise BadInput(f"{len(columns)} columns where the header has {len(self._names)}")
@@ -243,7 +242,6 @@ class ListOutput(LineFormat):
         self.other_lines = other_lines
 
     def parse(self, line: bytes, *, wanted: bool) -> InventoryRow | None:
-        """Parses as :class:`LineFormat` says."""
         match = self._pattern.fullmatch(decode(line))
         if match is None:
             raise BadInput("the line is not size, date and key")
@@ -261,8 +259,9 @@ def detect(first_line: bytes) -> LineFormat:
 
     Raises :class:`BadInput` for a report without the columns that are needed.
     """
-    if report := HeaderCsv.detect(first_line):
-        return report
+    names = _lower_names(first_line)
+    if {"name", "size"} <= set(names):
+        return HeaderCsv(names)
     text = first_line.decode("utf-8", "replace")
     if _GCLOUD.fullmatch(text) or text.lstrip().startswith("gs://"):
         return ListOutput(_GCLOUD, _GCLOUD_OTHERS)
@@ -305,16 +304,6 @@ def decode(line: bytes) -> str:
         raise BadInput("the row is not UTF-8") from None
 
 
-def _s3_row(columns: Sequence[str], schema: Schema) -> InventoryRow | None:
-    """Returns a row of S3's; None for an old version and for a delete marker. Raises BadInput."""
-    _, key, size, date, is_latest, is_delete_marker = schema
-    if is_latest is not None and columns[is_latest].lower() == "false":
-        return None
-    if is_delete_marker is not None and columns[is_delete_marker].lower() == "true":
-        return None
-    return InventoryRow(_s3_key(columns[key]), _size(columns[size]), _utc_date(columns[date]))
-
-
 def _s3_key(encoded: str) -> str:
     """Returns the raw key of a form-encoded one. Raises :class:`BadInput`."""
     if "%" not in encoded:
@@ -341,19 +330,13 @@ def _size(text: str) -> int:
 def _utc_date(text: str) -> str:
     """Reads a date, with an offset or in UTC, as whole seconds in UTC, or raises BadInput."""
     found = _DATE.fullmatch(text)
-    if found is None or found[3] in (None, "Z", "UTC"):
-        return _valid_date(f"{found[1]}T{found[2]}" if found else "", text)
+    date, offset = (f"{found[1]}T{found[2]}", found[3]) if found else ("", None)
     try:
-        moment = datetime.fromisoformat(f"{found[1]}T{found[2]}{found[3]}").astimezone(UTC)
-    except (ValueError, OverflowError):
-        moment = None
-    return _valid_date(moment.strftime("%Y-%m-%dT%H:%M:%S") if moment else "", text)
-
-
-def _valid_date(date: str, text: str) -> str:
-    try:
+        if offset not in (None, "Z", "UTC"):
+            moment = datetime.fromisoformat(date + offset).astimezone(UTC)
+            date = moment.strftime("%Y-%m-%dT%H:%M:%S")
         datetime.fromisoformat(date)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise BadInput(
             f"the date {_shortened(text)!r} is not a time such as 2017-07-13T23:37:23.000Z"
         ) from None

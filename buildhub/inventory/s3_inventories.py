@@ -1,15 +1,19 @@
-"""The archive's inventories in S3: the newest manifest of one, and the bytes of its files."""
+"""The archive's inventories in S3: the newest manifest of one, and the bytes of its files.
+
+An inventory is a list of all objects of a bucket; ``firefox`` and ``archive`` are those we know.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import botocore.session
 from botocore import UNSIGNED
@@ -18,10 +22,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
 from .. import MAX_BODY, USER_AGENT
-from ..errors import BadInput, BuildhubError, Fatal, Unreachable
+from ..errors import BadInput, Fatal, Unreachable
 from ..retries import Retry, RetryableError, retry_after
 from ..signals import AbandonableCalls, CancellationToken
-from .manifest import Manifest
 
 REGION = "us-east-1"
 
@@ -31,6 +34,9 @@ _OLDEST = 10
 _DATE = r"\d{4}-\d\d-\d\dT\d\d-\d\dZ"
 
 _CHUNK = 1 << 16
+
+#: The archive's inventories are copied below it; the keys in their manifests are without it.
+_COPIES = "public/"
 
 T = TypeVar("T")
 
@@ -45,8 +51,59 @@ class ObjectNotFound(Unreachable):
     """S3 responds, but has no such object."""
 
 
-class RangeNotSupported(BuildhubError):
-    """The server can send the object from its start only."""
+class InventoryFile(NamedTuple):
+    """One gzipped CSV file of an inventory."""
+
+    key: str  #: in the inventory bucket
+    size: int  #: bytes
+    md5: str  #: 32 hexadecimal digits, lower case
+
+
+class Manifest(NamedTuple):
+    """The files of one day's inventory: what S3 writes beside them."""
+
+    inventory: str  #: ``firefox`` or ``archive``
+    date: str  #: its folder: ``2017-08-02T00-11Z``
+    source_bucket: str  #: the bucket that is listed: ``net-mozaws-prod-delivery-firefox``
+    columns: tuple[str, ...]  #: ``("Bucket", "Key", "Size", "LastModifiedDate", "ETag")``
+    files: tuple[InventoryFile, ...]
+
+    def only(self, keys: Collection[str] | None) -> Manifest:
+        """Returns the same with the files of these keys alone; with all of them for None."""
+        if keys is None:
+            return self
+        return self._replace(files=tuple(file for file in self.files if file.key in keys))
+
+    @classmethod
+    def parse(cls, data: bytes, inventory: str, date: str, *, key: str, where: str) -> Manifest:
+        """Returns a manifest from its JSON; ``key`` is its own, ``where`` its address for messages.
+
+        Raises :class:`Fatal` if the files are no CSV, :class:`BadInput` if it is malformed.
+        """
+        try:
+            content = json.loads(data)
+            if (file_format := content["fileFormat"]) == "CSV":
+                if not content["files"]:
+                    raise ValueError("files is empty")
+                above = _COPIES if key.startswith(_COPIES) else ""
+                return cls(
+                    inventory,
+                    date,
+                    source_bucket=str(content["sourceBucket"]),
+                    columns=_columns(content["fileSchema"]),
+                    files=tuple(_file(entry, above) for entry in content["files"]),
+                )
+        except (
+            ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError
+        ) as error:  # fmt: skip
+            problem = f"{type(error).__name__}: {error}"
+            raise BadInput(
+                f"{where} is not an inventory manifest ({problem}): look at it, and try tomorrow's."
+            ) from None
+        raise Fatal(
+            f"{where}: the files are {file_format}, but only CSV can be read:"
+            " have the inventory's output format set to CSV."
+        )
 
 
 class Inventories:
@@ -129,19 +186,18 @@ class Inventories:
 
         ``check`` is called several times a second and may raise to end the reading. Raises
         :class:`ConnectionBroken` if the object can't be read (to its end) in time; what came
-        before has been given out. Raises :class:`ObjectNotFound` if there is no such object,
-        :class:`RangeNotSupported` if the server can't start at ``start``.
+        before has been given out. Raises another :class:`RetryableError` if the server can't start
+        at ``start``, and :class:`ObjectNotFound` if there is no such object.
         """
-        call = self._calls_until(key, time.monotonic() + self._timeout, check)
+        call = self._calls_for(key, check)
         wanted = {"Range": f"bytes={start}-"} if start else {}
         get = functools.partial(self._client.get_object, Bucket=self._bucket, Key=key, **wanted)
         answer = call(get)
         body = answer["Body"]
         if start and _status(answer) != 206:
             body.close()
-            raise RangeNotSupported(f"{self.url(key)} can only be read from its start.")
-        chunks = body.iter_chunks(_CHUNK)
-        while chunk := call(lambda: next(chunks, b"")):
+            raise RetryableError(f"{self.url(key)} can only be read from its start.")
+        while chunk := call(lambda: body.read(_CHUNK)):
             yield chunk
 
     def url(self, key: str) -> str:
@@ -165,7 +221,7 @@ class Inventories:
             wanted = {**wanted, "ContinuationToken": token}
 
     def _page(self, prefix: str, wanted: dict[str, str]) -> Any:
-        call = self._calls_until(prefix, time.monotonic() + self._timeout, self._check)
+        call = self._calls_for(prefix, self._check)
         return call(functools.partial(self._client.list_objects_v2, **wanted))
 
     def _small(self, key: str) -> bytes:
@@ -184,10 +240,9 @@ class Inventories:
                 f"{error}: check the network and AWS_ENDPOINT_URL, or run again later."
             ) from None
 
-    def _calls_until(
-        self, key: str, end: float, check: Callable[[], None]
-    ) -> Callable[[Callable[[], T]], T]:
-        """Returns a function that makes calls of one request, all of which end at ``end``."""
+    def _calls_for(self, key: str, check: Callable[[], None]) -> Callable[[Callable[[], T]], T]:
+        """Returns a function that makes the calls of one request, which have one deadline."""
+        end = time.monotonic() + self._timeout
 
         def call(function: Callable[[], T]) -> T:
             try:
@@ -208,7 +263,7 @@ def _rejection(url: str, error: ClientError) -> Exception:
     if code == "NoSuchKey":
         return ObjectNotFound(f"{url} is not there: run again later.")
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        return RangeNotSupported(f"{url} is shorter than what was read of it.")
+        return RetryableError(f"{url} is shorter than what was read of it.")
     if status >= 500 or status == 429:
         headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
         wait = retry_after({"Retry-After": headers.get("retry-after", "")})
@@ -237,3 +292,22 @@ def _botocore_client(timeout_seconds: float) -> Any:
 
 def _status(response: Any) -> int:
     return int(response["ResponseMetadata"].get("HTTPStatusCode", 0))
+
+
+def _columns(schema: str) -> tuple[str, ...]:
+    columns = tuple(name.strip() for name in schema.split(","))
+    if missing := {"Key", "Size", "LastModifiedDate"} - set(columns):
+        raise ValueError(f"fileSchema lacks {', '.join(sorted(missing))}")
+    return columns
+
+
+def _file(entry: dict[str, Any], above: str) -> InventoryFile:
+    md5 = entry["MD5checksum"].lower()
+    # It becomes a file's name: nothing but digits may pass.
+    if not re.fullmatch(r"[0-9a-f]{32}", md5):
+        raise ValueError(f"MD5checksum {md5!r} is none")
+    key, size = above + entry["key"].removeprefix(above), int(entry["size"])
+    key.encode()  # raises UnicodeEncodeError, a ValueError, for what can't be part of a URL
+    if size < 0:
+        raise ValueError(f"size {size} is negative")
+    return InventoryFile(key, size, md5)

@@ -1,17 +1,19 @@
-"""Batches: many requests in one, and the response to each."""
+"""Reads and writes records by their ids, many with one request."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import BadInput, Unreachable
+from ..errors import BadInput, Fatal, Unreachable
 from ..records import TOOLCHAIN_FIELDS, Outcome
 from ..retries import RetryableError, retry_after
 from .client import Client, Conflict, RequestRejected, ServerError, StoredData, reason_in
 from .filters import quoted
+from .record_index import differs, digest
 
 #: Kinto's default for ids; ``fullmatch``, as ``$`` would allow a newline behind it.
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
@@ -22,7 +24,8 @@ _IDS = 60
 #: The status of a request that got no response.
 NO_RESPONSE = 0
 
-_OUTCOMES = {200: Outcome.UPDATED, 201: Outcome.CREATED, 412: Outcome.CONFLICT}
+_OUTCOMES = {200: Outcome.UPDATED, 201: Outcome.CREATED}
+_OUTCOMES |= {304: Outcome.UNCHANGED, 412: Outcome.CONFLICT}
 _OUTCOMES |= dict.fromkeys((NO_RESPONSE, 409, 429, *range(500, 600)), Outcome.FAILED)
 
 #: One request of a batch, as Kinto's API writes it.
@@ -57,11 +60,13 @@ class BatchResponse(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Says why the record is not stored; empty if it is, or after a conflict."""
+        """Says why the record is not stored; empty if it is."""
         if self.status == NO_RESPONSE:
             return str(self.body["message"])
         if self.failed:
             return f"Kinto answered {self.status}"
+        if self.outcome is Outcome.CONFLICT:
+            return "other writers keep changing it"
         return reason_in(self.body) if self.outcome is Outcome.REFUSED else ""
 
 
@@ -120,18 +125,17 @@ def store_request(
     return {**request, **headers, "body": {"data": data}}
 
 
-def stored_records(client: Client, ids: Sequence[str]) -> Iterator[StoredData]:
-    """Yields the records that the server has under ``ids``; sixty ids are one request."""
+def fetch_stored(client: Client, ids: Sequence[str]) -> dict[str, StoredData]:
+    """Returns the records that the server has under ``ids``, by id; sixty ids are one request."""
+    found: dict[str, StoredData] = {}
     for start in range(0, len(ids), _IDS):
         for page in client.pages({"in_id": ",".join(map(quoted, ids[start : start + _IDS]))}):
-            yield from page
+            found |= {data["id"]: data for data in page}
+    return found
 
 
 def keep_extras(data: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a record with what is stored and not known any more.
-
-    That is the toolchain of the same build, and the sum of the same file.
-    """
+    """Adds to a record what it lacks of the stored toolchain of its build and sum of its file."""
     kept = dict(data)
     for part, same, extras in (
         ("build", ("id",), TOOLCHAIN_FIELDS),
@@ -145,6 +149,70 @@ def keep_extras(data: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str,
     return kept
 
 
+def send_with_extras(
+    client: Client, requests: Sequence[Request], lacking: Sequence[str]
+) -> list[BatchResponse]:
+    """Sends records as :func:`send` does, after :func:`keep_extras` of those ids ``lacking``."""
+    with contextlib.suppress(Fatal):  # who may write need not be allowed to read
+        stored = fetch_stored(client, lacking)
+        for body in (request["body"] for request in requests):
+            if body["data"]["id"] in stored:
+                body["data"] = keep_extras(body["data"], stored[body["data"]["id"]])
+    return send(client, requests)
+
+
+def put_if_unchanged(
+    client: Client, records: Sequence[Mapping[str, Any]], stored: Mapping[str, StoredData]
+) -> dict[str, BatchResponse]:
+    """Writes those of ``records`` that differ from what is ``stored``, if that is still so.
+
+    Otherwise somebody else changed it since :func:`fetch_stored`, which is a conflict. Stored
+    extras (:func:`keep_extras`) are kept.
+
+    ``records`` look like ``{"data": {"id", …}}``; of two with one id the last counts. The result
+    has each id, in the order of the records. Raises :class:`Fatal` for wrong credentials or a
+    missing collection.
+    """
+    data = {one["id"]: client.without_unknown(one) for one in map(record_data, records)}
+    responses = dict.fromkeys(data, BatchResponse(304, {}))  # of what is not sent, as it is equal
+    changed = [
+        one
+        for one, new in data.items()
+        if one not in stored or differs(digest(stored[one]), digest(new))
+    ]
+    requests = [_store_if_unchanged(client, data[one], stored.get(one)) for one in changed]
+    try:
+        return responses | dict(zip(changed, _send_all(client, requests), strict=True))
+    except RequestRejected as error:
+        raise client.fatal(error) from None
+
+
+def _store_if_unchanged(
+    client: Client, data: Mapping[str, Any], stored: StoredData | None
+) -> Request:
+    if stored is None:
+        return store_request(client, data, {"If-None-Match": "*"})
+    condition = {"If-Match": f'"{stored["last_modified"]}"'}
+    return store_request(client, keep_extras(data, stored), condition)
+
+
+def _send_all(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
+    """Returns the response to each request; where the server is unreachable, the rest has none."""
+    responses: list[BatchResponse] = []
+    try:
+        size = client.batch_size if requests else 1
+        for start in range(0, len(requests), size):
+            batch = requests[start : start + size]
+            for request, response in zip(batch, send(client, batch), strict=True):
+                if response.concerns_all:
+                    raise RequestRejected(f"PUT {request['path']}", *response)
+                responses.append(response)
+    except Unreachable as error:
+        none = BatchResponse(NO_RESPONSE, {"message": str(error)})
+        responses += [none] * (len(requests) - len(responses))
+    return responses
+
+
 def send(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
     """Sends requests as one batch; returns a response for each, in their order.
 
@@ -152,8 +220,8 @@ def send(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
     transaction, which also undoes the requests before it that got a 201. If that does not help,
     each request is sent on its own, once, so that a record on which the server fails does not
     affect the others. A batch that is too large for the server (413) or for its limit (400) is
-    halved. Sending a request twice must do no harm. Raises :class:`Unreachable` if no attempt
-    brought a response, and :class:`RequestRejected` if the server rejects the whole batch.
+    halved. Sending a request twice must do no harm. Raises :class:`Unreachable` if no attempt had
+    a proper response, and :class:`RequestRejected` if the server rejects the whole batch.
     """
     try:
         return _send_whole(client, requests)

@@ -38,7 +38,7 @@ StoredData = dict[str, Any]
 
 
 class ServerError(Unreachable):
-    """The server responds with 5xx to this request; to another one it may not."""
+    """The server responds with 500 or 503 to this request; to another one it may not."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -159,7 +159,7 @@ class Client:
         except (RetryableError, Conflict) as error:
             if type(error) not in (RetryableError, Conflict):
                 raise
-            raise self._unreachable(error) from None
+            raise self.unreachable(error) from None
 
     def read(self, method: str, path: str, **options: Any) -> Response:
         """Requests what concerns the whole collection: raises :class:`Fatal` for a rejection."""
@@ -281,7 +281,8 @@ class Client:
             " --auth or AUTH."
         )
 
-    def _unreachable(self, error: RetryableError | Conflict) -> Unreachable:
+    def unreachable(self, error: RetryableError | Conflict) -> Unreachable:
+        """Returns the error for a request of which no attempt had a proper answer."""
         message = (
             f"Kinto at {self.url} gives no proper answer ({error}): check that it is running,"
             " and --server or SERVER_URL."
@@ -321,12 +322,8 @@ def _credentials(auth: str | None) -> Any:
     """Returns what kinto_http takes as ``auth``; bytes, so that any password can be sent."""
     if auth is None:
         return _no_auth
-    if ":" in auth:
-        user, password = auth.split(":", 1)
-        return user.encode(), password.encode()
-    if auth.lower().startswith(("bearer ", "basic ")):
-        return auth
-    raise Fatal("AUTH must be user:password (or Bearer and a token): check --auth or AUTH.")
+    user, colon, password = auth.partition(":")
+    return (user.encode(), password.encode()) if colon else auth
 
 
 def _no_auth(request: Any) -> Any:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -25,15 +25,8 @@ from urllib.parse import urlencode
 
 from ..errors import BadInput, BuildhubError, Fatal, Interrupted, Unreachable
 from ..records import Outcome
-from .batch import (
-    BatchResponse,
-    Request,
-    keep_extras,
-    record_data,
-    send,
-    store_request,
-    stored_records,
-)
+from ..retries import RetryableError
+from .batch import BatchResponse, Request, record_data, send_with_extras, store_request
 from .client import Client, RequestRejected, validate_page
 from .filters import quoted
 from .record_index import RecordIndex, differs, digest, lacks
@@ -41,7 +34,7 @@ from .record_index import RecordIndex, differs, digest, lacks
 #: Maximum number of batches in flight: while one is sent, the next is made.
 _MAX_IN_FLIGHT = 2
 
-#: After so many batches in a row without any response, the server counts as gone.
+#: After so many batches in a row without a proper answer to any record, the server counts as gone.
 _MAX_FAILED_BATCHES = 3
 
 
@@ -132,7 +125,8 @@ class Publisher:
         self._size = client.batch_size
         self._open: list[_Item] = []
         self._in_flight: deque[tuple[list[_Item], Future[list[BatchResponse]]]] = deque()
-        self._on_their_way: Counter[str] = Counter()  # ids of records that are open or in flight
+        #: Ids of records that are open or in flight: other versions of them may yet be stored.
+        self._on_their_way: Counter[str] = Counter()
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="kinto")
         self._failed_batches = 0  # in a row
         self._first_id = ""  # of the records that are on the server
@@ -150,20 +144,14 @@ class Publisher:
             self._abandon()  # nothing is left if all went well
             self._sender.shutdown()
 
-    def look_up(self, records: Iterable[Any]) -> None:
-        """Reads what is known of these in one query: ``add``, which comes next, is then faster."""
-        if self._index is not None:
-            self._index.preload([one for one in map(_id_of, records) if one])
-
     def skip_known(self, lines: Sequence[bytes]) -> bool:
         """Counts lines as unchanged if each was found equal before; else returns False.
 
-        It takes a third of the time of decoding and adding them.
+        It takes a third of the time of decoding and adding them. Otherwise ``add``, which comes
+        next, is faster: what is known of them was read in one query.
         """
-        if self._index is None or self._rewrite:
-            return False
-        ids = self._index.ids_if_equal(lines)
-        if not ids or self._are_on_their_way(ids):
+        ids = self._index.ids_if_equal(lines) if self._index is not None else []
+        if not ids or self._rewrite or not self._on_their_way.keys().isdisjoint(ids):
             return False
         self._count_unchanged(ids)
         return True
@@ -184,7 +172,7 @@ class Publisher:
         data = self._client.without_unknown(given)
         line = line if data is given else b""  # it is another once the server knows all of it
         outcome, may_lack = self._compare(data)
-        if outcome is Outcome.UNCHANGED and not self._are_on_their_way([data["id"]]):
+        if outcome is Outcome.UNCHANGED and data["id"] not in self._on_their_way:
             self._count_unchanged([data["id"]], line)
         elif self._dry_run:
             self.counts.add(outcome)
@@ -223,17 +211,16 @@ class Publisher:
         if line and self._index is not None:
             self._index.remember_line(ids[0], line)
 
-    def _are_on_their_way(self, ids: Sequence[str]) -> bool:
-        """Returns True if other versions of any are open or in flight: they may yet be stored."""
-        return bool(self._on_their_way) and any(one in self._on_their_way for one in ids)
-
     def _send(self) -> None:
         """Moves what is open to in flight."""
         if not self._open:
             return
         while len(self._in_flight) >= _MAX_IN_FLIGHT:
             self._count_oldest()
-        self._in_flight.append((self._open, self._sender.submit(_send, self._client, self._open)))
+        requests = [item.request for item in self._open]
+        lacking = [item.data["id"] for item in self._open if item.may_lack]
+        future = self._sender.submit(send_with_extras, self._client, requests, lacking)
+        self._in_flight.append((self._open, future))
         self._open = []
 
     def _count_oldest(self) -> None:
@@ -247,14 +234,22 @@ class Publisher:
         except BuildhubError as error:
             self._count_unanswered(items, error)
         else:
-            self._failed_batches = 0
             self._count_responses(items, responses)
+            if not all(response.failed for response in responses):
+                self._failed_batches = 0
+            else:
+                problem = f"all requests of {_MAX_FAILED_BATCHES} batches in a row failed"
+                self._note_failed_batch(self._client.unreachable(RetryableError(problem)))
 
     def _count_unanswered(self, items: Sequence[_Item], error: BuildhubError) -> None:
         """Counts a batch without response; raises if the next would have none either."""
         self._fail(items, str(error))
         if isinstance(error, RequestRejected):
             raise self._client.fatal(error)
+        self._note_failed_batch(error)
+
+    def _note_failed_batch(self, error: BuildhubError) -> None:
+        """Raises the error if the server seems to be gone."""
         self._failed_batches += 1
         if not isinstance(error, Unreachable) or self._failed_batches >= _MAX_FAILED_BATCHES:
             raise error
@@ -333,21 +328,3 @@ class Publisher:
                 self._count_oldest()
         self._fail(self._open, "")
         self._open = []
-
-
-def _id_of(record: Any) -> str | None:
-    try:
-        record_id = record["data"]["id"]
-    except (TypeError, KeyError):
-        return None
-    return record_id if isinstance(record_id, str) else None
-
-
-def _send(client: Client, items: Sequence[_Item]) -> list[BatchResponse]:
-    """Sends records, with what the server has of their toolchain and sum and they lack."""
-    items_by_id = {item.data["id"]: item for item in items if item.may_lack}
-    with contextlib.suppress(Fatal):  # who may write need not be allowed to read
-        for stored in stored_records(client, list(items_by_id)):
-            if item := items_by_id.get(stored["id"]):
-                item.request["body"]["data"] = keep_extras(item.data, stored)
-    return send(client, [item.request for item in items])

@@ -11,7 +11,7 @@ import logging
 import re
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,6 +41,9 @@ _DIGEST = "SELECT CAST(digest AS BLOB) FROM known WHERE id = ?"
 _STORE = "INSERT OR REPLACE INTO known VALUES (?, ?)"
 _WRITTEN = "INSERT OR REPLACE INTO written VALUES (?)"
 _CONFIRM = "DELETE FROM written WHERE id = ?"
+_FORGET = "UPDATE known SET digest = x'' WHERE id = ?"
+_DELETE = "DELETE FROM known WHERE id = ?"
+_DELETE_ALL = ("DELETE FROM known", "DELETE FROM written")
 _MOVE = "INSERT OR REPLACE INTO state (rowid, position) VALUES (1, ?)"
 # CROSS: for each id one look into ``known``, never the other way round.
 _PRELOAD = (
@@ -58,6 +61,9 @@ _NO_TOOLS = _ABSENT * len(TOOLCHAIN_FIELDS)
 
 #: Bytes of a digest that is not empty.
 DIGEST_SIZE = _FACTS_SIZE + _EXTRA_SIZE + len(_NO_TOOLS)
+
+#: A statement, and the values of each time that it is executed.
+_Change = tuple[str, Sequence[tuple[Any, ...]]]
 
 #: How the lines of ``inventory-to-records`` begin.
 _BEGINNING = re.compile(rb'\{"data":\{"id":"([\w-]+)"')
@@ -181,45 +187,32 @@ class RecordIndex:
         """Takes over a page of changes, and how far it goes, in one transaction."""
         rows = [(_storable(one["id"]), digest(one)) for one in changes.changed]
         deleted = [(_storable(one),) for one in changes.deleted]
-
-        def change(database: sqlite3.Connection) -> None:
-            if changes.restart:
-                database.execute("DELETE FROM known")
-                database.execute("DELETE FROM written")
-            database.executemany("DELETE FROM known WHERE id = ?", deleted)
-            database.executemany(_STORE, rows)
-            database.executemany(_CONFIRM, deleted + [(one,) for one, _ in rows])
-            if changes.position:
-                database.execute(_MOVE, (changes.position.to_json(),))
-
-        self._change(change)
+        self._change(
+            *((statement, [()]) for statement in _DELETE_ALL if changes.restart),
+            (_DELETE, deleted),
+            (_STORE, rows),
+            (_CONFIRM, deleted + [(one,) for one, _ in rows]),
+            (_MOVE, [(changes.position.to_json(),)] if changes.position else []),
+        )
 
     def digest(self, record_id: str) -> bytes | None:
         """Returns the digest of what the server has under this id; None if it has nothing."""
         row = self._row(record_id)
         return row if row is None else row[:DIGEST_SIZE]
 
-    def preload(self, ids: Sequence[str]) -> None:
-        """Reads the digests of the ids that :meth:`digest` will be asked for next, at once.
+    def ids_if_equal(self, lines: Sequence[bytes]) -> list[str]:
+        """Returns the ids of lines if each was found equal before, byte for byte; else none.
 
-        One query for a thousand takes a fifth of the time of a thousand queries. Those of the call
-        before are dropped, unless all of these are among them.
+        Reads the digests that :meth:`digest` will be asked for next, at once: one query for a
+        thousand takes a fifth of the time of a thousand queries.
         """
-        if self._preloaded.keys() >= set(ids):
-            return
-        self._preloaded = dict.fromkeys(ids)
+        ids = list(map(id_in, lines))
+        self._preloaded = dict.fromkeys(filter(None, ids))
         try:
             self._preloaded.update(self._database.execute(_PRELOAD, (json.dumps(ids),)))
         except sqlite3.Error as error:
             raise self._broken(error) from None
-
-    def ids_if_equal(self, lines: Sequence[bytes]) -> list[str]:
-        """Returns the ids of lines if each was found equal before, byte for byte; else none."""
-        ids = list(map(id_in, lines))
-        if not all(ids):
-            return []
-        self.preload(ids)
-        known = (self._preloaded[one] or b"" for one in ids)
+        known = (self._preloaded.get(one) or b"" for one in ids)
         equal = all(
             row[DIGEST_SIZE:] == _hash(line) for row, line in zip(known, lines, strict=True)
         )
@@ -237,18 +230,11 @@ class RecordIndex:
     def mark_stored(self, stored: Iterable[tuple[str, bytes]]) -> None:
         """Notes that these ids are on the server now, with these digests."""
         rows = list(stored)
-
-        def change(database: sqlite3.Connection) -> None:
-            database.executemany(_STORE, rows)
-            database.executemany(_WRITTEN, [(one,) for one, _ in rows])
-
-        self._change(change)
+        self._change((_STORE, rows), (_WRITTEN, [(one,) for one, _ in rows]))
 
     def invalidate(self, ids: Iterable[str]) -> None:
         """Notes that what the server has under these ids is not known: no record equals it."""
-        rows = [(one,) for one in ids]
-        unknown = "UPDATE known SET digest = x'' WHERE id = ?"
-        self._change(lambda database: database.executemany(unknown, rows))
+        self._change((_FORGET, [(one,) for one in ids]))
 
     def close(self) -> None:
         """Closes the file; all that was learned is in it."""
@@ -274,37 +260,33 @@ class RecordIndex:
         """Writes the hashes of lines. Without them, the next run is only slower."""
         if self._unwritten:
             with contextlib.suppress(Fatal):
-                self._change(lambda database: None)
+                self._change()
 
-    def _change(self, change: Callable[[sqlite3.Connection], object]) -> None:
+    def _change(self, *changes: _Change) -> None:
         """Makes a transaction: all or nothing of it is kept; in memory if the disk is full.
 
         The hashes of lines are written first, as they belong to the digests before the change.
         """
-        unwritten, self._unwritten = self._unwritten, []
+        changes, self._unwritten = ((_STORE, self._unwritten), *changes), []
         self._preloaded.clear()
         try:
             try:
-                self._in_transaction(unwritten, change)
+                self._in_transaction(changes)
             except sqlite3.Error as error:
                 if not _disk_is_full(error):
                     raise
                 disk, self._database = self._database, self._in_memory()
                 disk.backup(self._database)
                 disk.close()
-                self._in_transaction(unwritten, change)
+                self._in_transaction(changes)
         except sqlite3.Error as error:
             raise self._broken(error) from None
 
-    def _in_transaction(
-        self,
-        lines: Sequence[tuple[str, bytes]],
-        change: Callable[[sqlite3.Connection], object],
-    ) -> None:
+    def _in_transaction(self, changes: Iterable[_Change]) -> None:
         with self._database as database:  # commits, or rolls back
             database.execute("BEGIN")
-            database.executemany(_STORE, lines)
-            change(database)
+            for statement, rows in changes:
+                database.executemany(statement, rows)
 
     def _in_memory(self) -> sqlite3.Connection:
         logger.warning(

@@ -67,7 +67,6 @@ def load_tasks(
     written to at all.
     """
     results = [LoadResult(task, remaining=task) for task in tasks]
-    unknown: list[str] = []
     with locked(settings.cache_folder / LOCK_FILE):
         client = kinto_client(settings, cancellation)
         with RecordIndex(settings.cache_folder, client.target) as index:
@@ -87,14 +86,12 @@ def load_tasks(
                             on_difference=on_difference,
                             on_error=FirstErrors(logger),
                         )
-                        load = _Load(
-                            result, settings, lookup, publisher, cancellation, progress, unknown
-                        )
+                        load = _Load(result, settings, lookup, publisher, cancellation, progress)
                         if not await load.run():
                             break
 
             asyncio.run(load_all())
-    if unknown:
+    if unknown := [folder for result in results for folder in result.unknown]:
         logger.warning(
             "Nightlies of unknown trees are not catalogued: %s (%d folders). If a tree has another"
             " name now, update buildhub, or add the name to its table of products.",
@@ -147,7 +144,6 @@ class _Load:
     publisher: Publisher
     cancellation: CancellationToken
     progress: Callable[[LoadResult], None]
-    unknown: list[str]  #: nightly folders of unknown trees, of all tasks
 
     async def run(self) -> bool:
         """Loads the task; what went wrong is logged and in its result.
@@ -216,10 +212,9 @@ class _Load:
                 name = file.key.rpartition("/")[2]
                 self.result.step = f"file {number + 1} of {len(manifest.files)} ({name})"
                 self.result.fraction = number / len(manifest.files)
-                found = await asyncio.to_thread(next, downloads)
+                path, fd = await asyncio.to_thread(next, downloads)
                 rows = processor.rows_of_files(
-                    [(str(found.path), f"{name} ({found.path})")],
-                    opener=functools.partial(_duplicate, found.fd),
+                    [(str(path), f"{name} ({path})")], opener=functools.partial(_duplicate, fd)
                 )
                 await processor.process(rows, self._publish, self._show)
                 await asyncio.to_thread(self.publisher.flush)
@@ -254,7 +249,7 @@ class _Load:
                 raise
             if task.section == "nightly" and task.has_builds:
                 prefix = Section(task.product, task.section).prefix
-                self.unknown += await _unknown_trees(bucket, prefix)
+                self.result.unknown = await _unknown_trees(bucket, prefix)
         if listing.failed or listing.bad:
             missing = f"{listing.failed} of its pages"
             if listing.bad:
@@ -269,11 +264,9 @@ class _Load:
 
     def _publish(self, records: Sequence[Record]) -> None:
         lines = [orjson.dumps(record) for record in records]
-        if self.publisher.skip_known(lines):
-            return
-        self.publisher.look_up(records)
-        for record, line in zip(records, lines, strict=True):
-            self.publisher.add(record, record["data"]["id"], line)
+        if not self.publisher.skip_known(lines):
+            for record, line in zip(records, lines, strict=True):
+                self.publisher.add(record, record["data"]["id"], line)
 
     def _show(self) -> None:
         self.progress(self.result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -81,6 +82,7 @@ class LoadResult:
     ended: float | None = None
     error: str = ""  #: a sentence, if not everything could be loaded
     remaining: LoadTask | None = None  #: what is left to do
+    unknown: Sequence[str] = ()  #: nightly folders of unknown trees
 
     @property
     def name(self) -> str:

@@ -141,7 +141,8 @@ class RecordMaker:
         self.counts.builds += 1
         if build.product not in self._products:
             return self._skip("other product", _IGNORED)
-        self.counts.newest_file = max(self.counts.newest_file, row.date)
+        if row.date > self.counts.newest_file:
+            self.counts.newest_file = row.date
         if row.date < self._oldest:
             return self._skip("too old", _IGNORED)
         return self._begin(row, build)
@@ -169,8 +170,8 @@ class RecordMaker:
     ) -> Record | NotMade:
         if metadata is None:
             self._on_skip(f"{row.key}: no metadata.")
-            useless = location in self.lookup.useless
-            return self._skip("no metadata", _USELESS if useless else _NO_METADATA)
+            without_id = location in self.lookup.without_id
+            return self._skip("no metadata", _WITHOUT_ID if without_id else _NO_METADATA)
         record = make_record(
             build, metadata, url=self.archive_url + row.key, size=row.size, date=row.date
         )
@@ -178,8 +179,9 @@ class RecordMaker:
             self._on_skip(f"{row.key}: suspicious {field}.")
             return self._skip("suspicious field", NotMade(Outcome.INVALID, f"invalid {field}"))
         self.counts.records += 1
-        date = record["data"].get("build", {}).get("date") or ""
-        self.counts.newest_build = max(self.counts.newest_build, date)
+        date = metadata.build.get("date")
+        if date and date > self.counts.newest_build:
+            self.counts.newest_build = date
         return record
 
     def _skip(self, reason: str, not_made: NotMade) -> NotMade:
@@ -189,7 +191,7 @@ class RecordMaker:
 
 _IGNORED = NotMade(Outcome.IGNORED)
 _NO_METADATA = NotMade(Outcome.NO_METADATA)
-_USELESS = NotMade(Outcome.NO_METADATA, "the file has no usable build id")
+_WITHOUT_ID = NotMade(Outcome.NO_METADATA, "the file has no usable build id")
 
 
 def _comparable(moment: datetime) -> str:

@@ -78,7 +78,7 @@ def of_load(stderr: str) -> dict[str, Figures]:
 
 
 def problems(stderr: Mapping[str, str]) -> Iterator[str]:
-    """What does not add up in the accounts of commands, by the command's name."""
+    """Returns what does not add up in the summaries of commands, by the command's name."""
     for text in stderr.values():
         if figures := of_records(text):
             yield from _unbalanced("builds", figures, "records", "skipped", "failed",

@@ -52,7 +52,7 @@ CALM_ATTEMPTS = 2
 
 @dataclass
 class Attempt:
-    """What became of the processes of one attempt, by the command's name."""
+    """The ends of the processes of one attempt, by the command's name."""
 
     status: dict[str, int]
     stderr: dict[str, str]
@@ -72,7 +72,7 @@ class Attempt:
 
 @dataclass
 class Outcome:
-    """What became of a run; it is right if ``problems`` is empty."""
+    """The result of a run; it is right if ``problems`` is empty."""
 
     seed: int
     way: str
@@ -128,7 +128,7 @@ class ChaosRun:
         return outcome
 
     def _prepare(self, servers: Hostile) -> None:
-        """What the command reads."""
+        """Returns the input of the command."""
         (self.folder / "inventory.csv.gz").write_bytes(inventory(self._tree))
         self._undelivered = self._random.sample(sorted(self._tree), len(self._tree))
         if self.outcome.way == "load":
@@ -215,7 +215,7 @@ class ChaosRun:
         return attempt
 
     def _check(self, attempt: Attempt, servers: Hostile) -> None:
-        """What each attempt promises, however it ended."""
+        """Checks what each attempt promises, however it ended."""
         if attempt.seconds > attempt.allowed:
             self._problem(f"{attempt.seconds:.0f} s, though {attempt.allowed} s are allowed")
         for name, text in attempt.stderr.items():
@@ -302,7 +302,7 @@ def expected(servers: Hostile) -> dict[str, dict[str, object]]:
 
 
 def describe_difference(stored: Mapping[str, object], truth: Mapping[str, object]) -> str:
-    """How what is stored differs from the truth, in a few words."""
+    """Returns the differences of the stored records from the truth, in a few words."""
     missing = sorted(truth.keys() - stored.keys())
     additional = sorted(stored.keys() - truth.keys())
     wrong = sorted(one for one in truth.keys() & stored.keys() if truth[one] != stored[one])
@@ -354,7 +354,7 @@ def _start(
 
 
 def _ended(processes: Mapping[str, subprocess.Popen[bytes]], seconds: float) -> bool:
-    """Whether all processes end within so many seconds."""
+    """Tells if all processes end within so many seconds."""
     end = time.monotonic() + seconds
     for process in processes.values():
         try:

@@ -34,7 +34,7 @@ PAGE = 12
 
 @dataclass
 class Servers:
-    """What lives for many runs: Kinto, S3, and a server that nobody may be sent to."""
+    """Servers for many runs: Kinto, S3, and one that nobody may be sent to."""
 
     kinto: Kinto
     bucket: Bucket
@@ -98,7 +98,7 @@ class Hostile:
         return sum(proxy.exchanges for proxy in self.proxies.values())
 
     def injected(self) -> Counter[tuple[str, str]]:
-        """How many faults there were, by server and name."""
+        """Returns the number of faults by server and name."""
         return Counter(
             {
                 (server, name): number

@@ -93,7 +93,7 @@ def stop_all(folder: Path, name: str, title: str) -> list[str]:
 
 
 def runs(pid_file: Path) -> bool:
-    """Whether the process of ``pid_file`` still runs."""
+    """Tells if the process of ``pid_file`` still runs."""
     with locked(pid_file) as fd:
         return fd is None
 

@@ -14,7 +14,7 @@ from tests.support.kinto_server import start_kinto
 
 
 class Problem(Exception):
-    """What keeps us from having a Kinto, in one sentence."""
+    """There can be no Kinto; the message is one sentence."""
 
 
 def ensure(server_url: str, folder: Path) -> bool:
@@ -42,13 +42,13 @@ def stop_all(folder: Path) -> list[str]:
 
 
 def is_ours(server_url: str, folder: Path) -> bool:
-    """Whether the Kinto at ``server_url`` is one that :func:`ensure` has started."""
+    """Tells if the Kinto at ``server_url`` is one that :func:`ensure` has started."""
     pid_file = folder / f"kinto-{urlsplit(server_url).port or 80}.pid"
     return pid_file.exists() and background.runs(pid_file)
 
 
 def _answers(server_url: str) -> bool:
-    """Whether a Kinto answers; False if nothing listens there."""
+    """Tells if a Kinto answers; False if nothing listens there."""
     address = urlsplit(server_url)
     port = address.port or (443 if address.scheme == "https" else 80)
     try:

@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.kinto_server import Kinto
+from buildhub.kinto.client import Client
+from buildhub.kinto.initialization import initialize
+from tests.sample import tree
+from tests.support import commands
+from tests.support.archive_server import ArchiveServer
+from tests.support.kinto_server import KINTO_SETTINGS, Kinto, running_kinto
+from tests.support.pipeline_records import Records, pipeline_records
+from tests.support.records import ndjson
 from tests.support.to_kinto_command import SCHEMA, Command
+
+
+@pytest.fixture(scope="session")
+def sample() -> Records:
+    """The records of the sample, by their ids."""
+    with ArchiveServer(tree.files()) as archive:
+        return pipeline_records(archive)
+
+
+@pytest.fixture(scope="session")
+def sample_kinto(sample: Records, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+    """A Kinto with the sample, in pages of 100; no test changes it. Of the group "sample"."""
+    settings = KINTO_SETTINGS | {"kinto.paginate_by": "100"}
+    with running_kinto(tmp_path_factory.mktemp("sample"), settings) as kinto:
+        yield with_records(kinto, sample)
+
+
+def with_records(kinto: Kinto, records: Records) -> Kinto:
+    """Initialise a Kinto and store records in it."""
+    initialize(Client(kinto.url, "user:pass", "build-hub", "releases"))
+    lines = ndjson({"data": data} for data in records.values())
+    done = commands.run(["to-kinto"], input=lines, env={"SERVER_URL": kinto.url})
+    assert done.returncode == 0, done.stderr
+    return kinto
 
 
 @pytest.fixture

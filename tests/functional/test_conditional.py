@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from buildhub.kinto.batch import BatchResponse, fetch_stored, put_if_unchanged
 from buildhub.kinto.client import Client
-from buildhub.kinto.conditional_writes import PutResult, fetch_stored, put_if_unchanged
 from tests.support.kinto_server import Kinto
 from tests.support.records import make_record
 
@@ -21,13 +21,13 @@ def client(kinto: Kinto) -> Client:
     return Client(kinto.url, "user:pass", "build-hub", "releases", retries=1)
 
 
-def store(client: Client, records: list[dict[str, Any]]) -> list[PutResult]:
+def store(client: Client, records: list[dict[str, Any]]) -> list[BatchResponse]:
     """Fetch, and write if that is still so."""
     stored = fetch_stored(client, [record["data"]["id"] for record in records])
     return list(put_if_unchanged(client, records, stored).values())
 
 
-def what(results: list[PutResult]) -> list[str]:
+def what(results: list[BatchResponse]) -> list[str]:
     return [result.outcome.value for result in results]
 
 

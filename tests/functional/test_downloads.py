@@ -20,7 +20,7 @@ import pytest
 
 from buildhub.errors import Fatal, Unreachable
 from buildhub.inventory.download import download
-from buildhub.inventory.manifest import Manifest
+from buildhub.inventory.s3_inventories import Manifest
 from tests.support import s3_bucket
 from tests.support.hostile.faults import cut_at, damaged, slow_down
 from tests.support.hostile.proxy import Behaviour, HostileProxy, SeenRequest
@@ -70,8 +70,8 @@ def fetch(manifest: Manifest, tmp_path: Path) -> Fetch:
             inventories, manifest, tmp_path, retries=retries, raise_if_cancelled=raise_if_cancelled
         )
         with contextlib.closing(downloads):
-            for one in downloads:
-                yield one.path
+            for path, _ in downloads:
+                yield path
 
     return fetch
 
@@ -345,12 +345,12 @@ def test_a_file_is_verified_where_it_is_read(
     """Before it is read, and what has its name later does not matter."""
     inventories = archive_inventories(timeout_seconds=5, retries=0)
     downloads = download(inventories, manifest, tmp_path, retries=0)
-    first = next(downloads)
+    path, fd = next(downloads)
     second = tmp_path / "buildhub" / name_of(FILES[1])
     wait_until(second.exists)
-    os.replace(first.path, tmp_path / "moved")
-    first.path.write_bytes(b"another")
-    assert os.pread(first.fd, 1 << 20, 0) == FILES[0]
+    os.replace(path, tmp_path / "moved")
+    path.write_bytes(b"another")
+    assert os.pread(fd, 1 << 20, 0) == FILES[0]
     swap(second)
     with pytest.raises((Fatal, Unreachable), match=r"was changed after|Cannot"):
         next(downloads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import re
 import threading
@@ -17,7 +18,6 @@ from buildhub.builds.recognise import recognise
 from buildhub.events.handler import EventHandler, Result
 from buildhub.kinto.client import Client
 from buildhub.records import Outcome
-from buildhub.settings import PRODUCT_FOLDERS
 from tests.support.archive_files import File
 from tests.support.archive_tree import candidate_tree, nightly_tree, release_tree
 from tests.support.event_system import EventSystem
@@ -443,7 +443,7 @@ def test_a_record_made_from_an_older_archive_does_not_replace_a_newer_one(
     if stored_before:
         system.deliver(EXE)
         system.archive.files[EXE] = File(66, "2017-06-10T00:00:00Z")
-    settings = system.service.settings
+    settings = dataclasses.replace(system.service.settings, nb_retry_request=0)
     waits_at = "GET" if moment == "before it reads" else "POST"
 
     class SlowClient(Client):
@@ -461,7 +461,7 @@ def test_a_record_made_from_an_older_archive_does_not_replace_a_newer_one(
         )
         async with (
             Archive(system.archive.url) as archive,
-            EventHandler(archive, client, products=PRODUCT_FOLDERS, retries=0) as handler,
+            EventHandler(archive, client, settings) as handler,
         ):
             return await handler.handle(EXE)
 

@@ -25,7 +25,6 @@ from tests.support.records import make_record, ndjson
 pytestmark = [
     pytest.mark.functional,
     pytest.mark.skipif(not postgres.programs(), reason="PostgreSQL is not installed"),
-    pytest.mark.xdist_group("postgres"),
 ]
 
 ROOT = Path(__file__).parents[2]
@@ -81,12 +80,9 @@ class Site(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def _site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("first-load")
-    with (
-        postgres.running_postgres() as url,
-        running_kinto(folder, postgres.kinto_settings(url)) as kinto,
-    ):
+def _site(postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder, url = tmp_path_factory.mktemp("first-load"), postgres.new_database(postgresql, "load")
+    with running_kinto(folder, postgres.kinto_settings(url)) as kinto:
         yield Site(kinto, url, folder)
 
 

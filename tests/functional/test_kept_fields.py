@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from buildhub.kinto.batch import fetch_stored, put_if_unchanged
 from buildhub.kinto.client import Client
-from buildhub.kinto.conditional_writes import fetch_stored, put_if_unchanged
 from buildhub.kinto.initialization import definition, initialize
 from tests.support.kinto_server import Kinto
 from tests.support.records import make_record, ndjson
@@ -30,7 +30,7 @@ def rich(number: int) -> dict[str, Any]:
 
 
 def poor(number: int, build_number: int = 6) -> dict[str, Any]:
-    """What is known a year later, and changed since."""
+    """Returns the records of a year later, with changes."""
     record = make_record(number)
     del record["data"]["build"]["ld"], record["data"]["build"]["cc"]
     record["data"]["build"]["number"] = build_number

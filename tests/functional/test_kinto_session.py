@@ -95,7 +95,7 @@ def test_json_is_decoded_however_unusual(body: bytes, number: float) -> None:
 def test_a_response_stays_in_memory_no_longer_than_its_user_holds_it() -> None:
     """Two pages of a collection at once would double the memory of a reader."""
     calls = AbandonableCalls("test")
-    page = weakref.ref(calls.call(set))
+    page = weakref.ref(calls.call(set, 10, lambda: None))
     end = time.monotonic() + 10
     while page() is not None and time.monotonic() < end:
         time.sleep(0.01)  # the thread may not have got so far

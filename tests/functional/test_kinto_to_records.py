@@ -20,19 +20,19 @@ from buildhub.commands import kinto_to_records
 from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
 from buildhub.kinto.reader import read_records
-from tests.sample import tree
+from tests.functional.conftest import with_records
 from tests.support import commands, postgres
 from tests.support.archive_server import ArchiveServer
 from tests.support.hostile.faults import cut_at, slow_down
 from tests.support.hostile.proxy import Behaviour, Exchange, HostileProxy
 from tests.support.kinto_server import KINTO_SETTINGS, Kinto, running_kinto
-from tests.support.pipeline_records import Records, pipeline_records, without_server_fields
+from tests.support.pipeline_records import Records, without_server_fields
 from tests.support.ports import free_port
 from tests.support.records import make_record, ndjson
 
 pytestmark = [
     pytest.mark.functional,
-    pytest.mark.xdist_group("kinto-to-records"),  # one Kinto with the sample for all
+    pytest.mark.xdist_group("sample"),  # one Kinto with the sample for all
 ]
 
 BIN = Path(sys.executable).parent
@@ -63,28 +63,17 @@ def store(kinto: Kinto, records: bytes) -> None:
 
 
 @pytest.fixture(scope="module")
-def sample() -> Records:
-    with ArchiveServer(tree.files()) as archive:
-        return pipeline_records(archive)
-
-
-@pytest.fixture(scope="module")
-def memory_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
-    folder = tmp_path_factory.mktemp("memory")
-    with running_kinto(folder, KINTO_SETTINGS | {"kinto.paginate_by": "100"}) as kinto:
-        yield kinto
-
-
-@pytest.fixture(scope="module")
-def postgresql_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+def sample_on_postgresql(
+    sample: Records, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Kinto]:
     with postgres.running_postgres() as url:
         settings = postgres.kinto_settings(url) | {"kinto.paginate_by": "100"}
         with running_kinto(tmp_path_factory.mktemp("postgresql"), settings) as kinto:
-            yield kinto
+            yield with_records(kinto, sample)
 
 
 ON_POSTGRESQL = pytest.param(
-    "postgresql_kinto",
+    "sample_on_postgresql",
     marks=[
         pytest.mark.slow,
         pytest.mark.skipif(not postgres.programs(), reason="PostgreSQL is not installed"),
@@ -92,12 +81,10 @@ ON_POSTGRESQL = pytest.param(
 )
 
 
-@pytest.fixture(scope="module", params=["memory_kinto", ON_POSTGRESQL])
-def catalogue(request: pytest.FixtureRequest, sample: Records) -> Kinto:
+@pytest.fixture(scope="module", params=["sample_kinto", ON_POSTGRESQL])
+def catalogue(request: pytest.FixtureRequest) -> Kinto:
     """A Kinto with the sample, in pages of 100."""
     kinto: Kinto = request.getfixturevalue(request.param)
-    initialize(Client(kinto.url, "user:pass", "build-hub", "releases"))
-    store(kinto, ndjson({"data": data} for data in sample.values()))
     return kinto
 
 
@@ -231,7 +218,7 @@ def test_the_question_whether_a_build_id_is_official(catalogue: Kinto) -> None:
 
 
 def test_records_by_when_they_were_stored(kinto: Kinto) -> None:
-    """What was deleted since then doesn't count as changed."""
+    """Records that were deleted since then don't count as changed."""
     kinto.make_collection()
     store(kinto, ndjson([make_record(1), make_record(2), make_record(3)]))
     one = make_record(1)["data"]["id"]
@@ -422,7 +409,7 @@ def test_a_page_that_fails_twice_is_read_in_the_end(small_pages: Kinto) -> None:
 
 
 def test_a_page_that_never_comes(small_pages: Kinto) -> None:
-    """What was read before is printed; the status says that it isn't all."""
+    """The records that were read before are printed; the status says that they aren't all."""
     with HostileProxy(small_pages.url) as proxy:
         proxy.fault("gt_id", slow_down)
         done = run(proxy.url, NB_RETRY_REQUEST="0")

@@ -57,7 +57,7 @@ def container(system: EventSystem, tmp_path: Path) -> Iterator[LambdaRuntime]:
 
 
 def test_two_invocations_of_one_process(system: EventSystem, container: LambdaRuntime) -> None:
-    """What is there when the second comes is seen, although the first saw that it was not."""
+    """A file that is there for the second event is seen, although the first did not find it."""
     metadata = system.archive.files.pop(JSON)
     assert container.invoke(created(EXE)) == {"handled": 1, "ignored": 0, "malformed": 0}
     assert not system.records()
@@ -152,9 +152,12 @@ def test_a_context_that_does_not_know_the_time_sets_no_limit(
 
 
 def test_it_ends_before_its_time_is_over(system: EventSystem, container: LambdaRuntime) -> None:
-    system.archive.fail(ABSENT, "hang")
-    with pytest.raises(HandlerError, match="there was no time left"):
-        container.invoke(created(ABSENT, EXE), seconds=8)  # a busy machine starts slowly
+    for seconds in (4, 8, 16, 32):  # a busy machine takes long for the other file
+        system.archive.fail(ABSENT, "hang")
+        with pytest.raises(HandlerError, match="there was no time left"):
+            container.invoke(created(ABSENT, EXE), seconds=seconds)
+        if system.records():
+            break
     assert len(system.records()) == 1
 
 

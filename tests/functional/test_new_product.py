@@ -60,7 +60,7 @@ def server(kinto: Kinto) -> Kinto:
 
 
 def run(command: str, *arguments: str, stdin: str = "", **environ: str) -> str:
-    """What a command prints that has the made-up product in its table."""
+    """Returns what a command prints that has the made-up product in its table."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.sample_product", command, *arguments],
         input=stdin,

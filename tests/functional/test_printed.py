@@ -1,4 +1,4 @@
-"""What is printed shows no secret, and nothing that a terminal or a log reader acts upon."""
+"""Output shows no secret, and nothing that a terminal or a log reader acts upon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown on a terminal, and that nothing of it is there without one."""
+"""Progress is shown on a terminal, and only there."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ pytestmark = pytest.mark.functional
 BIN = Path(sys.executable).parent
 
 
-def on_terminal(command: list[str], stdin: bytes, environ: dict[str, str]) -> str:
-    """What a command writes to a terminal that is its stderr."""
+def on_terminal(
+    command: list[str], stdin: bytes, environ: dict[str, str], *, prints: bool = False
+) -> str:
+    """Returns what a command writes to a terminal that is its stderr, and stdout if it prints."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=follower if prints else subprocess.DEVNULL,
         stderr=follower,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100", **environ},
     )
@@ -63,6 +65,16 @@ def test_inventory_to_records_shows_rows_records_and_rate(tmp_path: Path) -> Non
     check(output, " rows, 0 records, ", message, "inventory-to-records: 1,001 rows, ")
     output = on_terminal([str(BIN / "inventory-to-records"), "-q"], rows, environ)
     assert output == message + "\r\n"
+    output = on_terminal([str(BIN / "inventory-to-records")], rows, environ, prints=True)
+    assert output.startswith(message), "the records come here: no progress between them"
+    assert " rows/s" not in output
+
+
+def test_archive_to_inventory_shows_rows_unless_they_are_printed_on_the_terminal() -> None:
+    environ = {"STORAGE_EMULATOR_HOST": "http://127.0.0.1:9", "NB_RETRY_REQUEST": "0"}
+    command = [str(BIN / "archive-to-inventory"), "--product", "firefox"]
+    assert "archive-to-inventory: 0 rows, 0 rows/s" in on_terminal(command, b"", environ)
+    assert " rows/s" not in on_terminal(command, b"", environ, prints=True)
 
 
 def test_to_kinto_shows_records_and_rate(kinto: Kinto, tmp_path: Path) -> None:

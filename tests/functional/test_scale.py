@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.sample import tree
+from tests.support import commands
 from tests.support.archive_server import ArchiveServer
 from tests.support.kinto_server import Kinto
 
@@ -26,11 +27,16 @@ BIN = Path(sys.executable).parent
 
 
 class Parts(NamedTuple):
-    """An inventory in parts, and the records of the whole."""
+    """An inventory in parts."""
 
     folder: Path
     environ: dict[str, str]
-    records: list[bytes]
+
+    def records_of_the_whole(self) -> list[bytes]:
+        """The lines of the undivided inventory, sorted."""
+        environ = self.environ | {"CACHE_FOLDER": str(self.folder / "cache-of-the-whole")}
+        command = ["inventory-to-records", tree.INVENTORY]
+        return sorted(commands.run(command, env=environ).stdout.splitlines())
 
     def run(self, script: str, **environ: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
@@ -57,19 +63,15 @@ def parts(archive: ArchiveServer, tmp_path: Path, request: pytest.FixtureRequest
         **{k: v for k, v in os.environ.items() if k in ("HOME", "LANG", "JAVA_HOME")},
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "ARCHIVE_URL": archive.url,
-        "CACHE_FOLDER": str(tmp_path / "cache-of-the-whole"),
+        "CACHE_FOLDER": str(tmp_path / "cache"),
     }
-    whole = subprocess.run(
-        ["inventory-to-records", tree.INVENTORY], env=environ, capture_output=True, check=True
-    )
     rows += chance.sample(rows, len(rows) // 10)
     chance.shuffle(rows)
     cuts = [0, *sorted(chance.sample(range(len(rows)), 4)), len(rows)]
     for number, (start, end) in enumerate(itertools.pairwise(cuts)):
         part = tmp_path / f"part-{number}.csv.gz"
         part.write_bytes(gzip.compress(b"".join(rows[start:end])))
-    environ["CACHE_FOLDER"] = str(tmp_path / "cache")
-    return Parts(tmp_path, environ, sorted(whole.stdout.splitlines()))
+    return Parts(tmp_path, environ)
 
 
 XARGS = """
@@ -97,10 +99,12 @@ def test_processes_that_share_a_cache_give_the_records_of_the_whole(parts: Parts
     done = parts.run(script)
     assert (done.returncode, done.stderr) == (0, b"")
     records = b"".join(file.read_bytes() for file in parts.folder.glob("*.data"))
-    assert sorted(set(records.splitlines())) == parts.records
+    assert sorted(set(records.splitlines())) == parts.records_of_the_whole()
 
 
 def test_a_part_that_fails_is_seen_in_the_exit_status(parts: Parts):
+    for part in parts.folder.glob("part-[2-9].csv.gz"):
+        part.unlink()
     parts.folder.joinpath("part-1.csv.gz").write_bytes(b"not an inventory")
     done = parts.run(XARGS)
     assert done.returncode == 123  # of xargs
@@ -115,7 +119,7 @@ def test_the_parts_in_any_order_and_again_store_each_record_once(parts: Parts, k
         SERVER_URL=kinto.url,
     )
     assert done.returncode == 0, done.stderr
-    assert len(kinto.records()) == len(parts.records)
+    assert len(kinto.records()) == len(parts.records_of_the_whole())
 
 
 SPARK = shutil.which("spark-submit")
@@ -138,7 +142,7 @@ def test_spark_gives_the_records_of_the_whole(parts: Parts, partitions: str):
     done = run_on_spark(parts, partitions)
     assert done.returncode == 0, done.stderr
     records = b"".join(file.read_bytes() for file in parts.folder.glob("output/part-*"))
-    assert sorted(set(records.splitlines())) == parts.records
+    assert sorted(set(records.splitlines())) == parts.records_of_the_whole()
 
 
 @pytest.mark.slow

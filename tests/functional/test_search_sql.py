@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,19 +10,15 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from buildhub.kinto.client import Client
-from buildhub.kinto.initialization import initialize
 from buildhub.search.language import FIELDS
-from tests.sample import tree
+from tests.support import commands
 from tests.support import search_reference as reference
-from tests.support.archive_server import ArchiveServer
-from tests.support.kinto_server import running_kinto
-from tests.support.pipeline_records import Records, pipeline_records
-from tests.support.records import ndjson
+from tests.support.kinto_server import Kinto
+from tests.support.pipeline_records import Records
 
-pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("search-sql")]
+pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("sample")]
 
-ROOT, BIN = Path(__file__).parents[2], Path(sys.executable).parent
+ROOT = Path(__file__).parents[2]
 TABLE, FIRST_DAYS, REVISIONS, BUILD_IDS = (
     textwrap.dedent(block)
     for block in re.findall(
@@ -37,24 +30,13 @@ VIEW = (ROOT / "buildhub/search/successor.sql").read_text()
 
 
 @pytest.fixture(scope="module")
-def sample() -> Records:
-    with ArchiveServer(tree.files()) as archive:
-        return pipeline_records(archive)
-
-
-@pytest.fixture(scope="module")
 def database(
-    sample: Records, tmp_path_factory: pytest.TempPathFactory
+    sample_kinto: Kinto, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """The two tables, made of a Kinto with the sample as the documentation says."""
     folder = tmp_path_factory.mktemp("sql")
-    with running_kinto(folder) as kinto:
-        initialize(Client(kinto.url, "user:pass", "build-hub", "releases"))
-        environ = {"PATH": os.environ["PATH"], "SERVER_URL": kinto.url}
-        records = ndjson({"data": data} for data in sample.values())
-        subprocess.run([BIN / "to-kinto", "-q"], input=records, env=environ, check=True)
-        with (folder / "records.ndjson").open("wb") as output:
-            subprocess.run([BIN / "kinto-to-records"], stdout=output, env=environ, check=True)
+    done = commands.run(["kinto-to-records"], env={"SERVER_URL": sample_kinto.url})
+    (folder / "records.ndjson").write_bytes(done.stdout)
     with duckdb.connect(config={"file_search_path": str(folder)}) as database:
         database.execute(TABLE)
         database.execute(f"COPY records TO '{folder}/records.parquet'")

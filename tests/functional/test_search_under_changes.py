@@ -131,7 +131,7 @@ class Reader:
 
 
 class Log:
-    """What a collection was at each of its ETags: the versions of all records by their ids."""
+    """The states of a collection by its ETags: the versions of all records by their ids."""
 
     def __init__(self, kinto: Kinto) -> None:
         self._kinto = kinto

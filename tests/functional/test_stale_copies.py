@@ -127,7 +127,7 @@ def test_a_server_that_was_restored_from_a_backup_gets_every_update_again(
 def test_a_backup_that_is_restored_in_the_middle_of_a_run_is_noticed_by_the_next(
     to_kinto: Command,
 ) -> None:
-    """What the run stored before is gone, what it stored after it is there."""
+    """The records that the run stored before are gone, those that it stored after it are there."""
     kinto = to_kinto.kinto
     records = [make_record(n) for n in range(50)]
     restore(kinto, dated(records, now() - DAY))

@@ -99,7 +99,7 @@ def started(command: str, *arguments: str, **options: object) -> Iterator[subpro
 
 
 def stop(process: subprocess.Popen[bytes], signum: signal.Signals) -> str:
-    """What it says on stderr after the signal; its status must be that of the signal."""
+    """Returns its stderr after the signal; its status must be that of the signal."""
     process.send_signal(signum)
     assert process.stderr
     try:

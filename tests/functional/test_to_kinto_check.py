@@ -128,7 +128,7 @@ def test_a_file_that_cannot_be_written_is_named_before_anything_is_stored(to_kin
 
 
 def test_what_a_killed_run_has_left_beside_the_file_is_removed_by_the_next(to_kinto, tmp_path):
-    """What another run is writing stays, and so does what only looks similar."""
+    """Files that another run is writing stay, and so do those that only look similar."""
     file = tmp_path / "failed.ndjson"
     similar = tmp_path / "failed.ndjson.mine.part"
     similar.write_text("precious")

@@ -189,7 +189,7 @@ def test_half_a_listing_of_files_hides_nothing(
 def test_a_nightly_of_another_day_is_only_taken_if_it_is_sent_again(
     server: ArchiveServer, tmp_path: Path, times: int
 ) -> None:
-    """What answers another request is not; a file whose build id is another day's is."""
+    """The response to another request is not; a file whose build id is another day's is."""
     other = without(server.files[f"{STEM}.json"].body, buildid="20170809220042")
     server.answer(f"{STEM}.json", *[other] * times)
     if times == 1:

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import orjson
@@ -34,9 +34,9 @@ from buildhub.errors import BadInput, BuildhubError
 from buildhub.events.messages import FilePublished, unwrap
 from buildhub.inventory.gcs import Bucket
 from buildhub.inventory.listing import BucketListing
-from buildhub.inventory.manifest import Manifest
 from buildhub.inventory.reader import InventoryReader
 from buildhub.inventory.row_formats import Schema
+from buildhub.inventory.s3_inventories import Manifest
 from buildhub.inventory.selection import Selection
 from buildhub.kinto.batch import send
 from buildhub.kinto.client import Client
@@ -59,7 +59,7 @@ SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 
 SEARCH_BODIES = [one["body"] for one in REQUESTS]
 SEARCHES = [json.dumps(body).encode() for body in SEARCH_BODIES]
-KEYS = [key.encode() for key, _ in table()][::7]
+KEYS = [key.encode() for key, _ in islice(table(), 0, None, 7)]
 ROWS = [
     b'"b","%s","37219504","2017-07-13T23:37:23.000Z","ff391f7201575ab2ba518fce20d45596"\n'
     % key.replace(b" ", b"+")
@@ -294,9 +294,10 @@ SERVER = SameAnswer()
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.__name__)
 def test_nothing_that_others_write_is_a_crash(target: Callable[[], None]) -> None:
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
-    # Each of the bucket's takes 0.1 s, as it makes a client.
-    some = min(20, settings.default.max_examples)
-    examples = 2000 if SECONDS else some if target is bucket_pages else 5 * some
+    # Each of the bucket's takes 0.1 s, as it makes a client; each search is several.
+    usual = settings.default.max_examples
+    slow = {bucket_pages: min(20, usual), searches: usual, searches_over_http: usual}
+    examples = 2000 if SECONDS else slow.get(target, 100)
     run = settings(max_examples=examples, deadline=None, suppress_health_check=checks)(target)
     deadline = time.monotonic() + SECONDS
     with SERVER:

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import pytest
 import requests
 
+from buildhub.kinto.client import Client
+from buildhub.kinto.initialization import initialize
 from tests.support import postgres
 from tests.support.ports import free_port
 from tests.support.records import make_record
@@ -85,13 +87,6 @@ def test_every_command_line_is_understood(command: list[str]) -> None:
 
 # ---- Kinto and nginx ----
 
-INITIALIZATION = ROOT / "jobs" / "initialization.yml"
-
-
-def initialise(kinto: str, auth: str) -> subprocess.CompletedProcess[str]:
-    command = [BIN / "kinto-wizard", "load", "--server", kinto, "--auth", auth, INITIALIZATION]
-    return subprocess.run(command, capture_output=True, text=True)
-
 
 class Site(NamedTuple):
     """nginx with all that is behind it."""
@@ -101,17 +96,12 @@ class Site(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("site")
+def site(postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder, database = tmp_path_factory.mktemp("site"), postgres.new_database(postgresql, "site")
     kinto, nginx, search = free_port(), free_port(), free_port()
-    with (
-        postgres.running_postgres() as database,
-        _kinto(database, kinto),
-        _nginx(folder, nginx, kinto, search),
-    ):
+    with _kinto(database, kinto), _nginx(folder, nginx, kinto, search):
         site = Site(f"http://127.0.0.1:{nginx}", f"http://127.0.0.1:{kinto}/v1")
-        done = initialise(site.kinto, "buildhub:pass")
-        assert done.returncode == 0, done.stderr
+        initialize(Client(site.kinto, "buildhub:pass", "build-hub", "releases"))
         yield site
 
 
@@ -131,6 +121,16 @@ def _running(command: list[object], url: str, **environ: str) -> Iterator[None]:
             process.terminate()
 
 
+#: ``kinto migrate`` and two ``kinto create-user``, in one process.
+PREPARE = """
+import sys
+from kinto.__main__ import main
+main(["migrate", *sys.argv[1:]])
+for name in ("buildhub", "other"):
+    main(["create-user", *sys.argv[1:], "--username", name, "--password", "pass"])
+"""
+
+
 @contextlib.contextmanager
 def _kinto(database: str, port: int) -> Iterator[None]:
     """Kinto with deploy/kinto.ini, another database apart."""
@@ -140,12 +140,8 @@ def _kinto(database: str, port: int) -> Iterator[None]:
         "KINTO_PERMISSION_URL": database,
         "KINTO_USERID_HMAC_SECRET": "of no use outside this machine",
     }
-    for arguments in (
-        ["migrate", *ini],
-        ["create-user", *ini, "--username", "buildhub", "--password", "pass"],
-        ["create-user", *ini, "--username", "other", "--password", "pass"],
-    ):
-        subprocess.run([BIN / "kinto", *arguments], env=os.environ | environ, check=True)
+    prepare = [sys.executable, "-W", "ignore", "-c", PREPARE, *ini]
+    subprocess.run(prepare, env=os.environ | environ, check=True)
     command = [BIN / "kinto", "start", *ini, "--port", port]
     with _running(command, f"http://127.0.0.1:{port}/v1/", **environ):
         yield
@@ -192,7 +188,6 @@ needs_servers = pytest.mark.skipif(
 
 @needs_servers
 @pytest.mark.functional
-@pytest.mark.xdist_group("postgres")
 class TestSite:
     @pytest.mark.parametrize("auth", ["other:pass", "buildhub:wrong"])
     def test_nobody_but_buildhub_may_change_the_catalogue_or_make_another(
@@ -232,7 +227,7 @@ class TestSite:
         "path", ["/api/search", "/v1/buckets/build-hub/collections/releases/search"]
     )
     def test_a_search_goes_to_the_search_server(self, site: Site, path: str) -> None:
-        """Which is not running here: nginx, not Kinto, says so."""
+        """Kinto is not running here: nginx says so."""
         assert requests.post(site.url + path, json={}, timeout=10).status_code == 502
 
 

@@ -1,4 +1,4 @@
-"""What can be said of the image, and of what is built from it, without an engine."""
+"""The image is right, as far as that can be checked without an engine."""
 
 from __future__ import annotations
 

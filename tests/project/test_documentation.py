@@ -207,7 +207,7 @@ def test_a_drawing_says_which_line_it_cannot_read():
 
 
 def is_part_of(part, whole):
-    """Whether all that ``part`` has is in ``whole``."""
+    """Tells if all that ``part`` has is in ``whole``."""
     if not isinstance(part, dict):
         return bool(part == whole)
     return all(name in whole and is_part_of(value, whole[name]) for name, value in part.items())

@@ -1,4 +1,4 @@
-"""What can be said of the lookup page, and of where it is served, without a browser."""
+"""The files of the lookup page are right, as far as that can be checked without a browser."""
 
 from __future__ import annotations
 

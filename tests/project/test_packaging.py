@@ -1,4 +1,4 @@
-"""What is published: an sdist, and the wheel made from it, in a venv that has nothing else."""
+"""The published sdist, and the wheel made from it, work in a venv that has nothing else."""
 
 from __future__ import annotations
 

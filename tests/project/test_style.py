@@ -12,6 +12,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "buildhub").rglob("*.py"))
 
+TESTS = sorted(
+    path for name in ("tests", "benchmarks", "docs") for path in (ROOT / name).rglob("*.py")
+)
+
 #: A docstring begins with a verb, or, of a value or a class, with what it is.
 QUESTION = re.compile(r"(What|Whether|Which|How)\b")
 
@@ -23,7 +27,7 @@ def docstrings(path: Path) -> Iterator[str]:
             yield ast.get_docstring(node) or ""
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", MODULES + TESTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_docstring_begins_with_a_question_word(path: Path) -> None:
     assert [text for text in docstrings(path) if QUESTION.match(text)] == []
 

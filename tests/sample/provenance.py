@@ -1,4 +1,4 @@
-"""What the sample's archive knows of a build: when it was made, and its metadata files.
+"""The date and the metadata files of each build in the sample's archive.
 
 Where they lie is written down here once more, apart from the code under test.
 """

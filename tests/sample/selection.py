@@ -1,4 +1,4 @@
-"""Which keys the sample is made of: real ones, of every product and kind."""
+"""Selects the keys of the sample: real ones, of every product and kind."""
 
 from __future__ import annotations
 

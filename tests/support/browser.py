@@ -11,11 +11,13 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Playwright
+
+if TYPE_CHECKING:  # slow to import
+    from playwright.sync_api import Browser, Locator, Page, Playwright
 
 PAGE = Path(__file__).parents[2] / "buildhub" / "page" / "index.html"
 PICTURES = Path(__file__).parents[2] / "docs" / "lookup"
@@ -165,7 +167,7 @@ class Lookup:
         return " ".join(text.split()).replace(" \u00d7", ",")  # the buttons that remove
 
     def violations(self, axe: str) -> list[str]:
-        """What axe finds, one line for each."""
+        """Returns the findings of axe, one line for each."""
         self.tab.evaluate(axe)
         found: list[dict[str, Any]] = self.tab.evaluate("axe.run().then((done) => done.violations)")
         return [f"{one['id']}: {json.dumps(one['nodes'][0]['html'])}" for one in found]

@@ -7,28 +7,25 @@ and variables of Python have no effect. Tests of signals, pipes and the start it
 
 from __future__ import annotations
 
-import atexit
+import contextlib
 import functools
 import gc
-import json
+import importlib
+import multiprocessing.forkserver
 import os
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from importlib.metadata import entry_points
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+from unittest.mock import patch
 
 ROOT = Path(__file__).parents[2]
-
-#: What commands import when they first need it.
-_LAZY = ("aiohttp", "botocore.session", "kinto_http", "isal.igzip", "orjson", "sqlite3", "yaml")
 
 
 def run(
@@ -45,111 +42,63 @@ def run(
     data = input if isinstance(input, bytes) else input.encode()
     feeder = threading.Thread(target=_feed, args=(writer, data))
     feeder.start()
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        try:
-            status = _server().run(
-                list(map(str, command)), dict(env), str(cwd), (reader, out, err), timeout
-            )
-        finally:
-            os.close(reader)
-            feeder.join()
-        outputs = [_content(file, text) for file in (out, err)]
-    return subprocess.CompletedProcess(command, status, *outputs)
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [Path(folder, name) for name in ("stdout", "stderr")]
+        with Connection(reader, writable=False) as stdin:
+            arguments = (list(map(str, command)), dict(env), cwd, stdin, outputs)
+            process = _context().Process(target=_command, args=arguments)
+            # Without __file__, the new process does not import this one's main module, pytest.
+            with patch.object(sys.modules["__main__"], "__file__", None, create=True):
+                process.start()
+            process.join(timeout)
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+                raise subprocess.TimeoutExpired(command, timeout)
+        feeder.join()
+        contents = [path.read_text() if text else path.read_bytes() for path in outputs]
+    return subprocess.CompletedProcess(command, process.exitcode, *contents)
 
 
 def _feed(writer: int, data: bytes) -> None:
-    with suppress(BrokenPipeError), open(writer, "wb") as file:
+    with contextlib.suppress(BrokenPipeError), open(writer, "wb") as file:
         file.write(data)
 
 
-def _content(file: IO[bytes], text: bool) -> bytes | str:
-    file.seek(0)
-    content = file.read()
-    return content.decode() if text else content
-
-
-class _Server:
-    """The process that commands are forked from; one command at a time."""
-
-    def __init__(self) -> None:
-        self._socket, other = socket.socketpair(type=socket.SOCK_SEQPACKET)
-        program = f"from {__name__} import serve; serve({other.fileno()})"
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            pass_fds=[other.fileno()], stdin=subprocess.DEVNULL, cwd=ROOT, start_new_session=True,
-            env=os.environ | _coverage(),
-        )  # fmt: skip
-        other.close()
-        self._lock = threading.Lock()
-
-    def run(
-        self,
-        command: list[str],
-        env: dict[str, str],
-        cwd: str,
-        streams: tuple[int, IO[bytes], IO[bytes]],
-        timeout: float,
-    ) -> int:
-        """Return the exit status, negative after a signal."""
-        fds = [one if isinstance(one, int) else one.fileno() for one in streams]
-        with self._lock:
-            self._socket.settimeout(timeout)
-            socket.send_fds(self._socket, [json.dumps([command, env, cwd]).encode()], fds)
-            try:
-                return int(self._socket.recv(100))
-            except TimeoutError:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                _server.cache_clear()
-                raise subprocess.TimeoutExpired(command, timeout) from None
-
-    def close(self) -> None:
-        self._socket.close()
-        self._process.wait()
+@functools.cache
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.support.preloaded"])
+    with contextlib.chdir(ROOT), patch.dict(os.environ, _coverage()):
+        multiprocessing.forkserver.ensure_running()
+    return context
 
 
 def _coverage() -> dict[str, str]:
     """The variable that has a process measured, if this one is."""
-    coverage = sys.modules.get("coverage")
-    measured = coverage and coverage.Coverage.current()
+    measured = "coverage" in sys.modules and sys.modules["coverage"].Coverage.current()
     return {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml")} if measured else {}
 
 
-@functools.cache
-def _server() -> _Server:
-    server = _Server()
-    atexit.register(server.close)
-    return server
-
-
-def serve(descriptor: int) -> None:
-    """Fork a command for each request; in the new process, run it and exit."""
-    commands = {
-        entry.name: entry.load()
-        for entry in entry_points(group="console_scripts")
-        if entry.value.startswith("buildhub.")
-    }
-    for name in _LAZY:
-        __import__(name)
+def _command(
+    argv: list[str], environ: dict[str, str], cwd: Path, stdin: Connection, outputs: list[Path]
+) -> None:
+    """Be that command: in a new process, which ends with it."""
     gc.freeze()
-    connection = socket.socket(fileno=descriptor)
-    while True:
-        request, fds, _, _ = socket.recv_fds(connection, 1 << 20, 3)
-        if not request:
-            return
-        pid = os.fork()
-        if pid == 0:
-            break
-        for fd in fds:
-            os.close(fd)
-        _, status = os.waitpid(pid, 0)
-        connection.send(str(os.waitstatus_to_exitcode(status)).encode())
-    connection.close()
-    for number, fd in enumerate(fds):
-        os.dup2(fd, number)
-        os.close(fd)
-    sys.argv, environ, folder = json.loads(request)
+    os.dup2(stdin.fileno(), 0)
+    stdin.close()
+    sys.stdin = os.fdopen(0, closefd=False)  # multiprocessing has put /dev/null there
+    for number, path in enumerate(outputs, 1):
+        with path.open("wb") as file:
+            os.dup2(file.fileno(), number)
     os.environ.clear()
     os.environ.update(environ)
     time.tzset()
-    os.chdir(folder)
-    sys.exit(commands[Path(sys.argv[0]).name]())
+    os.chdir(cwd)
+    sys.argv = argv
+    module = Path(argv[0]).name.replace("-", "_")
+    try:
+        importlib.import_module(f"buildhub.commands.{module}").main()
+    finally:
+        if _coverage():
+            sys.modules["coverage"].Coverage.current().save()

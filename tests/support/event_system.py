@@ -1,4 +1,4 @@
-"""What the event Lambda works with: an archive that grows, a Kinto, Lambda containers."""
+"""The surroundings of the event Lambda: an archive that grows, a Kinto, Lambda containers."""
 
 from __future__ import annotations
 

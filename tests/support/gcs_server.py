@@ -48,7 +48,7 @@ class Object(NamedTuple):
     md5: str  #: hexadecimal; empty for a composite object, which has none
 
     def resource(self, fields: frozenset[str]) -> dict[str, str]:
-        """What the API says of it: the fields asked for, sizes as text, md5 as base64."""
+        """Returns it as the API does: the fields asked for, sizes as text, md5 as base64."""
         full = {"name": self.name, "size": str(self.size), "timeCreated": self.created}
         if self.md5:
             full["md5Hash"] = base64.b64encode(bytes.fromhex(self.md5)).decode()
@@ -90,6 +90,7 @@ class GcsServer:
         self.faults = faults
         self.odd: dict[str, dict[str, str]] = {}  #: name → fields that are something else
         self.unreadable: set[str] = set()  #: startOffsets for which the answer is always 503
+        self.silent: tuple[str, ...] = ()  #: prefixes that are not answered while they are here
         self.requests: list[dict[str, str]] = []  #: the parameters of each, in order
         self.failed = 0  #: faults so far
         self.most_at_once = 0  #: the highest number of requests under way at one moment
@@ -137,6 +138,8 @@ class GcsServer:
         try:
             if self.delay:
                 await asyncio.sleep(self.delay)
+            while parameters.get("prefix", "").startswith(self.silent):
+                await asyncio.sleep(0.02)
             if parameters.get("startOffset") in self.unreadable:
                 return _error(503, "Backend Error")
             if fault := self._fault(request.raw_path):
@@ -212,7 +215,7 @@ class GcsServer:
         return str(next_name)
 
     def _fault(self, path: str) -> str | None:
-        """What goes wrong with this answer; never three times in a row for one URL."""
+        """Returns the fault of this response; never three in a row for one URL."""
         if self._random.random() >= self.faults or self._in_a_row[path] == 2:
             self._in_a_row[path] = 0
             return None

@@ -88,7 +88,7 @@ class LambdaRuntime:
         self.logger.close()
 
     def invoke(self, event: Any = None, *, seconds: float = 60) -> Any:
-        """What the handler returns for ``event``; it is given ``seconds``.
+        """Returns the handler's result for ``event``; it is given ``seconds``.
 
         Raises :class:`HandlerError` for what it raises, or :class:`TimedOut`.
         """

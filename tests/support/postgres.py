@@ -38,6 +38,12 @@ def kinto_settings(url: str) -> dict[str, str]:
     }
 
 
+def new_database(url: str, name: str) -> str:
+    """The URL of a new, empty database beside the one at ``url``."""
+    subprocess.run(["psql", "-X", "-q", "-c", f"CREATE DATABASE {name}", url], check=True)
+    return f"{url.rpartition('/')[0]}/{name}"
+
+
 @contextlib.contextmanager
 def running_postgres(data: Path | None = None) -> Iterator[str]:
     """The URL of a database; the server is stopped at the end.

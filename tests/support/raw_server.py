@@ -99,7 +99,7 @@ class SameAnswer:
 
 
 def _without_body(head: bytes, received: bytes, connection: socket.socket) -> bytes:
-    """What follows the body of a request."""
+    """Returns what follows the body of a request."""
     for line in head.lower().split(b"\r\n"):
         if line.startswith(b"content-length:"):
             length = int(line.partition(b":")[2])

@@ -16,11 +16,12 @@ from urllib.parse import quote_plus
 from urllib.request import Request, urlopen
 
 import botocore.session
-from moto.server import ThreadedMotoServer
 
 from buildhub.inventory.s3_inventories import REGION, Inventories
 from buildhub.settings import Settings
+from tests.support import botocore_models
 
+botocore_models.share()
 _SETTINGS = Settings.from_environment({})
 BUCKET = _SETTINGS.inventory_bucket
 PREFIX = _SETTINGS.inventory_prefix.replace("inventory", "0")
@@ -131,6 +132,8 @@ class Bucket:
 @contextlib.contextmanager
 def running() -> Iterator[Bucket]:
     """The server, on a free port, with the bucket in it."""
+    from moto.server import ThreadedMotoServer  # slow to import
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

@@ -41,7 +41,7 @@ def ask(copy: Copy, request: object, dialect: str) -> dict[str, Any]:
 
 
 def compared(answer: dict[str, Any]) -> dict[str, Any]:
-    """What the reference has of an answer."""
+    """Returns the part of an answer that the reference has, too."""
     hits = answer["hits"]
     return {
         "total": hits["total"],

@@ -63,7 +63,7 @@ def summary(created: int = 0, updated: int = 0, unchanged: int = 0, **more: int)
 
 
 def stored(kinto: Kinto) -> list[dict]:
-    """What is on the server, less what the server adds, by id."""
+    """Returns the records of the server by id, without the fields that it adds."""
     return [
         {name: value for name, value in record.items() if name not in ("last_modified", "schema")}
         for _, record in sorted(kinto.records().items())
@@ -91,7 +91,7 @@ def wait_for(condition) -> None:
 
 
 def known_lines(folder: Path) -> int:
-    """How many lines the index in a cache folder knows."""
+    """Returns the number of lines that the index in a cache folder knows."""
     (path,) = folder.glob("buildhub-kinto-*.sqlite3")
     query = f"SELECT count(*) FROM known WHERE length(digest) > {DIGEST_SIZE}"
     with contextlib.closing(sqlite3.connect(path)) as database:

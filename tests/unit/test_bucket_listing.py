@@ -1,4 +1,4 @@
-"""Which folders of the bucket are listed, what a row looks like, and how the work is shared."""
+"""The bucket is listed folder by folder, its objects become rows, and the work is shared."""
 
 from __future__ import annotations
 

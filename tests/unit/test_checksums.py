@@ -1,4 +1,4 @@
-"""Which file has the sum of a build, and which of its lines is the right one."""
+"""The sum of a build is found in the right file, and in the right line of it."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from buildhub.errors import Fatal
+from buildhub.kinto.batch import fetch_stored, put_if_unchanged
 from buildhub.kinto.client import Client, RequestRejected
-from buildhub.kinto.conditional_writes import fetch_stored, put_if_unchanged
 from tests.support.records import make_record
 from tests.support.stub_kinto import Answer, client, each
 
@@ -29,7 +29,7 @@ def test_a_write_has_the_condition_that_nothing_has_changed(server):
     records = [make_record(n, id=f"r{n}") for n in (1, 2)]
     server.stored = look({**records[1]["data"], "build": {}})
     server.answers = [each(412, 412)]
-    assert store(client(), records) == [("conflict", "")] * 2
+    assert store(client(), records) == [("conflict", "other writers keep changing it")] * 2
     assert [request["headers"] for request in server.batches[0]] == [
         {"If-None-Match": "*"},
         {"If-Match": '"5"'},

@@ -61,7 +61,7 @@ def metadata_keys(build: Build) -> list[str]:
 
 
 def leads_to(walk: FolderWalk, key: str) -> bool:
-    """Whether the walk comes through the folder of the file ``key``."""
+    """Tells if the search comes through the folder of the file ``key``."""
     *folders, _ = key.removeprefix(walk.root).split("/")
     return (
         key.startswith(walk.root)

@@ -145,7 +145,7 @@ def forgotten(index: RecordIndex) -> None:
 
 
 def replaced_by_an_older_buildhub(index: RecordIndex) -> None:
-    """Which knows nothing of lines."""
+    """An index that knows nothing of lines."""
     index.mark_stored([])
     with sqlite3.connect(index.path) as database:
         database.execute("INSERT OR REPLACE INTO known VALUES (?, ?)", (ID, DIGEST))

@@ -331,6 +331,24 @@ def test_errors_of_a_failing_run_arrive_with_the_version_and_without_the_passwor
     assert "sentry_key=key0815" in headers["X-Sentry-Auth"]
 
 
+def test_a_secret_is_masked_however_deep_in_the_arguments_of_a_message_it_is(
+    sentry: Sentry,
+) -> None:
+    run(
+        """
+        from typing import NamedTuple
+        Pair = NamedTuple("Pair", [("name", str), ("value", object)])
+        logs.configure(0, sys.argv[1], secrets=[sys.argv[2]])
+        deep = Pair("a", {"b": [(sys.argv[2],), Pair("c", sys.argv[2])]})
+        logging.getLogger("buildhub.kinto").error("%s: %s", deep, [deep])
+        """,
+        sentry.dsn,
+        AUTH,
+    )
+    assert len(sentry.events) == 1
+    assert "hunter2" not in "".join(sentry.bodies)
+
+
 def test_a_sentry_that_refuses_is_a_warning_and_the_error_is_still_seen(sentry: Sentry) -> None:
     sentry.status = 403
 
@@ -416,6 +434,9 @@ def test_a_warm_lambda_has_one_client_and_reports_anew_in_each_invocation(sentry
         "https://sentry.io/1",
         "https://hunter2@sentry.io",
         "https://hunter2@sentry.io/",
+        "https://hunter2@sentry.io/1/",
+        "https://hunter2@sentry.io:0/1",
+        "https://hunter2@:9000/1",
         "https://hunter2@sentry.io:port/1",
         "https://hunter2@[sentry/1",
         "ftp://hunter2@sentry.io/1",

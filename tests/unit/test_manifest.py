@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from buildhub.errors import BadInput, Fatal
-from buildhub.inventory.manifest import InventoryFile, Manifest
+from buildhub.inventory.s3_inventories import InventoryFile, Manifest
 
 MD5 = "f11166069f1990abeb9c97ace9cdfabc"
 FILE = {

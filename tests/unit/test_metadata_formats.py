@@ -1,4 +1,4 @@
-"""What the metadata files say, and what is no metadata."""
+"""Metadata files are read, and other content is not taken for metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a catalogue lacks of the official lists, without a server."""
+"""Builds of the official lists that a catalogue lacks are found, without a server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from buildhub.product_details import (
     LISTS,
     Missing,
     Release,
-    add_releases,
+    catalogue_of,
     missing,
     read_releases,
     version_order,
@@ -156,9 +156,7 @@ def test_releases_are_told_from_candidates_and_nightlies_by_their_url() -> None:
     release = make_record(55)["data"]
     candidate = make_record(56)["data"]
     candidate["download"]["url"] = "https://archive.mozilla.org/pub/firefox/candidates/56.0b1-…"
-    found: dict[tuple[str, str], set[str]] = {}
-    add_releases([release, candidate], found)
-    assert found == {("firefox", "55.0b1"): {"win64"}}
+    assert catalogue_of([release, candidate]) == {("firefox", "55.0b1"): {"win64"}}
 
 
 def test_the_lists_are_of_known_products() -> None:

@@ -1,4 +1,4 @@
-"""What the operator of a long run sees where stderr is not a terminal."""
+"""The progress of a long run is logged where stderr is not a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which keys are builds. The table of real keys decides; the rest is what it does not hold."""
+"""Builds are recognised by their keys: a table of real keys, and cases that it does not have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from buildhub.builds.explain import RULES, explain
 from buildhub.builds.patterns import MIMETYPES
 from buildhub.builds.products import product_folders
-from buildhub.builds.recognise import READERS, Build, build_in, recognise
+from buildhub.builds.recognise import Build, build_in, readers_of, recognise
 from tests.support.archive_keys import BUILDS, NO_BUILDS, Expected, is_found_encoded
 
 
@@ -43,10 +43,10 @@ def test_two_builds_of_the_table_never_share_an_id(builds):
 
 
 def matched(key: str) -> Build | None:
-    """What the patterns alone say about a key."""
+    """Returns the build that the patterns alone find in a key."""
     start = key.find("/", key.find("/", 4) + 1) + 1
     mimetype = MIMETYPES.get(key.rpartition(".")[2].lower())
-    for reader in READERS[key[:start]] if mimetype else ():
+    for reader in readers_of(key[:start]) if mimetype else ():
         if match := reader.fullmatch(key, start):
             return build_in(key, reader.product, reader.shape.section, mimetype, match)
     return None
@@ -182,7 +182,7 @@ def test_no_text_makes_it_raise(key):
 @settings(max_examples=3 * settings.default.max_examples, deadline=None)
 @given(data=st.data())
 def test_a_damaged_key_yields_only_what_it_contains(builds, data):
-    """What is still recognised after one change says what stands in the changed key."""
+    """A key that is still recognised after one change is described as it is now."""
     key = data.draw(st.sampled_from(builds))
     at = data.draw(st.integers(0, len(key)))
     cut = data.draw(st.integers(0, 3))

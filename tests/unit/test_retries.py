@@ -1,4 +1,4 @@
-"""How often a call is repeated, after which pauses, and when that ends."""
+"""Calls are repeated after pauses, up to a number of attempts and a deadline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request may say: each construct against plain Python, and what is refused."""
+"""Each construct of the language against plain Python; all else is refused."""
 
 from __future__ import annotations
 

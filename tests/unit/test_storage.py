@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,22 @@ def test_a_file_that_another_run_is_just_making_is_waited_for(tmp_path: Path) ->
         timer.start()
         assert holds_the_answer(path)
         timer.join()
+
+
+def test_runs_that_make_a_file_at_the_same_moment_all_can_use_it(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def write(path: Path, name: str) -> None:
+        together.wait()
+        with opened(path) as database:
+            database.execute("INSERT INTO facts VALUES (?, 'x')", [name])
+
+    with ThreadPoolExecutor(8) as threads:
+        for path in (tmp_path / f"cache-{number}" for number in range(30)):
+            list(threads.map(write, [path] * 8, "abcdefgh"))
+            with opened(path) as database:
+                assert database.execute("SELECT count(*) FROM facts").fetchone() == (8,)
+                assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def given_away(path: Path) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
 
 from ...support import browser
 from ...support.browser import PAGE, SIZES, Lookup
 from ...support.kinto_server import Kinto, running_kinto
 from ...support.lookup_records import catalogue
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 Record = dict[str, Any]
 Opener = Callable[..., Lookup]
@@ -47,6 +49,8 @@ def full_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright  # slow to import
+
     with sync_playwright() as playwright:
         started = browser.launch(playwright)
         yield started

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Route
 
 from ...support import browser
 from ...support.browser import MARKS, PAGE, PICTURES, SIZES, Lookup
@@ -15,6 +15,9 @@ from ...support.kinto_server import Kinto, running_kinto
 from ...support.lookup_records import catalogue
 from ...support.ports import free_port
 from .conftest import Opener, Record, make_collection
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Route
 
 pytestmark = MARKS
 slow = pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What people type, what the page makes of it, and which builds it then shows."""
+"""The page understands what people type, and shows the builds that are meant."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ def _has_body(exchange: Exchange) -> bool:
 
 
 def http_faults(elsewhere: str) -> list[Fault]:
-    """What any server may do; ``elsewhere`` is the URL of a server nobody may be sent to."""
+    """Returns the faults of any server; nobody may be sent to the URL ``elsewhere``."""
     return [
         Fault("connection refused", refuse),
         Fault("reset before the response", reset_before),

@@ -113,7 +113,7 @@ def too_large(exchange: Exchange) -> bool:
 
 
 def shrunk_limit(exchange: Exchange) -> bool:
-    """What Kinto says to a batch that exceeds ``batch_max_requests``."""
+    """Returns Kinto's response to a batch that exceeds ``batch_max_requests``."""
     exchange.send(_json(400, _error(400, f"Number of requests is limited to {SHRUNK}")))
     return True
 
@@ -162,7 +162,7 @@ def _last_modified(record: Any) -> int:
 
 
 def late_transaction(exchange: Exchange) -> bool:
-    """What is written is dated minutes before, as by a transaction that began then and ends now."""
+    """Dates what is written minutes before, as a transaction does that began then and ends now."""
     requests = _requests(exchange)
     dated = int(time.time() * 1000) - exchange.random.randrange(5 * 60_000)
     for number, request in enumerate(requests):

@@ -217,7 +217,7 @@ class HostileProxy:
 
     @property
     def credible(self) -> int:
-        """How many of the injected faults clients can't tell from the truth."""
+        """Returns the number of injected faults that clients can't detect."""
         return sum(self.injected[fault.name] for fault in self.faults if fault.credible)
 
     def out_of_service(self, seconds: float) -> None:
