@@ -9,8 +9,8 @@ CONSTRAINTS := requirements/lock.txt
 # All but the server that one of them measures.
 BENCHMARKS = $(shell grep -l __main__ benchmarks/*.py | grep -v full_kinto | sort | sed 's|/|.|; s|\.py$$||')
 
-# Two processes more than there are cores, as tests wait; tests of one xdist_group share one.
-WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
+# One process more than there are cores, as tests wait; tests of one xdist_group share one.
+WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 PYTEST = $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup
 
 # Of the Lambda zip: x86_64 or arm64, and the version of Python chosen in AWS.

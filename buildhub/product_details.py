@@ -74,19 +74,18 @@ def version_order(version: str) -> tuple[object, ...]:
     return parts, kind or "~", int(number or 0)
 
 
-def lists_of(folders: Container[str]) -> list[str]:
-    """Returns the names of the lists of the products in these folders of the archive."""
-    names = (name for product, name in LISTS.items() if PRODUCTS[product].folder in folders)
-    return list(dict.fromkeys(names))
-
-
 async def fetch_lists(
-    client: HttpClient, names: Iterable[str], cancellation: CancellationToken
-) -> list[bytes]:
-    """Returns the content of the lists of these names. Raises :class:`Unreachable`."""
+    client: HttpClient, folders: Container[str], cancellation: CancellationToken
+) -> dict[str, bytes]:
+    """Returns the lists of the products in these folders of the archive, by name.
+
+    Raises :class:`Unreachable`.
+    """
+    wanted = (name for product, name in LISTS.items() if PRODUCTS[product].folder in folders)
     with cancellation.ending_task():
         async with client:
-            return [await client.request("GET", name, _content) for name in names]
+            names = dict.fromkeys(wanted)
+            return {name: await client.request("GET", name, _content) for name in names}
 
 
 def _content(response: Response) -> bytes:

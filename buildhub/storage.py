@@ -128,17 +128,14 @@ def create_part(folder: Path, prefix: str) -> tuple[IO[bytes], Path]:
 
     while True:
         number, name = tempfile.mkstemp(prefix=f"{prefix}.", suffix=_PART, dir=folder)
-        file = os.fdopen(number, "wb")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.stat(name), os.fstat(number)):
-                return file, Path(name)
-        except (BlockingIOError, FileNotFoundError):
-            pass  # another run has found it without its lock, and removes it
-        except BaseException:
-            file.close()
-            raise
-        file.close()
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(os.fdopen(number, "wb"))
+            # Otherwise another run has found it without its lock, and removes it.
+            with contextlib.suppress(BlockingIOError, FileNotFoundError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.stat(name), os.fstat(number)):
+                    stack.pop_all()
+                    return file, Path(name)
 
 
 def remove_abandoned(folder: Path, names: str) -> None:

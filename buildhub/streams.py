@@ -107,19 +107,16 @@ def chunks(
     :class:`BadInput` if the file can't be read, or is cut or damaged: all before it was given out.
     """
     _reuse_memory()
-    try:
-        fd = sys.stdin.fileno() if path == "-" else opener(path)
-    except OSError as error:
-        raise BadInput(f"Cannot read {path}: {error.strerror}.") from None
-    try:
-        for piece in _pieces_of(fd, _Source(fd, cancellation, on_idle), path):
-            cancellation.raise_if_cancelled()
-            yield piece
-    except OSError as error:
-        raise BadInput(f"Cannot read {name_of(path)}: {error.strerror}.") from None
-    finally:
-        if path != "-":
-            os.close(fd)
+    with contextlib.ExitStack() as stack:
+        try:
+            fd = sys.stdin.fileno() if path == "-" else opener(path)
+            if path != "-":
+                stack.callback(os.close, fd)
+            for piece in _pieces_of(fd, _Source(fd, cancellation, on_idle), path):
+                cancellation.raise_if_cancelled()
+                yield piece
+        except OSError as error:
+            raise BadInput(f"Cannot read {name_of(path)}: {error.strerror}.") from None
 
 
 def _reuse_memory() -> None:

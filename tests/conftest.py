@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -47,10 +48,19 @@ GROUPS = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Before pytest-xdist looks at the groups."""
+    """Before pytest-xdist looks at the groups; it needs time for each group, or test without."""
     for item in items:
+        if item.path.parent.name == "unit":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         for name in GROUPS.keys() & getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(GROUPS[name]))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of all further garbage collections."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
-"""Build → where its metadata is. Never a guess; nothing is fetched here.
+"""Build → where its metadata is. Nothing is fetched here.
 
-All locales of a platform share one location: the files that describe the en-US build.
+All locales of a platform share one location: the files that describe the en-US build (of Fennec's
+nightlies, the ``multi`` one). Apps without metadata of their own share Firefox's.
 """
 
 from __future__ import annotations
@@ -187,8 +188,9 @@ def _nightly_location(build: Build, folder: str, name: str) -> NightlyLocation:
 
 @functools.lru_cache(maxsize=1024)
 def _location_beside(product: str, folder: str, name: str) -> NightlyLocation:
-    """Returns where the metadata of a nightly is that is in the folder itself."""
+    """Returns the location for the name of a nightly whose metadata is published."""
     stem = EXTENSION.sub("", name)
+    # Localised nightlies are in 2017-07-13-…-mozilla-central-l10n, without metadata.
     return NightlyLocation(product, f"{folder.replace('-l10n', '', 1)}/{stem}")
 
 

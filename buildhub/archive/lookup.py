@@ -47,8 +47,8 @@ class MetadataLookup:
         self._checksums = checksums
         self._searches = asyncio.Semaphore(searches) if searches else contextlib.nullcontext()
         self._tasks: dict[object, asyncio.Task[Any]] = {}
-        #: Where there are files instead of metadata: without a build id, say.
-        self.useless: set[MetadataLocation] = set()
+        #: Where there are files, but without a usable build id.
+        self.without_id: set[MetadataLocation] = set()
         #: Why sums files could not be read, by their keys and those of the builds without a sum.
         self.failed_sums: dict[str, Unreachable] = {}
 
@@ -130,13 +130,13 @@ class MetadataLookup:
             if not isinstance(found, NotCached):
                 return found
             files = cast(FileLocation, found.location)
-            metadata, useless = await self._once((files,), lambda: self._read(files, date))
-            if useless:
-                self.useless.add(location)
+            metadata, without_id = await self._once((files,), lambda: self._read(files, date))
+            if without_id:
+                self.without_id.add(location)
             return metadata
 
     async def _read(self, location: FileLocation, date: str) -> tuple[Metadata | None, bool]:
-        """Returns the metadata, and whether there are files, but without any."""
+        """Returns the metadata, and whether there are files, but without a usable build id."""
         files = MetadataFiles(self._archive, location, self.cache.names_seen)
         found = await files.read()
         if not files.unreadable:

@@ -165,7 +165,7 @@ def without_build_id(product: str, number: int | None = None) -> Metadata:
     return Metadata(build, {"product": product}, None, provisional=True)
 
 
-#: Ending of a metadata file → its parser, the most trusted first.
+#: Ending of a nightly's metadata files → its parser, in the order in which they are tried.
 FORMATS: dict[str, Callable[[bytes, str], Metadata | None]] = {
     ".json": from_json,
     ".buildhub.json": from_buildhub_json,

@@ -2,10 +2,12 @@
 
 A metadata file is *absent* if the archive says so: by a 404, or by a listing. A file that is there
 but can't be read (an empty body, an HTML page, half of a JSON, another build's) is *unreadable*:
-it is requested again like after a 503, then the next one is tried.
+it is requested again like after a 503, then the next one is tried. So it is after a proper file
+that has no build id, which is no error.
 
-Files are requested by their usual names before a folder is listed: a listing may be valid and yet
-lack files, because they are new or because it was cut.
+Files are requested by their usual names, which a nightly's always have. A candidate's folder is
+listed only after that: a listing may be valid and yet lack files, because they are new or because
+it was cut.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class MetadataFiles:
         self._archive = archive
         self._location = location
         self._names_seen = names_seen
-        self.unreadable: Unreadable | None = None  #: the first file that is there, but useless now
+        self.unreadable: Unreadable | None = None  #: the first of them
         self.present = False  #: whether a file was not absent
 
     async def read(self) -> Metadata | None:
@@ -125,7 +127,7 @@ class MetadataFiles:
         return None
 
     async def _read(self, key: str, parse: _Parse) -> Metadata | None:
-        """Returns the metadata in a file; None if it is absent, unreadable, or of no use."""
+        """Returns the metadata in a file; None if it is absent, unreadable, or has no build id."""
 
         def parse_checked(content: bytes) -> Metadata | None:
             if problem := contradiction(content, self._location):

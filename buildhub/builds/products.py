@@ -30,13 +30,13 @@ class Product(NamedTuple):
     beta: str = "beta"  #: the channel of a version with a ``b``
     #: The name of the metadata file in the en-US folder of a candidate.
     metadata_name: str = "{app}-{version}.json"
-    #: The locale of the nightly that the metadata is beside.
+    #: The locale of those nightlies that have metadata beside them.
     nightly_locale: str = "en-US"
     #: The repository of a nightly before 2011 whose metadata contains a revision alone.
     old_repository: str | None = None
-    #: The product whose nightlies are made from the same pushes, at the same second. There is no
-    #: metadata beside a build of ours then: nightlies take that of the other product, everything
-    #: else is published without a build id.
+    #: The product whose nightlies are made from the same pushes, at the same second. This product
+    #: has no metadata of its own then: its nightlies take that of the other one, all else is
+    #: published without a build id.
     same_push: str | None = None
     default: bool = True  #: whether it is catalogued unless ``PRODUCTS`` says otherwise
     #: The parts of its folder that have builds: without any there, the source has dried up.

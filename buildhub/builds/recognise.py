@@ -119,19 +119,15 @@ def recognise(key: str) -> Build | None:
 
     Never raises and never guesses: a key of which any part is not understood is not a build.
     """
-    start = _start_of_version(key)
+    start = key.find("/", key.find("/", 4) + 1) + 1  # where the version begins
     readers = readers_of(key[:start])
     if readers and readers[0].has_locale_folder:
         above, folder, name = key.rsplit("/", 2)
-        in_all_locales = _in_all_locales(above, name)
+        in_all_locales = _in_all_locales(above, name, start)
         if in_all_locales and (locale := _lower_locale(folder)):
             id_start, common = in_all_locales
             return Build._make((key, folder, id_start + locale, *common))
     return _recognise(key, start, readers)
-
-
-def _start_of_version(key: str) -> int:
-    return key.find("/", key.find("/", 4) + 1) + 1
 
 
 def _recognise(key: str, start: int, readers: Sequence[_Reader]) -> Build | None:
@@ -145,14 +141,13 @@ def _recognise(key: str, start: int, readers: Sequence[_Reader]) -> Build | None
 
 
 @lru_cache(maxsize=1024)
-def _in_all_locales(above: str, name: str) -> tuple[str, tuple[Any, ...]] | None:
+def _in_all_locales(above: str, name: str, start: int) -> tuple[str, tuple[Any, ...]] | None:
     """Returns what the builds ``{above}/<locale>/{name}`` have in common, whatever their locale.
 
     The start of their ids and the fields of :class:`Build` after that; None if they are no builds,
-    or named without a folder for the locale.
+    or named without a folder for the locale. ``start`` is where the version begins.
     """
     key = f"{above}/en-US/{name}"
-    start = _start_of_version(key)
     readers = [reader for reader in readers_of(key[:start]) if reader.has_locale_folder]
     build = _recognise(key, start, readers)
     return build and (build.id.removesuffix("en-us"), build[3:])

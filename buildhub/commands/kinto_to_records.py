@@ -21,7 +21,7 @@ from ..signals import CancellationToken
 from . import runner
 
 if TYPE_CHECKING:
-    from ..kinto.client import Client, StoredData
+    from ..kinto.client import StoredData
 
 #: Each value given with these must have a young build, with ``--max-age``.
 NAMED = ("--product", "--channel", "--platform")
@@ -173,7 +173,10 @@ def main(
     def work(cancellation: CancellationToken) -> bool:
         client = kinto_client(settings, cancellation, read_only=True)
         if count:
-            return _print_count(client, conditions)
+            fields = ("build.date", *(one.field for one in _FILTERS.values()))
+            number = reader.count_records(client, conditions, fields)
+            streams.write(b"%d\n" % number)
+            return number > 0
         pages = reader.read_records(client, conditions)
         if newest_count:
             found = reader.newest(itertools.chain.from_iterable(pages), newest_count)
@@ -205,18 +208,6 @@ def _too_old(
             found = f"the newest is of {latest:%Y-%m-%d %H:%M} UTC" if latest else "there is none"
             return f"{what} has no such build since {after:%Y-%m-%d %H:%M} UTC; {found}."
     return None
-
-
-def _print_count(client: Client, conditions: Sequence[Condition]) -> bool:
-    """Prints how many records there are; tells if there are any."""
-    from ..kinto import reader
-
-    number = reader.count_records(client, conditions)
-    if number is None:
-        fields = ("build.date", *(one.field for one in _FILTERS.values()))
-        number = sum(map(len, reader.read_records(client, conditions, fields=fields)))
-    streams.write(b"%d\n" % number)
-    return number > 0
 
 
 def _print_all(pages: Iterable[Iterable[StoredData]], with_metadata: bool) -> int:

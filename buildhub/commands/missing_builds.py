@@ -105,20 +105,17 @@ def _releases(
     """Reads the lists that were given, or fetches those of the products."""
     import asyncio
 
-    from ..product_details import fetch_lists, lists_of, read_releases
+    from ..product_details import fetch_lists, read_releases
     from ..wiring import product_details_client
 
-    if files:
-        contents = [b"".join(streams.chunks(path, cancellation)) for path in files]
-        names = [streams.name_of(path) for path in files]
-    else:
-        names = lists_of(settings.products)
-        client = product_details_client(settings)
-        contents = asyncio.run(fetch_lists(client, names, cancellation))
-        names = [settings.product_details_url + name for name in names]
-    releases = [*itertools.chain.from_iterable(map(read_releases, contents, names))]
+    lists = {streams.name_of(path): b"".join(streams.chunks(path, cancellation)) for path in files}
+    if not files:
+        fetch = fetch_lists(product_details_client(settings), settings.products, cancellation)
+        url = settings.product_details_url
+        lists = {url + name: content for name, content in asyncio.run(fetch).items()}
+    releases = [one for name, content in lists.items() for one in read_releases(content, name)]
     if not releases:
-        raise BadInput(f"No release of a known product is in {', '.join(names)}.")
+        raise BadInput(f"No release of a known product is in {', '.join(lists)}.")
     return releases
 
 

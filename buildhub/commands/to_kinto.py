@@ -6,9 +6,9 @@ import contextlib
 import dataclasses
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import orjson
@@ -164,23 +164,16 @@ class _RecordFiles:
             except BadInput as error:
                 self.errors(str(error))
 
-    def _add(self, publisher: Publisher, lines: Sequence[bytes], name: str, number: int) -> None:
-        """Adds lines, the first of which has this number in the file of this name."""
+    def _add(self, publisher: Publisher, lines: Sequence[bytes], name: str, first: int) -> None:
+        """Adds the records of lines, the first of which has this number; reports bad ones."""
         self._cancellation.raise_if_cancelled()
-        if not publisher.skip_known([line for line in lines if line]):
-            for record, where, line in self._records(lines, name, number):
-                self._cancellation.raise_if_cancelled()
-                publisher.add(record, where, line)
-
-    def _records(
-        self, lines: Sequence[bytes], name: str, number: int
-    ) -> Iterator[tuple[Any, str, bytes]]:
-        """Yields records, where and what they are; skips blank lines, reports bad ones."""
-        for line in lines:
+        if publisher.skip_known([line for line in lines if line]):
+            return
+        for number, line in enumerate(lines, first):
+            self._cancellation.raise_if_cancelled()
             where = f"{name}, line {number}"
-            number += 1
             try:
-                yield orjson.loads(line), where, line
+                record = orjson.loads(line)
             except orjson.JSONDecodeError as error:
                 if line.strip():
                     self.bad_lines += 1
@@ -188,6 +181,8 @@ class _RecordFiles:
                     if streams.is_cut(line):
                         problem = f"the line is longer than {MAX_LINE >> 20} MiB"
                     self.errors(f"{where}: {problem}.")
+            else:
+                publisher.add(record, where, line)
 
 
 #: How the first line of what is not records begins, what it is, and what helps.

@@ -141,11 +141,10 @@ def _walks_of_same_push(product: str, folder: str) -> Iterator[FolderWalk]:
     """Yields where nightlies of other products are that were made from the push of this one."""
     above, _, name = folder.rpartition("/")
     date = name.removesuffix(f"-{TREES[0]}")
-    others = {p.folder: None for p in PRODUCTS.values() if p.same_push == product}
-    if date == name or not others:
+    if date == name:
         return
     year_and_month = above.partition("/nightly/")[2]
-    for other in others:
+    for other in dict.fromkeys(p.folder for p in PRODUCTS.values() if p.same_push == product):
         yield FolderWalk(
             f"pub/{other}/nightly/{year_and_month}/", (lambda name: name.startswith(f"{date}-"),)
         )

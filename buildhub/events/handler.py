@@ -1,11 +1,11 @@
 """From a file that was published to the records of the builds it concerns.
 
 An event only says that something changed: whichever file it names, records are made from what
-the archive says now, in the same way as in the pipe. So neither the order, nor repetition, nor
-the loss of events matters, as long as one of them finds everything that exists.
+the archive says now, in the same way as in the pipe. So the order of a build's events does not
+matter, nor their repetition: the last one finds everything that exists.
 
-A build's event makes and stores its record; if there is no metadata yet, the metadata's own event
-will do it. A metadata file's event looks for the builds that depend on it. Listings may lag
+A build's event makes and stores its record. If there is no metadata yet, nothing is stored or
+remembered: a metadata file's event looks for the builds that depend on it. Listings may lag
 behind: a file that an event names exists even if no listing shows it, and a listing that seems to
 lag is requested again.
 """
@@ -123,7 +123,7 @@ class EventHandler:
         raise Unreachable(f"{self._archive.url}{key} is not there (yet)")
 
     async def _on_build(self, row: InventoryRow, build: Build) -> Result:
-        """Stores a build; awaits metadata if there is something useless in its place."""
+        """Stores a build, if it has metadata; awaits that where its files have no build id."""
         result = Result(row.key, Outcome.NO_METADATA)
         async for _ in self._retry.rounds():
             maker = None
@@ -132,7 +132,7 @@ class EventHandler:
                 result = await self._store(build, row, maker)
                 if result.outcome is not Outcome.NO_METADATA:
                     return result
-            if not result.detail:
+            if not result.detail:  # there is no file: the event of the metadata finds the build
                 break
             self._maker = self._maker.renewed()
         return result

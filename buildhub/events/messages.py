@@ -48,7 +48,7 @@ Message = FilePublished | Ignored | Malformed
 
 
 def unwrap(event: Any) -> list[Message]:
-    """Yields all that an event, decoded JSON, says, in its order; never raises.
+    """Returns all that an event, decoded JSON, says, in its order; never raises.
 
     A record that is wrong becomes a :class:`Malformed` and does not hide the others.
     """

@@ -20,16 +20,10 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import BuildhubError, Fatal, Unreachable
-from ..retries import Retry
+from ..retries import Retry, RetryableError
 from ..signals import result_of
 from ..storage import create_part, opened, readable_write_errors, remove_abandoned
-from .s3_inventories import (
-    ConnectionBroken,
-    Inventories,
-    InventoryFile,
-    Manifest,
-    RangeNotSupported,
-)
+from .s3_inventories import ConnectionBroken, Inventories, InventoryFile, Manifest
 
 #: Our folder in CSV_DOWNLOAD_DIRECTORY; only files with the names below are touched there.
 FOLDER = "buildhub"
@@ -116,10 +110,6 @@ def _check_folder(folder: Path) -> None:
     )
 
 
-class _WrongSum(BuildhubError):
-    """An MD5 that is not the manifest's."""
-
-
 class _Downloads:
     """Fetches files in a thread; once ``stop`` is set, all that it does soon ends in an error."""
 
@@ -162,7 +152,6 @@ class _Downloads:
 
     def _fill(self, part: IO[bytes], file: InventoryFile) -> None:
         """Puts the object's bytes into ``part``, continuing where a connection broke."""
-        errors = (ConnectionBroken, RangeNotSupported, _WrongSum)
 
         def on_pause(error: Exception, seconds: float) -> None:
             if not isinstance(error, ConnectionBroken):
@@ -172,10 +161,10 @@ class _Downloads:
             logger.info("%s. Continuing at byte %d in %.1f s.", reason, part.tell(), seconds)
 
         sleep = functools.partial(self._check, file)
-        retry = Retry(self._retries + 1, errors=errors, sleep=sleep, on_pause=on_pause)
+        retry = Retry(self._retries + 1, sleep=sleep, on_pause=on_pause)
         try:
             retry.call(functools.partial(self._append_rest, part, file))
-        except errors as error:
+        except RetryableError as error:
             raise Unreachable(
                 f"{str(error).rstrip('.')}, after {retry.attempts} attempts: run again later,"
                 " or with a higher NB_RETRY_REQUEST."
@@ -196,7 +185,7 @@ class _Downloads:
         part.flush()
         if (md5 := _md5_of(part.fileno())) != file.md5:
             url = self._inventories.url(file.key)
-            raise _WrongSum(f"{url} has the MD5 {md5}, but its manifest says {file.md5}.")
+            raise RetryableError(f"{url} has the MD5 {md5}, but its manifest says {file.md5}.")
 
 
 def _is_right(path: Path, md5: str) -> bool:

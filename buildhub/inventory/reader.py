@@ -78,6 +78,7 @@ class InventoryReader:
         match_usual, match_key = usual_row(line_format.schema).match, self._pattern.match
         found = []
         past = 0  # where the row after the last one begins
+        counted = 0  # where ``line`` is counted up to
         for ending in self._ending.finditer(block):
             position = ending.start()
             if position < past:
@@ -92,8 +93,9 @@ class InventoryReader:
             if usual and match_key(block, usual.start("key"), end):
                 row = InventoryRow.usual(*usual.group("key", "size", "date"))
             if row is None and self._pattern.search(block, start, end):
-                number = line + block.count(b"\n", 0, start)
-                row = self._parse(block[start:end], line_format, f"{name}, line {number}")
+                line += block.count(b"\n", counted, start)
+                counted = start
+                row = self._parse(block[start:end], line_format, f"{name}, line {line}")
             if row is not None:
                 found.append(row)
         return found

@@ -332,10 +332,10 @@ def _utc_date(text: str) -> str:
     found = _DATE.fullmatch(text)
     date, offset = (f"{found[1]}T{found[2]}", found[3]) if found else ("", None)
     try:
-        datetime.fromisoformat(date)
         if offset not in (None, "Z", "UTC"):
             moment = datetime.fromisoformat(date + offset).astimezone(UTC)
             date = moment.strftime("%Y-%m-%dT%H:%M:%S")
+        datetime.fromisoformat(date)
     except (ValueError, OverflowError):
         raise BadInput(
             f"the date {_shortened(text)!r} is not a time such as 2017-07-13T23:37:23.000Z"

@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
 from .. import MAX_BODY, USER_AGENT
-from ..errors import BadInput, BuildhubError, Fatal, Unreachable
+from ..errors import BadInput, Fatal, Unreachable
 from ..retries import Retry, RetryableError, retry_after
 from ..signals import AbandonableCalls, CancellationToken
 
@@ -49,10 +49,6 @@ class ConnectionBroken(RetryableError):
 
 class ObjectNotFound(Unreachable):
     """S3 responds, but has no such object."""
-
-
-class RangeNotSupported(BuildhubError):
-    """The server can send the object from its start only."""
 
 
 class InventoryFile(NamedTuple):
@@ -190,8 +186,8 @@ class Inventories:
 
         ``check`` is called several times a second and may raise to end the reading. Raises
         :class:`ConnectionBroken` if the object can't be read (to its end) in time; what came
-        before has been given out. Raises :class:`ObjectNotFound` if there is no such object,
-        :class:`RangeNotSupported` if the server can't start at ``start``.
+        before has been given out. Raises another :class:`RetryableError` if the server can't start
+        at ``start``, and :class:`ObjectNotFound` if there is no such object.
         """
         call = self._calls_for(key, check)
         wanted = {"Range": f"bytes={start}-"} if start else {}
@@ -200,7 +196,7 @@ class Inventories:
         body = answer["Body"]
         if start and _status(answer) != 206:
             body.close()
-            raise RangeNotSupported(f"{self.url(key)} can only be read from its start.")
+            raise RetryableError(f"{self.url(key)} can only be read from its start.")
         while chunk := call(lambda: body.read(_CHUNK)):
             yield chunk
 
@@ -267,7 +263,7 @@ def _rejection(url: str, error: ClientError) -> Exception:
     if code == "NoSuchKey":
         return ObjectNotFound(f"{url} is not there: run again later.")
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        return RangeNotSupported(f"{url} is shorter than what was read of it.")
+        return RetryableError(f"{url} is shorter than what was read of it.")
     if status >= 500 or status == 429:
         headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
         wait = retry_after({"Retry-After": headers.get("retry-after", "")})

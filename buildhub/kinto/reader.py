@@ -49,10 +49,10 @@ def read_records(
         wanted.clear()
 
 
-def count_records(client: Client, conditions: Sequence[Condition]) -> int | None:
-    """Returns how many records fulfil all conditions; None where Kinto cannot count them."""
+def count_records(client: Client, conditions: Sequence[Condition], fields: Sequence[str]) -> int:
+    """Returns how many records fulfil all conditions, which look at no other ``fields``."""
     if not all(condition.is_exact for condition in conditions):
-        return None
+        return sum(map(len, read_records(client, conditions, fields=fields)))
     path = f"{client.records_path}?{urlencode(_params(conditions))}"
     return int(client.read("HEAD", path)[1]["Total-Records"])
 

@@ -4,7 +4,8 @@ A copy of a collection is never trusted further than it can be checked. The newe
 copy has to be in the next difference (itself, a newer version, or its tombstone): otherwise the
 server is another one, or was restored from a backup. A transaction may show a record later than
 others that are dated after it, so the last ten minutes are read again. The number of records is
-compared, as a flush and a collection that was deleted and recreated leave no tombstones.
+compared, as a flush and a collection that was deleted and recreated leave no tombstones; if others
+write meanwhile, it may differ by as many as the next difference has.
 """
 
 from __future__ import annotations
@@ -90,26 +91,31 @@ def read_changes(
 ) -> Iterator[Changes]:
     """Yields what changed since ``position``, in pages to be applied before the next is asked for.
 
-    When it ends, the copy has all changes up to ``etag`` of the last position. ``count`` returns
-    the number of records of the copy. A record may come again although it did not change. Where
+    When it ends, the copy is as the collection was at ``etag`` of the last position (it may have
+    later changes if others made more than a page of them during each pass). ``count`` returns the
+    number of records of the copy. A record may come again although it did not change. Where
     everything is read, each page has a position: a run that is stopped goes on there.
 
     Raises as :meth:`Client.pages`.
     """
     state = _state(client)
-    if state.clock - position.full > _WEEK or position.clock - state.clock > _WEEK:
+    clock, missing = state.clock, 0
+    if clock - position.full > _WEEK or position.clock - clock > _WEEK:
         position = Position()
-    for number in range(_PASSES):
-        if whole := bool(position.after or not position.full):
+    since = min(position.newest - 1, position.clock - _OVERLAP)
+    for _ in range(_PASSES):
+        if position.after or not position.full:
             position = yield from _read_everything(client, position, state)
         else:
-            position = yield from _read_difference(client, position, state)
-        etag, state = state.etag, _state(client)
-        changing = state.etag != etag
-        if position.full and count() == state.records and not (whole and changing):
-            return
-        if not whole and (number == _PASSES - 2 or not changing):
+            position = yield from _read_difference(client, position, state, since, missing)
+        state = _state(client)._replace(clock=clock)
+        missing = abs(count() - state.records)
+        if position.full and state.etag <= position.etag:
+            if not missing:
+                return
             position = Position()
+        # Others have written meanwhile: the next difference has all that, and little else.
+        since = min(position.newest, position.etag) - 1
 
 
 def _state(client: Client) -> _State:
@@ -142,14 +148,16 @@ def _read_everything(
 
 
 def _read_difference(
-    client: Client, position: Position, state: _State
+    client: Client, position: Position, state: _State, since: int, least: int
 ) -> Generator[Changes, None, Position]:
-    """Reads what changed. Returns the new position; an empty one if it is another server."""
-    since = max(0, min(position.newest - 1, position.clock - _OVERLAP))
-    found = not position.newest_id
-    new, pages = dataclasses.replace(position, clock=state.clock, etag=state.etag), 0
-    for page in client.pages({"_since": str(since)}):
-        pages += 1
+    """Reads what changed. Returns the new position; an empty one if it is another server.
+
+    That is so, too, if fewer than ``least`` records changed.
+    """
+    found, pages, records = not position.newest_id, 0, 0
+    new = dataclasses.replace(position, clock=state.clock, etag=state.etag)
+    for page in client.pages({"_since": str(max(0, since))}):
+        pages, records = pages + 1, records + len(page)
         found = found or any(
             one["id"] == position.newest_id and one["last_modified"] >= position.newest
             for one in page
@@ -160,7 +168,7 @@ def _read_difference(
         page.clear()  # only one is in memory
         yield Changes(False, changed, deleted, None)
         changed.clear()
-    if not found:
+    if not found or records < least:
         logger.info("The server was restored, flushed or replaced since it was read.")
         return Position()
     if pages == 1:  # it shows one moment, which may be later than the first request

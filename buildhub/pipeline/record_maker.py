@@ -170,8 +170,8 @@ class RecordMaker:
     ) -> Record | NotMade:
         if metadata is None:
             self._on_skip(f"{row.key}: no metadata.")
-            useless = location in self.lookup.useless
-            return self._skip("no metadata", _USELESS if useless else _NO_METADATA)
+            without_id = location in self.lookup.without_id
+            return self._skip("no metadata", _WITHOUT_ID if without_id else _NO_METADATA)
         record = make_record(
             build, metadata, url=self.archive_url + row.key, size=row.size, date=row.date
         )
@@ -191,7 +191,7 @@ class RecordMaker:
 
 _IGNORED = NotMade(Outcome.IGNORED)
 _NO_METADATA = NotMade(Outcome.NO_METADATA)
-_USELESS = NotMade(Outcome.NO_METADATA, "the file has no usable build id")
+_WITHOUT_ID = NotMade(Outcome.NO_METADATA, "the file has no usable build id")
 
 
 def _comparable(moment: datetime) -> str:

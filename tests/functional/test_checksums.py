@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +17,7 @@ import pytest
 from buildhub.builds.recognise import recognise
 from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
+from tests.support import commands
 from tests.support.archive_files import File
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import nightly_tree, release_tree
@@ -39,7 +38,6 @@ from tests.support.sums import sha256, sums_file_of, sums_of
 
 pytestmark = pytest.mark.functional
 
-BIN = Path(sys.executable).parent
 
 RELEASE = "pub/firefox/releases/54.0/"
 CANDIDATE = "pub/firefox/candidates/54.0-candidates/build2/"
@@ -302,8 +300,16 @@ def test_an_empty_file_is_no_list_of_sums(run: Run, server: ArchiveServer) -> No
 # ---- the whole pipe ----
 
 
+def call(
+    command: str, environ: dict[str, str], stdin: str = "", **options: Any
+) -> subprocess.CompletedProcess[str]:
+    done = commands.run(command.split(), input=stdin, env=environ, text=True, **options)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 class Pipe:
-    """``inventory-to-records | to-kinto --skip`` with one cache, as cron runs it."""
+    """``inventory-to-records``, then ``to-kinto --skip``, with one cache."""
 
     def __init__(self, server: ArchiveServer, kinto: Kinto, folder: Path) -> None:
         self.kinto = kinto
@@ -311,7 +317,6 @@ class Pipe:
         initialize(Client(kinto.url, "user:pass", "build-hub", "releases"))
         folder.joinpath("inventory.csv").write_bytes(inventory_of(server.files))
         self.environ = {
-            "PATH": f"{BIN}:{os.environ['PATH']}",
             "ARCHIVE_URL": server.url,
             "SERVER_URL": kinto.url,
             "CACHE_FOLDER": str(folder),
@@ -319,21 +324,15 @@ class Pipe:
 
     def __call__(self, **variables: str) -> str:
         """Its last line: what became of the records."""
-        done = subprocess.run(
-            "inventory-to-records -q inventory.csv | tee records | to-kinto --skip",
-            shell=True,
-            env=self.environ | variables,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
+        environ = self.environ | variables
+        self.records = call(
+            "inventory-to-records -q inventory.csv", environ, cwd=self.folder
+        ).stdout
+        done = call("to-kinto --skip", environ, self.records)
         return done.stderr.splitlines()[-1]
 
     def printed(self) -> list[dict[str, Any]]:
-        lines = (self.folder / "records").read_text().splitlines()
-        return [json.loads(line)["data"] for line in lines]
+        return [json.loads(line)["data"] for line in self.records.splitlines()]
 
 
 def test_a_record_gains_its_sum_and_keeps_it(
@@ -341,7 +340,7 @@ def test_a_record_gains_its_sum_and_keeps_it(
 ) -> None:
     pipe = Pipe(server, kinto, tmp_path)
     assert "63 created, 0 updated, 0 unchanged" in pipe()
-    assert "sha256" not in (tmp_path / "records").read_text()
+    assert "sha256" not in pipe.records
     assert "0 created, 63 updated, 0 unchanged" in pipe(CHECKSUMS="true")
     after = kinto.records()
     assert sums(after) == sums({one["id"]: one for one in pipe.printed()})
@@ -350,7 +349,7 @@ def test_a_record_gains_its_sum_and_keeps_it(
     assert "0 created, 0 updated, 63 unchanged" in pipe(CHECKSUMS="true")
     assert server.total == 0, "the second run needs no request"
     assert "0 created, 0 updated, 63 unchanged" in pipe()
-    assert "sha256" not in (tmp_path / "records").read_text()
+    assert "sha256" not in pipe.records
     assert kinto.records() == after
 
 
@@ -387,18 +386,6 @@ def variables(
         "CACHE_FOLDER": str(tmp_path),
         "SOURCE": "bucket",
     }
-
-
-def call(command: str, variables: dict[str, str], stdin: str = "") -> None:
-    done = subprocess.run(
-        command.split(),
-        input=stdin,
-        env=variables | {"PATH": f"{BIN}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

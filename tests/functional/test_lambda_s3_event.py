@@ -152,9 +152,12 @@ def test_a_context_that_does_not_know_the_time_sets_no_limit(
 
 
 def test_it_ends_before_its_time_is_over(system: EventSystem, container: LambdaRuntime) -> None:
-    system.archive.fail(ABSENT, "hang")
-    with pytest.raises(HandlerError, match="there was no time left"):
-        container.invoke(created(ABSENT, EXE), seconds=8)  # a busy machine starts slowly
+    for seconds in (4, 8, 16, 32):  # a busy machine takes long for the other file
+        system.archive.fail(ABSENT, "hang")
+        with pytest.raises(HandlerError, match="there was no time left"):
+            container.invoke(created(ABSENT, EXE), seconds=seconds)
+        if system.records():
+            break
     assert len(system.records()) == 1
 
 

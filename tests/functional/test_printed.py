@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 import buildhub
+from tests.support import commands
 from tests.support.gcs_server import BUCKET, GcsServer
 from tests.support.kinto_server import Kinto
 
 pytestmark = pytest.mark.functional
 
-BIN = Path(sys.executable).parent
 COMMANDS = sorted(
     entry.name
     for entry in entry_points(group="console_scripts")
@@ -30,14 +28,8 @@ CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
 
 
 def run(command: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BIN / command, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={"PATH": os.environ["PATH"], "NB_RETRY_REQUEST": "0", **variables},
-        timeout=60,
-    )
+    env = {"NB_RETRY_REQUEST": "0", **variables}
+    return commands.run([command, *arguments], text=True, env=env)
 
 
 def test_messages_are_printed_in_one_place() -> None:

@@ -370,7 +370,7 @@ def test_another_user_than_the_owner_is_said_once_and_ends_the_run(
 
 
 def test_a_run_over_the_bucket_that_was_killed_is_completed_by_the_next(sources: Sources) -> None:
-    sources.gcs.delay = 0.05
+    sources.gcs.silent = ("pub/thunderbird/",)
     with sources.started(RUN) as process:
         deadline = time.monotonic() + 60
         some: dict[str, int] = {}
@@ -382,6 +382,7 @@ def test_a_run_over_the_bucket_that_was_killed_is_completed_by_the_next(sources:
         assert process.wait(timeout=30) == -signal.SIGKILL
     some = sources.moments()
     assert 0 < len(some) < len(KEYS)
+    sources.gcs.silent = ()
     sources(RUN)
     moments = sources.moments()
     assert sorted(moments) == KEYS
@@ -389,7 +390,7 @@ def test_a_run_over_the_bucket_that_was_killed_is_completed_by_the_next(sources:
 
 
 def test_a_signal_ends_a_run_over_a_bucket_that_is_silent(sources: Sources) -> None:
-    sources.gcs.delay = 60
+    sources.gcs.silent = ("",)
     with sources.started(RUN) as process:
         while not sources.gcs.requests:
             assert process.poll() is None
@@ -448,8 +449,11 @@ def test_a_build_whose_metadata_did_not_come_in_time_remains(
     sources: Sources, container: LambdaRuntime
 ) -> None:
     """Though the listing was ahead of it."""
-    sources.archive.latency = 30
-    answer = container.invoke({}, seconds=6)
+    sources.archive.latency = 300
+    for seconds in (4, 8, 16, 32):  # a busy machine lists slowly
+        answer = container.invoke({}, seconds=seconds)
+        if answer["inventories"][0]["rows"]:
+            break
     remaining = {f"{one['product']}/{one['section']}": one for one in answer["remaining"]}
     assert remaining[SECTIONS[0]]["start_after"] < KEYS[0]
     assert answer["inventories"][0]["rows"] > 0

@@ -110,7 +110,8 @@ def selected() -> list[str]:
     keys = [key for key, _ in table() if not key.endswith(".json")]
     chosen: dict[str, None] = {}
     for pattern, count in WANTED:
-        chosen |= dict.fromkeys(_spread([k for k in keys if re.match(f"pub/{pattern}", k)], count))
+        matches = re.compile(f"pub/{pattern}").match
+        chosen |= dict.fromkeys(_spread([key for key in keys if matches(key)], count))
     return [*chosen, *MORE]
 
 

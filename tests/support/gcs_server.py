@@ -90,6 +90,7 @@ class GcsServer:
         self.faults = faults
         self.odd: dict[str, dict[str, str]] = {}  #: name → fields that are something else
         self.unreadable: set[str] = set()  #: startOffsets for which the answer is always 503
+        self.silent: tuple[str, ...] = ()  #: prefixes that are not answered while they are here
         self.requests: list[dict[str, str]] = []  #: the parameters of each, in order
         self.failed = 0  #: faults so far
         self.most_at_once = 0  #: the highest number of requests under way at one moment
@@ -137,6 +138,8 @@ class GcsServer:
         try:
             if self.delay:
                 await asyncio.sleep(self.delay)
+            while parameters.get("prefix", "").startswith(self.silent):
+                await asyncio.sleep(0.02)
             if parameters.get("startOffset") in self.unreadable:
                 return _error(503, "Backend Error")
             if fault := self._fault(request.raw_path):

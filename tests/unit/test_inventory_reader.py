@@ -100,6 +100,8 @@ def test_sizes_are_whole_bytes(text: str, size: int) -> None:
         (b"2017-07-13", b"2017-13-13", "the date '2017-13-13T23:37:23.000Z' is not a time"),
         (b"2017-07-13T23", b"yesterday ", "the date 'yesterday :37:23.000Z' is not a time"),
         (b"2017-07-13T23:37:23.000Z", b"", "the date '' is not a time"),
+        (b"2017-07-13T23:37:23.000Z", b"9999-12-31T23:59:59-01:00", "59-01:00' is not a time"),
+        (b"2017-07-13T23:37:23.000Z", b"0999-01-01T00:00:00+01:00", "00+01:00' is not a time"),
         (b"Firefox+", b"Firefox%FF+", "is not UTF-8"),
         (b"Firefox+", b"Firefox\xff+", "the row is not UTF-8"),
         (b',"ff391f7201575ab2ba518fce20d45596"', b"," * 9, "13 columns where the schema has 5"),

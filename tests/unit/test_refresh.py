@@ -175,6 +175,26 @@ def test_a_record_that_others_store_meanwhile_does_not_make_it_read_everything_a
     assert (copy.follow(), copy.is_right) == (["since"], True)
 
 
+def test_records_that_others_create_all_the_time_do_not_make_it_read_everything_again(
+    collection, copy
+):
+    """There is one more at each count, so no count is that of the copy."""
+    collection.before_count = lambda: collection.put(f"new-{collection.clock}")
+    assert set(copy.follow()) == {"since"}
+    collection.before_count = lambda: None
+    assert (copy.follow(), copy.is_right) == (["since"], True)
+
+
+def test_a_collection_that_others_fill_again_after_a_flush_is_noticed(collection, copy):
+    """They write all the time, the newest record that was read first."""
+    collection.records = {}
+    collection.put("g", note="again")
+    collection.before_count = lambda: collection.put(f"new-{collection.clock}")
+    assert copy.follow()[:3] == ["since", "since", "all"]
+    collection.before_count = lambda: None
+    assert (copy.follow(), copy.is_right) == (["since"], True)
+
+
 def test_what_changes_while_everything_is_read_is_read_too(collection):
     collection.put(*"abcdefg")
     copy = Copy(collection)
