@@ -4,9 +4,10 @@ The plan is a list of steps and rows in the order of names. A step is one reques
 from its response takes its place. Free connections take the first steps that are not under way,
 and rows leave the plan at its head.
 
-Without dates a section is one range from its first folder to its last, of which parts of some
-pages are taken, cut where folders start. With dates each version, or build, is looked at first.
-While connections are idle, parts are smaller, and the folders in a large folder are listed.
+Without dates a section is one range from its first folder to its last. With dates each version, or
+build, is looked at first. Before a range's next page is requested, a part of some pages is taken
+off it, which ends where a folder does. While connections are idle, parts are smaller, and the
+folders in a large folder are listed, to end parts there.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from ..retries import Retry
 from .gcs import Bucket, Next, Page, rows
 from .selection import Section, Selection, days, successor
 
-#: Pages of a part, about: fewer cost requests (the last page is not full), more cost time (the
-#: pages of a part are requested one after the other).
+#: Pages of a part, about, and half as many while connections are idle: fewer cost requests (the
+#: last page is not full), more cost time (a part's pages are requested one after the other).
 PAGES = 10
 
 #: Bytes of rows that may wait for rows before them.
@@ -217,17 +218,23 @@ class Range:
         return token is not None and self.start < self.end
 
     def parts(self, *, idle: bool) -> list[Step]:
-        """Returns the steps to replace it: a part and the rest, or a list of folders to cut at."""
+        """Returns the steps to replace it: a part and the rest, or a list of folders to cut at.
+
+        A folder is large if it has filled a part, or twice the pages that the others fill.
+        """
         pages, known = PAGES // 2 if idle else PAGES, self.folder
         if known.pages:
             folders = math.ceil(pages * known.ended / known.pages) or 1
             if folders <= len(self.cuts):
                 return [self._split(folders - 1), self]
-        large = self.pages >= pages or self.pages * known.ended >= 2 * known.pages
-        return self._divided() if idle and self.names and (large or not known.ended) else [self]
+        large = self.pages >= min(pages, 2 * known.pages / known.ended) if known.ended else True
+        return self._divided() if idle and self.names and large else [self]
 
     def _divided(self) -> list[Step]:
-        """Lists the folders in the first one that holds the whole last page, if they are few."""
+        """Lists the folders in the outermost one that holds the whole last page.
+
+        Not if it is known already, or a list of them would be as long as one of the objects.
+        """
         until = [*self.cuts[:1], self.end][0]
         for match in _SEPARATOR.finditer(self.names[0]):
             prefix, sign = self.names[0][: match.end()], match[0]
