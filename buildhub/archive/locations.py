@@ -1,7 +1,7 @@
 """Build → where its metadata is. Nothing is fetched here.
 
 All locales of a platform share one location: the files that describe the en-US build (of Fennec's
-nightlies, the ``multi`` one). Apps without metadata of their own share Firefox's.
+nightlies, the ``multi`` one). Nightlies of apps without metadata use Firefox's of the same push.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from ..builds.patterns import TREES
 from ..builds.products import PRODUCTS
 from ..builds.recognise import Build
 
-#: The name of the metadata that has the shape of a record, in every en-US folder since 2018.
+#: The metadata that has the shape of a record, since 2018: its name in en-US folders of
+#: candidates, and its ending among nightlies.
 BUILDHUB_JSON = "buildhub.json"
 
 _REPACK = re.compile(r"-(?:EME-free|sha1)$", re.IGNORECASE)
@@ -34,7 +35,7 @@ _BUILD_FOLDER = re.compile(r"build(?P<number>[0-9]+)")
 
 
 class NightlyLocation(NamedTuple):
-    """Files that differ in their ending only: ``.json``, ``.buildhub.json``, ``.txt``."""
+    """Files that differ in their ending only, and are tried in this order: those of ``FORMATS``."""
 
     product: str
     stem: str  #: ``pub/…/2017-07-13-…-mozilla-central/firefox-56.0a1.en-US.win64``

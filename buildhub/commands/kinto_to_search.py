@@ -9,16 +9,15 @@ from ..settings import Settings, options
 from ..signals import CancellationToken
 from . import runner
 
-PORT, SECONDS = click.IntRange(0, 65535), click.FloatRange(min=0.1)
-
 
 @runner.command()
 @options("server_url", "bucket", "collection", "cache_folder")
 @options("auth", show_default="anonymous")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=PORT, default=8881, show_default=True, help="Port to listen on.")
-@click.option("--refresh", metavar="SECONDS", type=SECONDS, default=60, show_default=True,
-              help="Seconds between two readings of what changed.")  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), default=8881, show_default=True,
+              help="Port to listen on.")  # fmt: skip
+@click.option("--refresh", metavar="SECONDS", type=click.FloatRange(min=0.1), default=60,
+              show_default=True, help="Seconds between two readings of what changed.")  # fmt: skip
 @options("nb_retry_request", "timeout_seconds", "sentry_dsn")
 @runner.common_options("--version")
 def main(settings: Settings, host: str, port: int, refresh: float, verbosity: int) -> None:

@@ -71,7 +71,7 @@ class BatchResponse(NamedTuple):
 
 
 class BatchIncomplete(RetryableError):
-    """A batch with a 5xx inside. ``responses`` are those of this attempt."""
+    """A batch with a 5xx or 429 inside. ``responses`` are those of this attempt."""
 
     def __init__(self, responses: list[BatchResponse], wait: float) -> None:
         failed = sum(response.failed for response in responses)
@@ -218,10 +218,11 @@ def send(client: Client, requests: Sequence[Request]) -> list[BatchResponse]:
 
     A batch in which a request got a 409 or a 5xx is sent again whole: a 409 aborts the database
     transaction, which also undoes the requests before it that got a 201. If that does not help,
-    each request is sent on its own, once, so that a record on which the server fails does not
-    affect the others. A batch that is too large for the server (413) or for its limit (400) is
-    halved. Sending a request twice must do no harm. Raises :class:`Unreachable` if no attempt had
-    a proper response, and :class:`RequestRejected` if the server rejects the whole batch.
+    or the response is 500 or 503, each request is sent on its own, once, so that a record on which
+    the server fails does not affect the others. A batch that is too large for the server (413) or
+    for its limit (400) is halved. Sending a request twice must do no harm. Raises
+    :class:`Unreachable` if no attempt had a proper response, and :class:`RequestRejected` if the
+    server rejects the whole batch.
     """
     try:
         return _send_whole(client, requests)

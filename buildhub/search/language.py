@@ -117,10 +117,11 @@ def _moments(text: str) -> list[datetime]:
 def to_re2(pattern: object) -> str:
     """Translates a regular expression of Lucene to RE2's syntax, which needs linear time.
 
-    A part in double quotes is literal. Raises :class:`BadRequest` for what RE2 reads differently
-    (``~ & # @ ^ $ <1-9> \\d``), or is too long; the engine refuses what is wrong in both.
+    Parts in double quotes are literal, and so is a first ``*``. Raises :class:`BadRequest` for what
+    RE2 reads differently (``~ & # @ ^ $ <1-9> \\d``) or is too long; the engine refuses others.
     """
     if isinstance(pattern, str):
+        pattern = re.sub(r"\A[?*+](?![?*+{])", r"\\\g<0>", pattern)
         counts = re.findall(r"\{(?:\d+,)?(\d{1,3})", pattern)
         size = len(pattern) * math.prod(int(count) or 1 for count in counts)
         if size <= _MAX_PATTERN and not any(part["other"] for part in _PART.finditer(pattern)):
