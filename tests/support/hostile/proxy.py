@@ -194,6 +194,7 @@ class HostileProxy:
     def calm(self) -> None:
         """Break nothing from now on."""
         self.rate = 0
+        self._due.clear()
 
     def fault(self, part_of_path: str, *behaviours: Behaviour) -> None:
         """The next requests to such a path are answered so, one by each of ``behaviours``."""
