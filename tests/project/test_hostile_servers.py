@@ -109,6 +109,17 @@ def test_how_connections_break(archive: ArchiveServer, fault: str, error: type[E
         answered(archive, fault)
 
 
+def test_build_folders_that_every_request_finds_end_with_the_faults(archive: ArchiveServer) -> None:
+    """Not with the next request for something in such a folder, nor after them."""
+    build = "/pub/firefox/candidates/1.0-candidates/build"
+    with HostileProxy(archive.url, [FAULTS["every build folder"]], seed=1, rate=1) as proxy:
+        assert get(proxy.url, f"{build}1/")[0] == 200
+        assert get(proxy.url, f"{build}2/win32/1.json")[0] == 404
+        assert get(proxy.url, f"{build}1/")[0] == 200
+        proxy.calm()
+        assert get(proxy.url, f"{build}2/")[0] == 404
+
+
 def test_half_a_listing_is_valid(archive: ArchiveServer) -> None:
     status, _, body = answered(archive, "half a listing", "/pub/")
     assert status == 200
