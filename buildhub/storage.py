@@ -59,7 +59,7 @@ def locked(path: Path) -> Iterator[None]:
     lock = FileLock(path, blocking=False, fallback_to_soft=False)
     with contextlib.ExitStack() as stack:
         try:
-            _make_folder(path.parent)
+            make_folder(path.parent)
             stack.enter_context(lock)
             with opened(path, os.O_WRONLY) as file:
                 os.truncate(file, 0)
@@ -91,15 +91,17 @@ def opened(path: Path, flags: int, forbidden: int = stat.S_IWOTH) -> Iterator[in
         os.close(file)
 
 
-def _make_folder(folder: Path) -> None:
-    """Creates a folder, but not the one it is in, whose name may be misspelt.
+def make_folder(folder: Path) -> None:
+    """Creates a folder for files of ours, but not the one it is in, whose name may be misspelt.
 
     Raises ``OSError`` where other users may replace our files: ``/tmp`` has the sticky bit.
     """
     try:
         folder.mkdir(mode=0o755, exist_ok=True)
-    except FileNotFoundError:
-        raise OSError(errno.ENOENT, f"{folder.parent} does not exist") from None
+    except FileNotFoundError as error:
+        if folder.parent.exists():  # such as /proc, in which there can be no others
+            raise
+        raise OSError(errno.ENOENT, f"{folder.parent} does not exist") from error
     mode = folder.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise OSError(errno.EPERM, f"other users may replace files in {folder}")
@@ -198,7 +200,7 @@ def open_database(path: Path, *, version: int, tables: str) -> sqlite3.Connectio
     Raises :class:`Fatal` if the file can't be used although it is not corrupt.
     """
     with _readable_errors(path):
-        _make_folder(path.parent)
+        make_folder(path.parent)
         try:
             return _connect(path, version, tables)
         except _NotUsable as problem:

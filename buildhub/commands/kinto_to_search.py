@@ -39,9 +39,10 @@ def main(settings: Settings, host: str, port: int, refresh: float, verbosity: in
         try:
             from ..search.server import serve
         except ModuleNotFoundError as error:
-            raise Fatal(f"{error.name} is not installed: pip install 'buildhub[search]'.") from None
+            raise Fatal(f"{error.name} is not installed: pip install duckdb.") from None
         from ..wiring import kinto_client
 
+        runner.echo_summary(f"http://{host}:{port} answers once the copy is complete.")
         client = kinto_client(settings, cancellation, read_only=True)
         asyncio.run(serve(settings.cache_folder, client, cancellation, (host, port), refresh))
         return True

@@ -266,6 +266,7 @@ class Client:
                     " --auth or AUTH"
                 )
             case 404:
+                _ = self._root  # raises a better error if this is no Kinto at all
                 problem = (
                     f"has no collection {collection}: run latest-inventory-to-kinto, or"
                     f" kinto-wizard load --server {self.url} --auth … {_INITIALIZATION}, or"

@@ -16,7 +16,7 @@ import orjson
 
 from ..errors import Fatal
 from ..kinto.refresh import Changes, Position
-from ..storage import set_aside
+from ..storage import make_folder, set_aside
 from .language import FIELDS, RECORD, BadRequest
 
 #: Should a request ever contain SQL, it would reach no file and no network.
@@ -95,13 +95,13 @@ class Copy:
 def _open(path: Path) -> duckdb.DuckDBPyConnection:
     """Opens the file; one that is damaged is set aside. Raises :class:`Fatal`."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         database = duckdb.connect(str(path), config=_SETTINGS)
         database.execute(_TABLES)
         return database
     except (duckdb.Error, OSError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         if "not a valid DuckDB" not in reason:
-            raise Fatal(f"Cannot use {path}: {reason}") from None
+            raise Fatal(f"Cannot use {path} ({reason}): choose another CACHE_FOLDER.") from None
     set_aside(path, "damaged")
     return _open(path)

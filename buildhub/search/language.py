@@ -95,7 +95,7 @@ def field_of(name: object, *, text: bool = False) -> Field:
     """Returns the field of this name, a text field if ``text``. Raises :class:`BadRequest`."""
     field = FIELDS.get(name) if isinstance(name, str) else None
     if field is None or (text and field.type != TEXT):
-        raise BadRequest(f"there is no {'text ' if text else ''}field [{name!r:.100}]")
+        raise BadRequest(f"there is no {'text ' if text else ''}field [{name!s:.100}]")
     return field
 
 
@@ -202,7 +202,7 @@ class Statement:
         if kind == "match_all" and body == {}:
             return "true"
         if kind not in ("term", "match", "terms", "range", "prefix", "regexp"):
-            raise BadRequest(f"no [query] registered for [{kind:.100}], or not with members")
+            raise BadRequest(f"no [query] registered for [{kind:.100}: {body!r:.100}]")
         name, value = _single(body, kind)
         field = field_of(name, text=kind in ("prefix", "regexp"))
         if isinstance(value, dict) and kind != "range":
@@ -272,7 +272,7 @@ class Statement:
             field = field_of(_members(options, kind, "field").get("field"))
             count = f"json_object('value', count(DISTINCT {field.column}))"
             return f"(SELECT {count} FROM found WHERE {where})"
-        raise BadRequest(f"[{name:.100}] cannot be [{kind:.100}], or not with others inside")
+        raise BadRequest(f"[{name:.100}]: [{kind:.100}] is not supported here")
 
     def _buckets(self, given: object, children: object, where: str, depth: int) -> str:
         """Returns the buckets of ``terms``; those inside are a subquery for each, which is joined.

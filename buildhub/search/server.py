@@ -49,7 +49,6 @@ async def serve(
         await runner.setup()
         try:
             await web.TCPSite(runner, *address).start()
-            logger.info("Listening on %s.", runner.addresses)
             await asyncio.to_thread(_follow, copy, client, cancellation, refresh)
         except OSError as error:
             raise Fatal(f"Cannot listen on {address[0]}:{address[1]} ({error.strerror}).") from None
@@ -70,7 +69,7 @@ def _follow(copy: Copy, client: Client, cancellation: CancellationToken, pause: 
             if isinstance(error, Fatal) and not copy.run("FROM state"):
                 raise
             if not failing:
-                logger.warning("%s Until it can be read, answers are as old as the copy.", error)
+                logger.warning("%s Until then, answers are as old as the copy, or 503.", error)
             failing = True
         cancellation.raise_if_cancelled()
         cancellation.sleep(pause)

@@ -16,8 +16,17 @@ import requests
 
 from tests.support.hostile.proxy import HostileProxy
 from tests.support.kinto_server import Kinto, running_kinto
+from tests.support.ports import free_port
 from tests.support.search_records import catalogue
-from tests.support.search_server import COLLECTION, OURS, SUCCESSORS, Search, running, until
+from tests.support.search_server import (
+    COLLECTION,
+    COMMAND,
+    OURS,
+    SUCCESSORS,
+    Search,
+    running,
+    until,
+)
 
 pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("kinto-to-search")]
 
@@ -47,9 +56,15 @@ def full_kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
 
 
 @pytest.fixture(scope="module")
-def search(full_kinto: Kinto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Search]:
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the copy that ``search`` uses."""
+    return tmp_path_factory.mktemp("copy")
+
+
+@pytest.fixture(scope="module")
+def search(full_kinto: Kinto, copy: Path) -> Iterator[Search]:
     """A server with a copy of them."""
-    with running(full_kinto.url, tmp_path_factory.mktemp("copy")) as search:
+    with running(full_kinto.url, copy) as search:
         until(lambda: search.get("/__heartbeat__"))
         yield search
 
@@ -215,6 +230,41 @@ def test_libmozdata_needs_no_more_than_the_address(search: Search) -> None:
     assert refused
 
 
+def started(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command to its end, which comes only if it cannot start."""
+    command = [COMMAND, "--port", str(free_port()), *map(str, arguments)]
+    environ = {"PATH": os.environ["PATH"], "NB_RETRY_REQUEST": "0", **environ}
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+
+
+def test_a_folder_that_cannot_be_used_is_named_with_the_cure(
+    full_kinto: Kinto, search: Search, copy: Path, tmp_path: Path
+) -> None:
+    (everybodys := tmp_path / "everybodys").mkdir()
+    everybodys.chmod(0o777)
+    (a_file := tmp_path / "file").touch()
+    for folder, reason in {
+        tmp_path / "misspelt/copy": f"{tmp_path}/misspelt does not exist",
+        everybodys: "other users may replace files",
+        a_file: "exists",
+        copy: "lock",
+    }.items():
+        done = started("--server", full_kinto.url, "--cache-folder", folder)
+        assert done.returncode == 1
+        said = done.stderr.splitlines()
+        assert said[0].endswith("answers once the copy is complete.")
+        assert reason in said[1]
+        assert said[1].endswith("choose another CACHE_FOLDER.")
+        assert len(said) == 2
+    assert not (tmp_path / "misspelt").exists()
+
+
+def test_a_server_that_is_no_kinto_is_called_so(search: Search, tmp_path: Path) -> None:
+    done = started("--server", search.url, "--cache-folder", tmp_path)
+    assert done.returncode == 1
+    assert f"{search.url}/v1 is not a Kinto" in done.stderr
+
+
 def test_without_duckdb_it_says_what_to_install(tmp_path: Path) -> None:
     program = "import sys; sys.modules['duckdb'] = None\n"
     program += "from buildhub.commands.kinto_to_search import main; main()"
@@ -223,5 +273,5 @@ def test_without_duckdb_it_says_what_to_install(tmp_path: Path) -> None:
         env={"CACHE_FOLDER": str(tmp_path)}, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr.endswith("duckdb is not installed: pip install 'buildhub[search]'.\n")
+    assert done.stderr.endswith("duckdb is not installed: pip install duckdb.\n")
     assert "Traceback" not in done.stderr

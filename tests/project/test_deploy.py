@@ -154,7 +154,7 @@ def _nginx(folder: Path, port: int, kinto: int, search: int) -> Iterator[None]:
         "listen 80;": f"listen 127.0.0.1:{port};",
         "listen [::]:80;": "",
         "127.0.0.1:8888": f"127.0.0.1:{kinto}",
-        "127.0.0.1:8890": f"127.0.0.1:{search}",
+        "127.0.0.1:8881": f"127.0.0.1:{search}",
         "/srv/buildhub": f"{folder}/page",
     }.items():
         assert old in site, old
