@@ -56,6 +56,9 @@ CREATE TABLE answers (
 _BUILD_FOLDER = re.compile(r"(?P<candidates>pub/[^/]+/candidates/[^/]+/)build(?P<number>\d{1,9})/")
 
 
+_NOTHING = None, None, ""
+
+
 class CacheEntry(NamedTuple):
     """An answer of the archive about a location, and its time."""
 
@@ -98,6 +101,8 @@ class LookupCache:
         self._highest_seen: dict[str, tuple[int, str]] = {}  # by version, with the newest date
         self._names_seen: dict[str, set[str]] = {}
         self._folders_seen: set[str] = set()
+        #: What was found last, and until which date it is the same: adjacent rows ask for the same.
+        self._last: tuple[MetadataLocation | None, Metadata | None, str] = _NOTHING
         self._database: sqlite3.Connection | None = None
         if folder is not None:
             self._database = open_database(folder / CACHE_FILE, version=1, tables=_TABLES)
@@ -119,6 +124,8 @@ class LookupCache:
 
     def find(self, location: MetadataLocation, date: str) -> Metadata | NotCached | None:
         """Returns the metadata, None if there is none, or what the archive is to be asked."""
+        if location is self._last[0] and date <= self._last[2]:
+            return self._last[1]
         if isinstance(location, NoLocation):
             return without_build_id(location.product, location.number)
         files = self._files_of(location, date)
@@ -128,8 +135,14 @@ class LookupCache:
         if entry is None:
             return NotCached(files)
         found: Metadata | None = entry.value
-        settled = found is not None and not found.provisional
-        return found if settled or self._still_absent(entry, date) else NotCached(files)
+        if found is None or found.provisional:
+            return found if self._still_absent(entry, date) else NotCached(files)
+        until = "9999"
+        if isinstance(location, ReleaseLocation):
+            version = self._entries.get(location.candidates)
+            until = version.newest if version else date
+        self._last = location, found, until
+        return found
 
     def _files_of(
         self, location: FileLocation | ReleaseLocation, date: str
@@ -255,6 +268,7 @@ class LookupCache:
         if len(self._entries) >= IN_MEMORY:
             del self._entries[next(iter(self._entries))]
         self._entries[place] = entry
+        self._last = _NOTHING
         return entry
 
     def _read(self, place: str) -> CacheEntry | None:
