@@ -235,11 +235,11 @@ class Publisher:
             self._count_unanswered(items, error)
         else:
             self._count_responses(items, responses)
-            if not all(response.failed for response in responses):
-                self._failed_batches = 0
-            else:
-                problem = f"all requests of {_MAX_FAILED_BATCHES} batches in a row failed"
+            if all(response.failed for response in responses):
+                problem = f"all records of {_MAX_FAILED_BATCHES} batches in a row failed"
                 self._note_failed_batch(self._client.unreachable(RetryableError(problem)))
+            else:
+                self._failed_batches = 0
 
     def _count_unanswered(self, items: Sequence[_Item], error: BuildhubError) -> None:
         """Counts a batch without response; raises if the next would have none either."""

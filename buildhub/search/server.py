@@ -69,7 +69,7 @@ def _follow(copy: Copy, client: Client, cancellation: CancellationToken, pause: 
             if isinstance(error, Fatal) and not copy.run("FROM state"):
                 raise
             if not failing:
-                logger.warning("%s Until then, answers are as old as the copy, or 503.", error)
+                logger.warning("%s Meanwhile, answers are as old as the copy, or 503.", error)
             failing = True
         cancellation.raise_if_cancelled()
         cancellation.sleep(pause)
