@@ -17,10 +17,11 @@ from urllib.parse import quote, quote_plus
 import orjson
 
 from .. import USER_AGENT
-from ..errors import Fatal
+from ..errors import Fatal, Unreachable
 from ..http import HttpClient, Response
-from ..retries import RetryableError, retry_after
+from ..retries import Retry, RetryableError, retry_after
 from .row_formats import Schema
+from .selection import LOWEST, successor
 
 #: Where Google Cloud Storage is, unless STORAGE_EMULATOR_HOST says otherwise.
 GOOGLE = "https://storage.googleapis.com"
@@ -33,6 +34,9 @@ _FIELDS = "nextPageToken,prefixes,items(name,size,timeCreated,md5Hash)"
 
 #: Google compresses only for clients that have "gzip" in their name as well.
 _HEADERS = {"User-Agent": f"{USER_AGENT} (gzip)"}
+
+#: A page is a thousand rows: so often it is tried as often as the settings say.
+ROUNDS = 3
 
 #: So many pages without a name follow each other: the listing has no end.
 EMPTY_PAGES = 1000
@@ -50,20 +54,12 @@ _BASE64_MD5 = 24
 Item = Mapping[str, str]
 
 
-class Next(NamedTuple):
-    """The key to the next page of a listing."""
-
-    token: str
-    last: str  #: all names on the next page are behind this one
-    empty: int = 0  #: pages without a name so far, in a row
-
-
 class Page(NamedTuple):
     """One page of a listing, in the order of the names' bytes."""
 
     items: list[Item]  #: with ``name``, ``size``, ``timeCreated`` and ``md5Hash``
     folders: list[str]  #: whole names, each ending in the delimiter
-    token: Next | None  #: what asks for the next page; None on the last
+    next: str  #: where the next page starts; empty on the last
     bad: Sequence[str] = ()  #: names of objects whose size or date is none
 
 
@@ -75,6 +71,7 @@ class Bucket(HttpClient):
         timeout: float = 300,
     ) -> None:  # fmt: skip
         self.name = name
+        self._rounds = Retry(ROUNDS, errors=Unreachable, first_pause=0)
         super().__init__(
             f"{host}/storage/v1/b/{quote(name, safe='')}/o",
             down=f"The bucket {name} cannot be listed", setting="STORAGE_EMULATOR_HOST",
@@ -82,27 +79,31 @@ class Bucket(HttpClient):
         )  # fmt: skip
 
     async def page(
-        self, prefix: str, start: str = "", end: str = "", token: Next | None = None, *,
-        delimiter: str = "", at_most: int = 1000,
+        self, prefix: str, start: str = "", end: str = "", *, delimiter: str = "",
+        at_most: int = 1000,
     ) -> Page:  # fmt: skip
         """Returns a page of the objects below ``prefix`` from ``start`` to before ``end``.
 
         With a delimiter: of those whose names do not have it behind the prefix, and the folders.
-        Raises :class:`Unreachable` if the page stays unreadable however often it is tried,
-        :class:`Fatal` if the bucket can't be listed at all.
+        Empty pages are passed over. Raises :class:`Unreachable` if the page stays unreadable
+        however often it is tried, :class:`Fatal` if the bucket can't be listed at all.
         """
         query = {"prefix": prefix, "startOffset": start, "endOffset": end, "delimiter": delimiter}
         query |= {"maxResults": str(at_most), "fields": _FIELDS}
         query = {name: value for name, value in query.items() if value}
-        query |= {"pageToken": token.token} if token else {}
-        parse = partial(_parsed, query, token or Next("", ""))
-        page = await self.request("GET", "", parse, query=query, headers=_HEADERS)
-        if page.token and page.token.empty >= EMPTY_PAGES:
-            raise Fatal(
-                f"The bucket {self.name} cannot be listed: {EMPTY_PAGES} pages in a row below"
-                f" {prefix} are empty. Check STORAGE_EMULATOR_HOST, or run again later."
-            )
-        return page
+        for _ in range(EMPTY_PAGES):
+            page, token = await self._rounds.call_async(partial(self._page, query))
+            if page.next or not token:
+                return page
+            query = query | {"pageToken": token}
+        raise Fatal(
+            f"The bucket {self.name} cannot be listed: {EMPTY_PAGES} pages in a row below"
+            f" {prefix} are empty. Check STORAGE_EMULATOR_HOST, or run again later."
+        )
+
+    async def _page(self, query: Mapping[str, str]) -> tuple[Page, str]:
+        parse = partial(_parsed, query)
+        return await self.request("GET", "", parse, query=query, headers=_HEADERS)
 
 
 def rows(bucket: str, items: Sequence[Item]) -> bytes:
@@ -142,33 +143,31 @@ def _md5s(items: Sequence[Item]) -> Sequence[str]:
     return a2b_base64(joined.replace(_PADDING, b"AA")).hex("\n", 18).split("\n")
 
 
-def _parsed(query: Mapping[str, str], token: Next, response: Response) -> Page:
-    """Raises :class:`RetryableError` unless it is the page asked for."""
+def _parsed(query: Mapping[str, str], response: Response) -> tuple[Page, str]:
+    """Returns a page and the token of the next; :class:`RetryableError` if it is another page."""
     if response.status != HTTPStatus.OK:
         raise _rejection(response)
     try:
         content = orjson.loads(response.body)
         items, folders = content.get("items", []), content.get("prefixes", [])
-        next_token = content.get("nextPageToken") or ""
+        token = content.get("nextPageToken") or ""
         names = [item["name"] for item in items]
-        sound = isinstance(items, list) and isinstance(folders, list) and all(names)
-        sound = sound and "\n" not in "".join([*names, *folders, next_token])
+        sound = isinstance(items, list) and isinstance(folders, list) and all([*names, *folders])
+        sound = sound and "\n" not in "".join([*names, *folders, token])
     except (ValueError, TypeError, KeyError, AttributeError):
         sound = False
     if not sound:
         raise RetryableError("the response is not a listing")
-    same_again = next_token and next_token == token.token
-    if same_again or not _is_asked_for(names, folders, query, token.last):
+    same_again = token and token == query.get("pageToken")
+    if same_again or not _is_asked_for(names, folders, query):
         raise RetryableError("the response is that to another request")
-    following = None
-    if next_token:
-        last = max([token.last, *names[-1:], *folders[-1:]])
-        following = Next(next_token, last, 0 if names or folders else token.empty + 1)
+    ends = [*(name + LOWEST for name in names[-1:]), *map(successor, folders[-1:])]
+    following = max(ends, default="") if token else ""
     if _are_rows(items):
-        return Page(items, folders, following)
+        return Page(items, folders, following), token
     good = [item for item in items if _are_rows([item])]
     bad = [item["name"] for item in items if not _are_rows([item])]
-    return Page(good, folders, following, bad)
+    return Page(good, folders, following, bad), token
 
 
 def _are_rows(items: Sequence[Item]) -> bool:
@@ -181,16 +180,17 @@ def _are_rows(items: Sequence[Item]) -> bool:
         return False
 
 
-def _is_asked_for(
-    names: list[str], folders: list[str], query: Mapping[str, str], last: str
-) -> bool:
-    """Tells if a page is in order, in the range of the request, and behind ``last``."""
+def _is_asked_for(names: list[str], folders: list[str], query: Mapping[str, str]) -> bool:
+    """Tells if a page is in order and in the range of the request.
+
+    The first folder may start before that, and end in it.
+    """
     start, end = query.get("startOffset", ""), query.get("endOffset", "")
     return (
         names == sorted(names)
         and folders == sorted(folders)
         and (not names or (start <= names[0] and (not end or names[-1] < end)))
-        and all(name > last for name in (*names[:1], *folders[:1]))
+        and all(successor(folder) > start for folder in folders[:1])
         and all(name.startswith(query["prefix"]) for name in (*names[-1:], *folders))
     )
 

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from itertools import groupby
+from operator import lt
 from typing import NamedTuple
 
 #: The sections of a product that hold published builds.
@@ -19,6 +21,9 @@ SECTIONS = ("candidates", "nightly", "releases")
 
 #: A version is uploaded for hours, and its first file is not the first that is uploaded.
 MARGIN = timedelta(days=3)
+
+#: No name has a character that is lower: the first name behind another is that and this.
+LOWEST = "\t"
 
 #: Folders of a release, or of a candidate's build, that contain no builds.
 _WITHOUT_BUILDS = re.compile(
@@ -57,28 +62,27 @@ class Section(NamedTuple):
         """Returns the start of all of its names."""
         return f"pub/{self.product}/{self.name}/"
 
-    def folder_of(self, name: str) -> str | None:
-        """Returns the folder of ``name`` that is read or skipped as a whole; None if it is above.
+    def without_builds(self, name: str) -> str:
+        """Returns the folder without builds that ``name`` is in; empty if there is none.
 
-        >>> Section("firefox", "releases").folder_of("pub/firefox/releases/55.0/update/win32/a")
+        >>> Section("firefox", "releases").without_builds("pub/firefox/releases/55.0/update/mac/a")
         'pub/firefox/releases/55.0/update/'
         """
-        depth = _DEPTHS[self.name]
-        parts = name[len(self.prefix) :].split("/", depth)
-        return self.prefix + "/".join(parts[:depth]) + "/" if len(parts) > depth else None
+        return _without_builds(self, name.rpartition("/")[0])
 
-    def without_builds(self, folder: str) -> bool:
-        """Tells if there are no builds in a folder that :meth:`folder_of` gives."""
-        name = folder[:-1].rpartition("/")[2]
-        if self.name == "nightly":
-            return not _NIGHTLY.match(name)
-        return _WITHOUT_BUILDS.fullmatch(name) is not None
-
-    def left_out(self, name: str, folder: str | None) -> bool:
+    def left_out(self, name: str) -> bool:
         """Tells if ``name`` gives no row; nor does what is in no folder at all."""
-        if folder:
-            return self.without_builds(folder)
-        return "/" not in name[len(self.prefix) :]
+        return bool(self.without_builds(name)) or "/" not in name[len(self.prefix) :]
+
+
+@lru_cache(1000)
+def _without_builds(section: Section, folder: str) -> str:
+    depth = _DEPTHS[section.name]
+    names = folder[len(section.prefix) :].split("/", depth)[:depth]
+    nightly = section.name == "nightly" and not _NIGHTLY.match(names[-1])
+    if len(names) == depth and (nightly or _WITHOUT_BUILDS.fullmatch(names[-1])):
+        return section.prefix + "/".join(names) + "/"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -94,13 +98,9 @@ class Selection:
     matched: set[str] = field(default_factory=set)  #: globs of ``versions`` that fit so far
 
     def all_sections(self) -> list[Section]:
-        """Returns the sections of all products, but for those that end before ``start_after``."""
+        """Returns the sections of all products in which something is wanted."""
         sections = (Section(product, name) for product in self.products for name in self.sections)
-        return sorted(section for section in sections if self.reaches(section.prefix))
-
-    def reaches(self, folder: str) -> bool:
-        """Tells if names in ``folder`` can come after ``start_after``."""
-        return successor(folder) > self.start_after
+        return sorted(section for section in sections if lt(*self.bounds(section)))
 
     @property
     def dated(self) -> bool:
@@ -121,14 +121,18 @@ class Selection:
             self.until is None or moment <= self.until
         )
 
-    def days(self, section: Section) -> tuple[str, str]:
-        """Returns the names at which the wanted days' nightlies begin, and end (exclusive)."""
-        first, end = section.prefix + "1", section.prefix + "3"
-        if self.since:
-            first = section.prefix + _day(self.since)
-        if self.until:
+    def bounds(self, section: Section) -> tuple[str, str]:
+        """Returns the names from which on, and before which, all that is wanted lies.
+
+        Years and versions start with a digit. Nightlies are chosen by the date in their names.
+        """
+        prefix = section.prefix
+        first, end = max(prefix + "0", self.start_after + LOWEST), prefix + ":"
+        if self.since and section.name == "nightly":
+            first = max(first, prefix + _day(self.since))
+        if self.until and section.name == "nightly":
             day = _day(self.until)
-            end = section.prefix + f"{day[:-2]}{self.until.day + 1:02}"
+            end = prefix + f"{day[:-2]}{self.until.day + 1:02}"
         return first, end
 
 

@@ -292,8 +292,8 @@ async def _unknown_trees(bucket: Bucket, prefix: str) -> list[str]:
     for month in sorted({f"{start:%Y/%m/}", f"{now:%Y/%m/}"}):
         page = await bucket.page(prefix + month, delimiter="/")
         folders += page.folders
-        while page.token:
-            page = await bucket.page(prefix + month, token=page.token, delimiter="/")
+        while page.next:
+            page = await bucket.page(prefix + month, page.next, delimiter="/")
             folders += page.folders
     return [prefix + name for name in unknown_trees(folders, f"{start:%Y-%m-%d}")]
 

@@ -14,8 +14,8 @@ import pytest
 
 from buildhub import MAX_BODY
 from buildhub.errors import Fatal, Unreachable
-from buildhub.inventory.gcs import Bucket, Next, Page
-from buildhub.inventory.selection import Section, Selection
+from buildhub.inventory.gcs import Bucket, Page
+from buildhub.inventory.selection import LOWEST, Section, Selection, successor
 from tests.support.raw_server import Answer, path_of, response, serving
 
 pytestmark = pytest.mark.functional
@@ -47,8 +47,8 @@ def asked(answer: Answer, ask: Callable[[Bucket], Awaitable[Any]]) -> Any:
         return asyncio.run(run(server.url.rstrip("/")))
 
 
-async def objects(bucket: Bucket, token: Next | None = None) -> Page:
-    return await bucket.page(PREFIX, f"{PREFIX}5", f"{PREFIX}6", token)
+async def objects(bucket: Bucket, start: str = f"{PREFIX}5") -> Page:
+    return await bucket.page(PREFIX, start, f"{PREFIX}6")
 
 
 def items(**changes: object) -> dict[str, object]:
@@ -114,13 +114,13 @@ def test_what_is_not_json_is_unreadable(body: bytes) -> None:
 def test_a_page_that_leads_to_itself_is_not_followed() -> None:
     """It would be asked for again for ever."""
     with pytest.raises(Unreachable, match="that to another request"):
-        asked(answering(b'{"nextPageToken": "t"}'), lambda bucket: objects(bucket, Next("t", "")))
+        asked(answering(b'{"nextPageToken": "t"}'), objects)
 
 
 async def all_pages(bucket: Bucket) -> list[Page]:
     pages = [await objects(bucket)]
-    while token := pages[-1].token:
-        pages.append(await objects(bucket, token))
+    while start := pages[-1].next:
+        pages.append(await objects(bucket, start))
     return pages
 
 
@@ -141,9 +141,9 @@ def test_two_pages_that_lead_to_each_other_end() -> None:
     sent: list[str] = []
 
     def one_of_two(connection: socket.socket, request: bytes) -> bool:
-        token = "b" if "pageToken=a" in path_of(request) else "a"
-        sent.append(token)
-        page = items(name=f"{PREFIX}54.0/{token}") | {"nextPageToken": token}
+        name = "b" if "54.0%2Fa" in path_of(request) else "a"
+        sent.append(name)
+        page = items(name=f"{PREFIX}54.0/{name}") | {"nextPageToken": name}
         connection.sendall(response(json.dumps(page).encode(), JSON))
         return True
 
@@ -162,11 +162,10 @@ def test_two_pages_that_lead_to_each_other_end() -> None:
     ids=["in a page", "from page to page", "the same again"],
 )
 def test_folders_out_of_order_are_not_lost_in_silence(page: object) -> None:
-    token = Next("t", f"{PREFIX}53.0/")
     with pytest.raises(Unreachable, match="that to another request"):
         asked(
             answering(json.dumps(page).encode()),
-            lambda bucket: bucket.page(PREFIX, token=token, delimiter="/"),
+            lambda bucket: bucket.page(PREFIX, successor(f"{PREFIX}53.0/"), delimiter="/"),
         )
 
 
@@ -182,7 +181,7 @@ def test_a_403_that_asks_for_patience_is_tried_again(reason: str, error: type[Ex
 
 def test_a_good_page_is_read() -> None:
     page = asked(answering(json.dumps(items() | {"nextPageToken": "t"}).encode()), objects)
-    assert (page.items, page.folders, page.token) == ([ITEM], [], Next("t", ITEM["name"]))
+    assert page == Page([ITEM], [], ITEM["name"] + LOWEST)
 
 
 def test_a_page_beyond_the_limit_is_refused_before_it_is_in_memory() -> None:
@@ -227,5 +226,5 @@ def test_an_answer_too_many_is_not_taken_for_that_to_the_next_request() -> None:
 def test_a_limit_before_the_year_1000_leaves_nothing_out(year: int) -> None:
     selection = Selection(("firefox",), since=datetime(year, 1, 1, tzinfo=UTC))
     section = Section("firefox", "nightly")
-    assert selection.days(section)[0] < f"{section.prefix}2004/01/2004-01-01-00-x/"
+    assert selection.bounds(section)[0] < f"{section.prefix}2004/01/2004-01-01-00-x/"
     assert selection.wants_created("2004-01-01T00:00:00.000Z")
