@@ -139,7 +139,7 @@ class BucketListing:
         try:
             page = await self.bucket.page(prefix, start, end, delimiter="/")
         except Unreachable as error:
-            behind = f" from {start} on" if start else ""
+            behind = f" from {start.strip()} on" if start else ""
             self._not_listed(f"the folders in {prefix}{behind}, and all that they hold", error)
             return Page([], [], "")
         wanted = re.compile(f"{re.escape(prefix)}{names}/").fullmatch
@@ -163,7 +163,7 @@ class BucketListing:
             if part.delimiter:
                 return [replace(part, delimiter="")]
             lost, *rest = part.split()  # where the next page starts is not known
-            self._not_listed(f"the objects from {lost.start} to {lost.end}", error)
+            self._not_listed(f"the objects from {lost.start.strip()} to {lost.end}", error)
             return [*rest]
         if part.delimiter:
             part.known.cuts += page.folders

@@ -68,21 +68,23 @@ class Section(NamedTuple):
         >>> Section("firefox", "releases").without_builds("pub/firefox/releases/55.0/update/mac/a")
         'pub/firefox/releases/55.0/update/'
         """
-        return _without_builds(self, name.rpartition("/")[0])
+        depth = _DEPTHS[self.name]
+        *names, _ = name[len(self.prefix) :].split("/")
+        if len(names) < depth:
+            return ""
+        last, nightly = names[depth - 1], self.name == "nightly"
+        if _NIGHTLY.match(last) if nightly else not _WITHOUT_BUILDS.fullmatch(last):
+            return ""
+        return self.prefix + "/".join(names[:depth]) + "/"
 
     def left_out(self, name: str) -> bool:
         """Tells if ``name`` gives no row; nor does what is in no folder at all."""
-        return bool(self.without_builds(name)) or "/" not in name[len(self.prefix) :]
+        return _left_out(self, name.rpartition("/")[0] + "/")
 
 
-@lru_cache(1000)
-def _without_builds(section: Section, folder: str) -> str:
-    depth = _DEPTHS[section.name]
-    names = folder[len(section.prefix) :].split("/", depth)[:depth]
-    nightly = section.name == "nightly" and not _NIGHTLY.match(names[-1])
-    if len(names) == depth and (nightly or _WITHOUT_BUILDS.fullmatch(names[-1])):
-        return section.prefix + "/".join(names) + "/"
-    return ""
+@lru_cache(1000)  # adjacent names are in the same folder
+def _left_out(section: Section, folder: str) -> bool:
+    return folder == section.prefix or bool(section.without_builds(folder))
 
 
 @dataclass(frozen=True)

@@ -284,7 +284,7 @@ def test_a_page_that_stays_unreadable_is_named_and_the_rest_is_listed(server: Gc
         done = run(server, *arguments, status=1, NB_RETRY_REQUEST="0")
     finally:
         server.unreadable.clear()
-    assert f"Not listed: {start}" in done.stderr
+    assert f"Not listed: the objects from {start} to " in done.stderr
     assert "HTTP 503 (1 attempt)" in done.stderr
     assert done.stderr.endswith(" 1 pages not listed.\n")
     lines = done.stdout.splitlines()
