@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from buildhub.inventory.selection import LOWEST
 from tests.support import bucket_tree, commands
 from tests.support.archive_server import ArchiveServer
 from tests.support.archive_tree import candidate_tree, release_tree
@@ -291,6 +292,19 @@ def test_a_page_that_stays_unreadable_is_named_and_the_rest_is_listed(server: Gc
     assert lines == wanted(
         lambda key: bool(re.search(r"/releases/5[2-9]", key)) and not key.startswith(start)
     )
+
+
+def test_a_version_whose_date_stays_unreadable_is_listed(server: GcsServer) -> None:
+    version = "pub/firefox/releases/52.0.1/"
+    arguments = ("--section", "releases", "--since", "2017-08-01")
+    assert version not in run(server, *arguments).stdout
+    server.unreadable.add(version + LOWEST)
+    try:
+        done = run(server, *arguments, NB_RETRY_REQUEST="0")
+    finally:
+        server.unreadable.clear()
+    listed = [line for line in done.stdout.splitlines() if f'"{version}' in line]
+    assert listed == wanted(lambda key: key.startswith(version))
 
 
 @pytest.mark.parametrize(
