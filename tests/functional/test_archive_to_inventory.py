@@ -295,7 +295,7 @@ def test_a_page_that_stays_unreadable_is_named_and_the_rest_is_listed(server: Gc
 
 
 def test_a_version_whose_date_stays_unreadable_is_listed(server: GcsServer) -> None:
-    version = "pub/firefox/releases/52.0.1/"
+    version = "pub/firefox/releases/55.0b2/"
     arguments = ("--section", "releases", "--since", "2017-08-01")
     assert version not in run(server, *arguments).stdout
     server.unreadable.add(version + LOWEST)
