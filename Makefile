@@ -9,9 +9,10 @@ CONSTRAINTS := requirements/lock.txt
 # All but the server that one of them measures.
 BENCHMARKS = $(shell grep -l __main__ benchmarks/*.py | grep -v full_kinto | sort | sed 's|/|.|; s|\.py$$||')
 
-# One process more than there are cores, as tests wait; tests of one xdist_group share one.
-WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
-PYTEST = $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup
+# Two processes more than there are cores, as tests wait; tests of one xdist_group share one.
+# tests/conftest.py says in which order.
+WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
+PYTEST = $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
 
 # Of the Lambda zip: x86_64 or arm64, and the version of Python chosen in AWS.
 LAMBDA_ARCH ?= x86_64

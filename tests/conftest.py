@@ -54,6 +54,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
         for name in GROUPS.keys() & getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(GROUPS[name]))
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        _spread(items)
+
+
+def _spread(items: list[pytest.Item]) -> None:
+    """Put groups first, as they take longest, and unit tests, which never wait, among the others.
+
+    While some processes wait, others then have something to compute.
+    """
+    unit = [item for item in items if item.path.parent.name == "unit"]
+    others = [item for item in items if item.path.parent.name != "unit"]
+    places = {item: n / len(part) for part in (unit, others) for n, item in enumerate(part, 1)}
+    for item in others:
+        if item.get_closest_marker("xdist_group"):
+            places[item] = 0
+    items.sort(key=places.__getitem__)
 
 
 @pytest.hookimpl(trylast=True)

@@ -10,11 +10,14 @@ import pytest
 from buildhub.kinto.client import Client
 from buildhub.kinto.initialization import initialize
 from tests.sample import tree
-from tests.support import commands
+from tests.support import commands, s3_bucket
 from tests.support.archive_server import ArchiveServer
+from tests.support.bucket_tree import made
+from tests.support.gcs_server import GcsServer
 from tests.support.kinto_server import KINTO_SETTINGS, Kinto, running_kinto
 from tests.support.pipeline_records import Records, pipeline_records
 from tests.support.records import ndjson
+from tests.support.sources import FILES, Sources
 from tests.support.to_kinto_command import SCHEMA, Command
 
 
@@ -46,3 +49,11 @@ def with_records(kinto: Kinto, records: Records) -> Kinto:
 def to_kinto(kinto: Kinto, tmp_path: Path) -> Command:
     kinto.make_collection(schema=SCHEMA)
     return Command(kinto, tmp_path)
+
+
+@pytest.fixture
+def sources(bucket: s3_bucket.Bucket, kinto: Kinto, tmp_path: Path) -> Iterator[Sources]:
+    """A tree of a few builds, from everywhere."""
+    objects = [made(key, file.date)._replace(size=file.size) for key, file in FILES.items()]
+    with ArchiveServer(FILES) as archive, GcsServer(objects, page_size=20) as gcs:
+        yield Sources(archive, gcs, bucket, kinto, tmp_path)
