@@ -304,7 +304,8 @@ def test_a_version_whose_date_stays_unreadable_is_listed(server: GcsServer) -> N
     finally:
         server.unreadable.clear()
     listed = [line for line in done.stdout.splitlines() if f'"{version}' in line]
-    assert listed and listed == wanted(lambda key: key.startswith(version))
+    assert listed
+    assert listed == wanted(lambda key: key.startswith(version))
 
 
 @pytest.mark.parametrize(
