@@ -111,6 +111,8 @@ def _documents(path: str, cancellation: CancellationToken) -> Iterator[tuple[str
     pieces = map(io.BytesIO, blocks(chunks(path, cancellation)))
     lines = itertools.chain.from_iterable(pieces)
     beginning = list(itertools.islice(lines, 2))
+    if beginning and beginning[0].startswith(b'{"data":'):
+        raise BadInput(f"{name}: these are records, not events: pass them to to-kinto.")
     if len(beginning) == 2 and _is_json(beginning[0]):
         for number, line in enumerate(itertools.chain(beginning, lines), 1):
             if line.strip():

@@ -227,7 +227,7 @@ class Range:
         folders = max(1, round(pages * known.ended / (known.pages or 1)))
         if known.pages and len(ahead := self._ahead(folders)) == folders:
             return self.split(ahead[-1])
-        # It has filled a part, or twice the pages of others.
+        # The folder has filled a part, or twice the pages of others.
         large = self.pages * known.ended >= min(pages * known.ended, 2 * known.pages)
         return self._divided() if idle and self.names and large else [self]
 

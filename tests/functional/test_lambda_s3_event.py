@@ -295,6 +295,16 @@ def test_a_file_that_is_not_there(system: EventSystem) -> None:
     assert (done.returncode, "Cannot read nowhere.json" in done.stderr) == (1, True)
 
 
+def test_records_given_by_mistake_are_called_so_once(system: EventSystem, tmp_path: Path) -> None:
+    records = tmp_path / "records.ndjson"
+    records.write_text('{"data":{"id":"firefox_55-0_win32_de"}}\n' * 1000)
+    done = command(system, str(records))
+    assert done.returncode == 1
+    message = f"{records}: these are records, not events: pass them to to-kinto."
+    assert done.stderr.splitlines()[0].endswith(f" ERROR {message}")
+    assert len(done.stderr.splitlines()) == 2
+
+
 def test_a_terminal_gets_the_help(system: EventSystem) -> None:
     _, terminal = pty.openpty()
     env = {"PATH": os.environ["PATH"], **variables(system)}
