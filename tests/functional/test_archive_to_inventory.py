@@ -371,8 +371,9 @@ def test_start_after_is_exclusive(server: GcsServer, start_after: str) -> None:
 
 @pytest.mark.slow
 def test_versions_before_start_after_count_as_found(server: GcsServer) -> None:
-    options = ("--version", "50.*,56.*", "--start-after", "pub/firefox/releases/54.0/mac")
-    assert "fits no version" not in run(server, *options).stderr
+    options = ("--product", "firefox", "--version", "50.*,56.*")
+    done = run(server, *options, "--start-after", "pub/firefox/releases/54.0/mac")
+    assert "fits no version" not in done.stderr
 
 
 @pytest.mark.parametrize(
