@@ -24,6 +24,9 @@ from .. import MAX_LINE
 from ..errors import BadInput
 from ..streams import is_cut
 
+#: How the first line of an inventory begins, for commands that take something else.
+BEGINNING = rb'"[^"]*","|\s*(\d+ +)?\d{4}-\d\d-\d\d|\w[\w.-]*(,[\w./-]*){2}|(gs|s3)://'
+
 #: The columns that are needed, as ``fileSchema`` of an S3 manifest calls them.
 _NEEDED = ("Key", "Size", "LastModifiedDate")
 _VERSIONED = ("IsLatest", "IsDeleteMarker")
