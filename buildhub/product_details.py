@@ -95,8 +95,7 @@ async def fetch_lists(
 
 def _content(response: Response) -> bytes:
     if response.status != 200:
-        problem = f"HTTP {response.status}, no list of releases; check PRODUCT_DETAILS_URL"
-        raise Unreachable(problem)
+        raise Unreachable(f"HTTP {response.status}, no list of releases; check PRODUCT_DETAILS_URL")
     return response.body
 
 

@@ -289,9 +289,9 @@ def _readable_errors(path: Path) -> Iterator[None]:
             raise Fatal(f"Cannot use {path}: another program keeps it locked.") from None
         problem = getattr(error, "strerror", None) or str(error)
         found = getattr(error, "filename", None) or path
-        is_file = isinstance(error, NotADirectoryError)
-        cure = "" if is_file else "free space or give rights there, or "
+        rights = ": free space or give rights there, or"
+        cure = ":" if isinstance(error, NotADirectoryError) else rights
         raise Fatal(
-            f"Cannot use {found} ({problem}): {cure}set CACHE_FOLDER to a folder of your own that"
+            f"Cannot use {found} ({problem}){cure} set CACHE_FOLDER to a folder of your own that"
             " can be written. The file was left as it is."
         ) from None

@@ -116,7 +116,7 @@ def main(
             "--version does not go with --section nightly alone: nightlies are listed by date."
         )
     if settings.since and until and settings.since > until:
-        raise click.UsageError("--since is after --until: nothing is between them.")
+        raise click.UsageError("--since is after --until: nothing is between.")
     if versions and not sections:
         sections = [section for section in SECTIONS if section != "nightly"]
 

@@ -236,9 +236,7 @@ def conditions_of(options: Mapping[str, Any]) -> Iterator[Condition]:
     for name, prefix, period in (("changed", "--", Changed), ("built", "--built-", Built)):
         since, until = options[f"{name}_since"], options[f"{name}_until"]
         if since and until and since > until:
-            raise click.UsageError(
-                f"{prefix}since is after {prefix}until: nothing is between them."
-            )
+            raise click.UsageError(f"{prefix}since is after {prefix}until: nothing is between.")
         if since or until:
             yield period(since, until)
 

@@ -118,8 +118,7 @@ def _documents(path: str, cancellation: CancellationToken) -> Iterator[tuple[str
     if beginning and beginning[0].startswith(b'{"data":'):
         raise BadInput(f"{name}: these are records, not events: pass them to to-kinto.")
     if beginning and re.match(BEGINNING, beginning[0]):
-        sentence = "this is an inventory, not events: pass it to inventory-to-records."
-        raise BadInput(f"{name}: {sentence}")
+        raise BadInput(f"{name}: it is an inventory, not events: pass it to inventory-to-records.")
     if len(beginning) == 2 and _is_json(beginning[0]):
         for number, line in enumerate(itertools.chain(beginning, lines), 1):
             if line.strip():

@@ -316,7 +316,7 @@ def test_an_inventory_given_by_mistake_is_called_so_once(
     inventory.write_text(f"{row}\n" * 1000)
     done = command(system, str(inventory))
     assert done.returncode == 1
-    message = f"{inventory}: this is an inventory, not events: pass it to inventory-to-records."
+    message = f"{inventory}: it is an inventory, not events: pass it to inventory-to-records."
     assert done.stderr.splitlines()[0].endswith(f" ERROR {message}")
     assert len(done.stderr.splitlines()) == 2
 
