@@ -37,6 +37,11 @@ class Release(NamedTuple):
         """Returns the channel that the version suggests."""
         return channel_of(self.product, "releases", self.version)
 
+    @property
+    def folder(self) -> str:
+        """Returns the folder of the product in the archive."""
+        return PRODUCTS[self.product].folder
+
 
 #: Product and version → platforms of the release.
 Catalogue = Mapping[tuple[str, str], set[str]]
@@ -90,7 +95,7 @@ async def fetch_lists(
 
 def _content(response: Response) -> bytes:
     if response.status != 200:
-        raise Unreachable(f"HTTP {response.status}")
+        raise Unreachable(f"HTTP {response.status}, no list of releases; check PRODUCT_DETAILS_URL")
     return response.body
 
 
@@ -147,7 +152,7 @@ def missing(
 
 def _reason(release: Release, platform: str, folders: Container[str]) -> str:
     """Says why a catalogue need not have this; the platform is ``""`` for a whole version."""
-    if PRODUCTS[release.product].folder not in folders:
+    if release.folder not in folders:
         return "PRODUCTS does not name the product"
     if release.date < "2010":
         return "the archive has no build id of versions before 2010"

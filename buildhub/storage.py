@@ -98,6 +98,8 @@ def make_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(mode=0o755, exist_ok=True)
+    except FileExistsError:
+        raise OSError(errno.ENOTDIR, "it is a file, not a folder", str(folder)) from None
     except FileNotFoundError as error:
         if folder.parent.exists():  # such as /proc, in which there can be no others
             raise
@@ -287,7 +289,9 @@ def _readable_errors(path: Path) -> Iterator[None]:
             raise Fatal(f"Cannot use {path}: another program keeps it locked.") from None
         problem = getattr(error, "strerror", None) or str(error)
         found = getattr(error, "filename", None) or path
+        rights = ": free space or give rights there, or"
+        cure = ":" if isinstance(error, NotADirectoryError) else rights
         raise Fatal(
-            f"Cannot use {found} ({problem}): free space or give rights there, or set CACHE_FOLDER"
-            " to a folder of your own that can be written. The file was left as it is."
+            f"Cannot use {found} ({problem}){cure} set CACHE_FOLDER to a folder of your own that"
+            " can be written. The file was left as it is."
         ) from None

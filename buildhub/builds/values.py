@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 
 from .explain import reason_against
 from .patterns import PLATFORM
-from .products import PRODUCTS
+from .products import PRODUCTS, products_in
 from .recognise import recognise
 
 Values = tuple[str, ...]
@@ -68,12 +68,14 @@ _OLD_BUILD_IDS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M"}
 
 
 def product(text: str) -> Values:
-    """Reads a product: ``Firefox``, ``dev edition``."""
+    """Reads a product: ``Firefox``, ``dev edition``, or its folder: ``mobile``."""
     name = _words(text)
     if name in PRODUCTS:
         return (name,)
     if name in _PRODUCT_WORDS:
         return _PRODUCT_WORDS[name]
+    if found := products_in(name):
+        return tuple(product.name for product in found)
     raise _impossible(text, "a product", PRODUCTS)
 
 

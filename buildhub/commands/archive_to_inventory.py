@@ -35,6 +35,13 @@ def _until(value: str) -> datetime:
     return moment + timedelta(days=1, microseconds=-1) if is_day else moment
 
 
+def _start_key(value: str) -> str:
+    """Parses what may be a key of the archive; a URL or a path comes before or after all keys."""
+    if value and not value.startswith("pub/"):
+        raise ValueError(f"{value!r} is not a key of the archive: it begins with pub/")
+    return value
+
+
 def _shell_word(key: str) -> str:
     """Quotes a key for the shell; bash reads one with control characters as ``$'…'``."""
     escaped = logs.escape_controls(key.replace("\\", "\\\\").replace("'", "\\'"))
@@ -71,6 +78,7 @@ def _shell_word(key: str) -> str:
 )
 @click.option(
     "--start-after",
+    type=Parsed("key", _start_key),
     metavar="KEY",
     default="",
     help="List only what comes after this key, written as the archive writes it: to continue an"
@@ -103,6 +111,12 @@ def main(
     from ..inventory.listing import BucketListing
     from ..wiring import archive_bucket
 
+    if versions and set(sections) == {"nightly"}:
+        raise click.UsageError(
+            "--version does not go with --section nightly alone: nightlies are listed by date."
+        )
+    if settings.since and until and settings.since > until:
+        raise click.UsageError("--since is after --until: nothing is between.")
     if versions and not sections:
         sections = [section for section in SECTIONS if section != "nightly"]
 
@@ -119,7 +133,8 @@ def main(
             with progress.pipe_display("archive-to-inventory", run, "rows", prints=True):
                 asyncio.run(run.run(cancellation))
             for glob in set(globs) - selection.matched:
-                logger.warning("--version %s fits no version that is listed.", glob)
+                hint = f"; '{glob}.*' is all of them" if glob.isdecimal() else ""
+                logger.warning("--version %s fits no version that is listed%s.", glob, hint)
         except (Fatal, Interrupted):
             runner.echo(run.how_to_continue())
             raise
@@ -159,7 +174,7 @@ class _Output:
 
         key = last_key(self._last) if self._last else self._start_after
         if not key:
-            return "Ended before the first row."
+            return "archive-to-inventory: ended before the first row."
         return f"Not complete. To continue, add: --start-after {_shell_word(key)}"
 
     def summary(self) -> str:

@@ -233,8 +233,10 @@ def conditions_of(options: Mapping[str, Any]) -> Iterator[Condition]:
         if meant := tuple(dict.fromkeys(itertools.chain.from_iterable(typed))):
             condition = _OF_FIELDS.get(one.field) or functools.partial(OneOf, one.field)
             yield condition(meant)
-    for name, period in (("changed", Changed), ("built", Built)):
+    for name, prefix, period in (("changed", "--", Changed), ("built", "--built-", Built)):
         since, until = options[f"{name}_since"], options[f"{name}_until"]
+        if since and until and since > until:
+            raise click.UsageError(f"{prefix}since is after {prefix}until: nothing is between.")
         if since or until:
             yield period(since, until)
 

@@ -31,7 +31,10 @@ _VERSION = re.compile(r"\d{1,3}(?:\.\d+)*(?:(?:a|b|rc)\d+|esr)?")
 
 
 def _since(value: str) -> str | datetime:
-    return value if _VERSION.fullmatch(value) else since(value)
+    try:
+        return value if _VERSION.fullmatch(value) else since(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, nor a version (140.0)") from None
 
 
 @runner.command()
@@ -68,6 +71,11 @@ def main(
 
     def work(cancellation: CancellationToken) -> bool:
         releases, wanted = _releases(settings, files, cancellation), _wanted(first)
+        if not any(wanted(one) and one.folder in settings.products for one in releases):
+            raise BadInput(
+                f"No version was compared: none of the {len(releases)} in the lists is wanted by"
+                " --product and --since (300d is an age, 300 a version)."
+            )
         catalogue = _catalogue(settings, cancellation)
         found = list(missing(releases, catalogue, settings.products, wanted))
         expected = [one for one in found if not one.reason]

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import click
 
 from .. import MAX_LINE, logs
 from ..errors import BadInput
+from ..inventory.row_formats import BEGINNING
 from ..settings import Settings, options
 from ..signals import CancellationToken
 from ..streams import blocks, chunks, is_cut, name_of
@@ -53,7 +55,12 @@ def main(settings: Settings, files: Sequence[str], summary: runner.Summary, verb
     def work(cancellation: CancellationToken) -> bool:
         run = _EventFiles(EventResult(), cancellation)
         summary.figures = run.figures
-        with EventService(settings, cancellation=cancellation) as service:
+        with EventService(
+            settings,
+            cancellation=cancellation,
+            on_failure=logs.FirstErrors(logger),
+            on_malformed=run.on_malformed,
+        ) as service:
             try:
                 for path in files:
                     run.handle_file(service, path)
@@ -70,7 +77,7 @@ class _EventFiles:
     def __init__(self, result: EventResult, cancellation: CancellationToken) -> None:
         self._cancellation = cancellation
         self.unread = 0
-        self._error = logs.FirstErrors(logger)
+        self.on_malformed = logs.FirstErrors(logger)
         self.result = result
 
     def figures(self) -> dict[str, Any]:
@@ -96,13 +103,10 @@ class _EventFiles:
             if is_cut(document):
                 problem = f"it is longer than {MAX_LINE >> 20} MiB"
             self.result.malformed += 1
-            self._error(f"{where}: this is not an event: {problem}.")
+            self.on_malformed(f"{where}: this is not an event: {problem}.")
             return
-        result = service.handle(event)
-        self.result.merge(result)
+        self.result.merge(service.handle(event, where=where))
         self._cancellation.raise_if_cancelled()
-        if result.problem:
-            logs.log_error(result.problem)
 
 
 def _documents(path: str, cancellation: CancellationToken) -> Iterator[tuple[str, bytes]]:
@@ -113,6 +117,8 @@ def _documents(path: str, cancellation: CancellationToken) -> Iterator[tuple[str
     beginning = list(itertools.islice(lines, 2))
     if beginning and beginning[0].startswith(b'{"data":'):
         raise BadInput(f"{name}: these are records, not events: pass them to to-kinto.")
+    if beginning and re.match(BEGINNING, beginning[0]):
+        raise BadInput(f"{name}: it is an inventory, not events: pass it to inventory-to-records.")
     if len(beginning) == 2 and _is_json(beginning[0]):
         for number, line in enumerate(itertools.chain(beginning, lines), 1):
             if line.strip():

@@ -15,6 +15,7 @@ import orjson
 
 from .. import MAX_LINE, logs, streams
 from ..errors import BadInput, Interrupted
+from ..inventory.row_formats import BEGINNING
 from ..records import line_of
 from ..settings import Settings, options
 from ..signals import CancellationToken
@@ -189,11 +190,7 @@ class _RecordFiles:
 _OTHER_KINDS = (
     (rb"\xff\xfe|\xfe\xff|\0|[^\n]\0", "UTF-16 or binary data", "iconv -f UTF-16 -t UTF-8"),
     (rb"\x1f\x8b", "gzip in gzip", "unpack it once more: zcat"),
-    (
-        rb'"[^"]*","|\s*(\d+ +)?\d{4}-\d\d-\d\d|\w[\w.-]*(,[\w./-]*){2}|(gs|s3)://',
-        "an inventory",
-        "… | inventory-to-records | to-kinto",
-    ),
+    (BEGINNING, "an inventory", "… | inventory-to-records | to-kinto"),
     (rb'\s*\{\s*("data": *\{)?\s*$', "JSON over several lines", "jq -c ."),
     (rb"\s*\[", "a list in one piece", "jq -c '.[]'"),
     (rb'\s*\{"data": ?\[', "a response of Kinto", "jq -c '.data[] | {data: .}'"),

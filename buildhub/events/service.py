@@ -13,7 +13,7 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Self
 
 from ..builds.explain import explain
@@ -107,7 +107,8 @@ class EventService:
     """Handles events, one after the other. A context manager around what it keeps open.
 
     ``pause`` is how many seconds pass before what lags behind its event is asked for again. A
-    stop of ``cancellation`` ends what is being handled, and the requests to Kinto.
+    stop of ``cancellation`` ends what is being handled, and the requests to Kinto. ``on_failure``
+    and ``on_malformed`` log a sentence for each record: a Lambda raises its failures at the end.
     """
 
     def __init__(
@@ -116,9 +117,13 @@ class EventService:
         *,
         pause: float = FIRST_PAUSE,
         cancellation: CancellationToken | None = None,
+        on_failure: Callable[[str], None] = logger.warning,
+        on_malformed: Callable[[str], None] = logger.error,
     ) -> None:
         self.settings = settings
         self._pause = pause
+        self._on_failure = on_failure
+        self._on_malformed = on_malformed
         self._cancellation = cancellation
         self._requests = cancellation or CancellationToken(grace=0)
         self._client = kinto_client(settings, self._requests)
@@ -132,11 +137,14 @@ class EventService:
         with self._runner:
             self._runner.run(self._archive.close())
 
-    def handle(self, event: Any, *, seconds_left: float | None = None) -> EventResult:
+    def handle(
+        self, event: Any, *, where: str = "The event", seconds_left: float | None = None
+    ) -> EventResult:
         """Handles all records of an event, however it is wrapped, at the same time.
 
         ``seconds_left`` is what the invocation has left: what is not done by then has failed, and
-        so has what a signal stopped. Each record is logged in a line.
+        so has what a signal stopped. Each record is logged in a line; ``where`` it was read is
+        for those that are malformed.
         """
         result = EventResult()
         published: dict[str, list[FilePublished]] = {}  # those about one file are handled as one
@@ -148,7 +156,7 @@ class EventService:
                 logger.info("%s: ignored, %s.", content.what, content.reason)
             else:
                 result.malformed += 1
-                logger.error("A record of the event is malformed: %s.", content.reason)
+                self._on_malformed(f"{where}: a record is malformed: {content.reason}.")
         if seconds_left is not None:
             seconds_left = max(0, seconds_left - min(seconds_left * KEPT_BACK, KEPT_BACK_SECONDS))
         self._runner.run(self._handle_in_time(published, result, seconds_left))
@@ -164,7 +172,7 @@ class EventService:
         handler = EventHandler(self._archive, self._client, self.settings, pause=self._pause)
         async with handler:
             tasks = {
-                asyncio.create_task(_handle_file(handler, events, result)): events
+                asyncio.create_task(_handle_file(handler, events, result, self._on_failure)): events
                 for events in published.values()
             }
             await self._run(tasks, time_limit)
@@ -208,8 +216,9 @@ class EventService:
 
 
 async def _handle_file(
-    handler: EventHandler, events: Sequence[FilePublished], result: EventResult
-) -> None:
+    handler: EventHandler, events: Sequence[FilePublished], result: EventResult,
+    on_failure: Callable[[str], None],
+) -> None:  # fmt: skip
     """Handles the events about one file as one; counts and logs each. Only cancelling raises."""
     key = events[0].key
     started = time.monotonic()
@@ -219,16 +228,16 @@ async def _handle_file(
         logger.exception("%s", key)
         results = [Result(key, Outcome.FAILED, f"{type(error).__name__}: {error}")]
     result.add(events, results)
-    level = logging.WARNING if key in result.failures else logging.INFO
+    log = on_failure if key in result.failures else logger.info
     milliseconds = 1000 * (time.monotonic() - started)
     for _ in events:
-        logger.log(level, "%s: %s (%d ms).", key, _describe(key, results), milliseconds)
+        log(f"{key}: {_describe(key, results)} ({milliseconds:.0f} ms).")
 
 
 def _describe(key: str, results: Sequence[Result]) -> str:
     """Says in a few words what became of the builds that the file ``key`` concerns."""
     if failures := [result for result in results if result.outcome is Outcome.FAILED]:
-        return _reason(failures)
+        return f"{Outcome.FAILED.value}, {_reason(failures)}"
     if results[0].outcome is Outcome.IGNORED:
         reason = "PRODUCTS does not name its folder" if recognise(key) else explain(key)
         return f"{Outcome.IGNORED.value}, {reason.removesuffix('.')}"

@@ -21,7 +21,7 @@ from .. import USER_AGENT
 from ..errors import Fatal, Unreachable
 from ..http import HttpClient, Response
 from ..retries import Retry, RetryableError, retry_after
-from .row_formats import Schema
+from .row_formats import Schema, shortened
 from .selection import LOWEST, successor
 
 #: Where Google Cloud Storage is, unless STORAGE_EMULATOR_HOST says otherwise.
@@ -105,8 +105,22 @@ class Bucket(HttpClient):
         )
 
     async def _page(self, query: Mapping[str, str]) -> tuple[Page, str]:
-        parse = partial(_parsed, query)
+        def parse(response: Response) -> tuple[Page, str]:
+            if response.status != HTTPStatus.OK:
+                raise self._rejection(response)
+            return _parsed(query, response)
+
         return await self.request("GET", "", parse, query=query, headers=_HEADERS)
+
+    def _rejection(self, response: Response) -> Exception:
+        message, reason = _message(response.body)
+        problem = f"HTTP {response.status}: {message}"
+        if response.status == HTTPStatus.FORBIDDEN and reason.lower().endswith("ratelimitexceeded"):
+            return RetryableError(problem, retry_after(response.headers), response.status)
+        return Fatal(
+            f"The bucket {self.name} cannot be listed at {self.url} ({problem}); check"
+            " ARCHIVE_BUCKET and STORAGE_EMULATOR_HOST."
+        )
 
 
 def rows(bucket: str, items: Sequence[Item]) -> bytes:
@@ -148,8 +162,6 @@ def _md5s(items: Sequence[Item]) -> Sequence[str]:
 
 def _parsed(query: Mapping[str, str], response: Response) -> tuple[Page, str]:
     """Returns a page and the token of the next; :class:`RetryableError` if it is another page."""
-    if response.status != HTTPStatus.OK:
-        raise _rejection(response)
     try:
         content = orjson.loads(response.body)
         items, folders = content.get("items", []), content.get("prefixes", [])
@@ -199,16 +211,6 @@ def _is_asked_for(names: list[str], folders: list[str], query: Mapping[str, str]
     )
 
 
-def _rejection(response: Response) -> Exception:
-    message, reason = _message(response.body)
-    problem = f"HTTP {response.status}: {message}"
-    if response.status == HTTPStatus.FORBIDDEN and reason.lower().endswith("ratelimitexceeded"):
-        return RetryableError(problem, retry_after(response.headers), response.status)
-    return Fatal(
-        f"The bucket can't be listed: {problem}. Check ARCHIVE_BUCKET and STORAGE_EMULATOR_HOST."
-    )
-
-
 def _message(body: bytes) -> tuple[str, str]:
     """Returns the service's description of an error and its reason, as far as it is JSON."""
     try:
@@ -216,4 +218,4 @@ def _message(body: bytes) -> tuple[str, str]:
         reasons = [str(one["reason"]) for one in error.get("errors", ())]
         return str(error["message"]).rstrip("."), "".join(reasons[:1])
     except (ValueError, KeyError, TypeError, AttributeError):
-        return body[:100].decode(errors="replace"), ""
+        return shortened(body.decode(errors="replace")), ""

@@ -149,6 +149,11 @@ _OTHER_KINDS = [
         " makes lines of them for to-kinto",
     ),
     (rb"\s*(?:[\[{]|<!|<html|<\?xml)", "this is JSON, HTML or XML, not an inventory: give its CSV"),
+    # Two lines without a comma; the first one alone may be damaged.
+    (
+        rb'\s*(?:(?!gs://|PRE |["\d])[^\s,][^,\n]*\n\s*){2}',
+        "this is text, not an inventory: give its CSV",
+    ),
 ]
 
 

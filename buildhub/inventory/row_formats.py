@@ -24,6 +24,9 @@ from .. import MAX_LINE
 from ..errors import BadInput
 from ..streams import is_cut
 
+#: How the first line of an inventory begins, for commands that take something else.
+BEGINNING = rb'"[^"]*","|\s*(\d+ +)?\d{4}-\d\d-\d\d|\w[\w.-]*(,[\w./-]*){2}|(gs|s3)://'
+
 #: The columns that are needed, as ``fileSchema`` of an S3 manifest calls them.
 _NEEDED = ("Key", "Size", "LastModifiedDate")
 _VERSIONED = ("IsLatest", "IsDeleteMarker")
@@ -324,7 +327,7 @@ def _size(text: str) -> int:
         size = int(Decimal(text))
         if size == Decimal(text) and size <= MAX_SIZE:
             return size
-    raise BadInput(f"the size {_shortened(text)!r} is not a number of bytes")
+    raise BadInput(f"the size {shortened(text)!r} is not a number of bytes")
 
 
 def _utc_date(text: str) -> str:
@@ -338,10 +341,11 @@ def _utc_date(text: str) -> str:
         datetime.fromisoformat(date)
     except (ValueError, OverflowError):
         raise BadInput(
-            f"the date {_shortened(text)!r} is not a time such as 2017-07-13T23:37:23.000Z"
+            f"the date {shortened(text)!r} is not a time such as 2017-07-13T23:37:23.000Z"
         ) from None
     return date + "Z"
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """Cuts what others have written, for a message."""
     return text if len(text) <= 100 else text[:100] + "…"

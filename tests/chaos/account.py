@@ -54,7 +54,7 @@ def of_events(stderr: str) -> Figures | None:
 
 def handled(stderr: str) -> set[str]:
     """The keys that ``s3-event-to-kinto`` reports as handled or ignored."""
-    return set(re.findall(r"^\S+ INFO (pub/\S.*?): .+ \(\d+ ms\)\.$", stderr, re.M))
+    return set(re.findall(r"^\S+ INFO (pub/\S.*?): (?!failed, ).+ \(\d+ ms\)\.$", stderr, re.M))
 
 
 def of_load(stderr: str) -> dict[str, Figures]:

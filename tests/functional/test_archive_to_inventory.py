@@ -170,6 +170,13 @@ def test_versions_may_be_a_list_and_one_that_fits_nothing_is_said(server: GcsSer
     assert "--version 5" not in done.stderr
 
 
+def test_all_of_a_major_version_are_a_glob_that_is_suggested(server: GcsServer) -> None:
+    done = run(server, "--version", "52", "--section", "releases")
+    sentence = "--version 52 fits no version that is listed; '52.*' is all of them.\n"
+    assert done.stderr.splitlines(keepends=True)[0].endswith(sentence)
+    assert done.stdout == ""
+
+
 def test_since_and_until_choose_the_days_of_nightlies(server: GcsServer) -> None:
     got = listed(server, "--section", "nightly", "--since", "2016-12-24", "--until", "2017-02-01")
     days = [re.search(r"/(\d{4}-\d\d-\d\d)-\d\d-\d\d", line)[1] for line in got]  # type: ignore[index]
@@ -210,6 +217,14 @@ def test_the_first_object_is_not_the_one_named_like_the_folder() -> None:
         (("--product", "netscape"), "'netscape' is not a known product"),
         (("--jobs", "0"), "'0' is not a whole number from 1 to"),
         (("--storage-emulator-host", "ftp://x"), "is not a valid URL"),
+        (
+            ("--version", "55.0", "--section", "nightly"),
+            "--version does not go with --section nightly alone",
+        ),
+        (("--since", "2017-02-02", "--until", "2017-02-01"), "--since is after --until"),
+        (("--start-after", "foo"), "'foo' is not a key of the archive"),
+        (("--start-after", "/pub/firefox/"), "not a key of the archive: it begins with pub/"),
+        (("--start-after", "https://archive.mozilla.org/pub/"), "not a key of the archive"),
     ],
 )
 def test_usage(server: GcsServer, arguments: tuple[str, ...], message: str) -> None:
@@ -342,8 +357,10 @@ def test_a_bucket_that_cannot_be_reached_is_one_sentence() -> None:
 
 def test_a_bucket_that_is_not_there_ends_the_run(server: GcsServer) -> None:
     done = run(server, status=1, ARCHIVE_BUCKET="another")
-    assert "HTTP 404: Not found" in done.stderr
-    assert "ARCHIVE_BUCKET" in done.stderr
+    url = f"{server.url}/storage/v1/b/another/o"
+    assert f"The bucket another cannot be listed at {url} (HTTP 404: Not found" in done.stderr
+    assert "; check ARCHIVE_BUCKET and STORAGE_EMULATOR_HOST.\n" in done.stderr
+    assert "archive-to-inventory: ended before the first row.\n" in done.stderr
 
 
 def test_a_service_that_is_down_ends_the_run() -> None:
@@ -360,7 +377,7 @@ def test_a_service_that_is_down_ends_the_run() -> None:
     "start_after",
     [
         "pub/firefox/releases/53.0b2/mac/de/x",
-        *(pytest.param(key, marks=pytest.mark.slow) for key in ("pub/mobile", "z")),
+        *(pytest.param(key, marks=pytest.mark.slow) for key in ("pub/mobile", "pub/z")),
     ],
 )
 def test_start_after_is_exclusive(server: GcsServer, start_after: str) -> None:
@@ -457,7 +474,7 @@ def test_interrupted_before_the_first_row() -> None:
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert b"Ended before the first row." in stderr
+    assert b"archive-to-inventory: ended before the first row." in stderr
 
 
 def test_a_closed_output_ends_it_quietly(server: GcsServer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -181,6 +182,23 @@ def test_a_403_that_asks_for_patience_is_tried_again(reason: str, error: type[Ex
     body = {"error": {"code": 403, "message": "Slow", "errors": [{"reason": reason}]}}
     with pytest.raises(error, match="HTTP 403: Slow"):
         asked(answering(json.dumps(body).encode(), status="403 Forbidden"), objects)
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b"x" * 101, f"(HTTP 404: {'x' * 100}…)"),
+        (b"x" * 100, f"(HTTP 404: {'x' * 100})"),
+        (b'{"error": {"message": "There is none."}}', "(HTTP 404: There is none)"),
+    ],
+    ids=["long", "short", "JSON"],
+)
+def test_a_rejection_names_bucket_and_host_and_shows_where_it_is_cut(
+    body: bytes, shown: str
+) -> None:
+    sentence = rf"^The bucket b cannot be listed at http://127\S*/b/b/o {re.escape(shown)}; check "
+    with pytest.raises(Fatal, match=sentence):
+        asked(answering(body, status="404 Not Found"), objects)
 
 
 def test_a_good_page_is_read() -> None:

@@ -122,7 +122,7 @@ def test_a_page_that_stays_unreadable_fails_its_section_alone(sources: Sources) 
 def test_a_bucket_that_is_not_there_is_said_once_and_ends_the_run(sources: Sources) -> None:
     done = sources(f"ARCHIVE_BUCKET=nothing {RUN} --product firefox", status=1)
     assert done.stderr.count("is not complete: ") == 1
-    assert "Check ARCHIVE_BUCKET" in done.stderr
+    assert "check ARCHIVE_BUCKET" in done.stderr
     assert "\nfirefox/nightly, firefox/releases are not complete: the run ended" in done.stderr
     assert done.stderr.count(" ERROR ") == 1
     assert len(sources.gcs.requests) == 1

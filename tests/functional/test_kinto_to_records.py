@@ -496,6 +496,11 @@ def test_what_answers_is_not_kinto() -> None:
         (["--count", "--newest", "1"], "--count does not go with --newest"),
         (["--since", "tomorrow"], "'tomorrow'"),
         (["--newest", "0"], "0"),
+        (
+            ["--built-since", "2017-05-11", "--built-until", "2017-05-10"],
+            "--built-since is after --built-until",
+        ),
+        (["--since", "2h", "--until", "1d"], "--since is after --until"),
         (["--server", "ftp://example.com"], "'ftp://example.com'"),
         (["--version"], "requires an argument"),
         (["file"], "unexpected extra argument"),

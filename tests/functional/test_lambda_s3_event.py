@@ -83,7 +83,7 @@ def test_each_record_is_a_line_of_the_log_and_no_secret_is(
         (EXE, "created"),
         (JSON, "2 created, 1 unchanged"),
         ("favicon.ico", "ignored, no build"),
-        (ABSENT, f"{system.archive.url}{ABSENT} is not there"),
+        (ABSENT, f"failed, {system.archive.url}{ABSENT} is not there"),
     ):
         assert [line for line in lines if f"{key}: {done}" in line]
     assert len(lines) == 4
@@ -303,6 +303,44 @@ def test_records_given_by_mistake_are_called_so_once(system: EventSystem, tmp_pa
     message = f"{records}: these are records, not events: pass them to to-kinto."
     assert done.stderr.splitlines()[0].endswith(f" ERROR {message}")
     assert len(done.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "row",
+    ['"b","pub/firefox/releases/55.0/mac/de/a.dmg","1","2017-07-13T23:37:23.000Z","e"', "a,b,c,d"],
+)
+def test_an_inventory_given_by_mistake_is_called_so_once(
+    system: EventSystem, tmp_path: Path, row: str
+) -> None:
+    inventory = tmp_path / "inventory.csv"
+    inventory.write_text(f"{row}\n" * 1000)
+    done = command(system, str(inventory))
+    assert done.returncode == 1
+    message = f"{inventory}: it is an inventory, not events: pass it to inventory-to-records."
+    assert done.stderr.splitlines()[0].endswith(f" ERROR {message}")
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_each_failure_is_one_line_and_the_first_ten_are_errors(
+    system: EventSystem, event_file: Path
+) -> None:
+    keys = [ABSENT.replace("/xx/", f"/x{letter}/") for letter in "abcdefghijkl"]
+    event_file.write_text("".join(f"{json.dumps(created(key))}\n" for key in keys))
+    done = command(system, "--nb-retry-request", "0", str(event_file))
+    assert done.returncode == 1
+    *lines, _summary = done.stderr.splitlines()
+    assert [line.split()[1] for line in lines] == [*["ERROR"] * 10, *["INFO"] * 2]
+    assert all(f" {key}: failed, " in line for key, line in zip(keys, lines, strict=True))
+
+
+def test_a_malformed_record_is_named_with_file_and_line(
+    system: EventSystem, event_file: Path
+) -> None:
+    lines = [json.dumps(created("favicon.ico")), json.dumps({"Records": [{"s3": {}}]})]
+    event_file.write_text("\n".join(lines))
+    done = command(system, str(event_file))
+    assert done.returncode == 1
+    assert f" ERROR {event_file}, line 2: a record is malformed: " in done.stderr
 
 
 def test_a_terminal_gets_the_help(system: EventSystem) -> None:

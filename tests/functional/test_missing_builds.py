@@ -83,7 +83,6 @@ def test_a_version_and_a_platform_that_were_removed_are_printed(kinto: Kinto) ->
         ("55.0.3", ["56.0.1"]),
         ("2017-10-09", ["56.0.1"]),
         ("2017-10-10", []),
-        ("7d", []),
     ],
 )
 def test_since_is_a_version_or_a_date(kinto: Kinto, since: str, versions: list[str]) -> None:
@@ -91,6 +90,26 @@ def test_since_is_a_version_or_a_date(kinto: Kinto, since: str, versions: list[s
     done = run(kinto, LIST, "--since", since)
     assert [json.loads(line)["version"] for line in done.stdout.splitlines()] == versions
     assert done.returncode == bool(versions)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--product", "thunderbird"],
+        ["--since", "300"],  # a version; 300d is meant
+        ["--since", "2099-01-01"],
+        ["--product", "thunderbird", "--since", "55.0"],
+    ],
+    ids=" ".join,
+)
+def test_where_no_version_is_compared_nothing_is_known(kinto: Kinto, arguments: list[str]) -> None:
+    store(kinto)
+    done = run(kinto, LIST, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(
+        "ERROR No version was compared: none of the 20 in the lists is wanted by --product and"
+        " --since (300d is an age, 300 a version).\n"
+    )
 
 
 def test_what_cannot_be_there_is_named_with_v_only(kinto: Kinto) -> None:
@@ -111,7 +130,8 @@ def test_the_lists_of_the_products_are_fetched(kinto: Kinto) -> None:
         assert json.loads(done.stdout)["version"] == "55.0.2"
         done = run(kinto, PRODUCT_DETAILS_URL=url, PRODUCTS="firefox thunderbird")
     assert done.returncode == 2
-    assert "1.0/thunderbird.json: HTTP 404" in done.stderr
+    sentence = "1.0/thunderbird.json: HTTP 404, no list of releases; check PRODUCT_DETAILS_URL"
+    assert sentence in done.stderr
 
 
 def test_standard_input_is_a_list_too(kinto: Kinto) -> None:
@@ -131,6 +151,7 @@ def test_standard_input_is_a_list_too(kinto: Kinto) -> None:
         (["/dev/null"], {}, "/dev/null is not a list of releases"),
         (["/no/such/file"], {}, "Cannot read /no/such/file"),
         ([LIST, "--since", "soon"], {}, "'soon' is not a valid date"),
+        ([LIST, "--since", "soon"], {}, "or age (36h, 7d), nor a version (140.0)."),
     ],
 )
 def test_without_an_answer_the_status_is_2(

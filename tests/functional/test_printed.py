@@ -115,7 +115,7 @@ MANY_ERRORS = {
     "rows": (BAD_ROWS, "inventory-to-records", "the row is skipped", " 30 bad rows"),
     "lines": ('{"data":{"id":"a"}}\n' + "{\n" * 30, "to-kinto", "not valid JSON", " 30 bad lines"),
     "records": ('{"data":{"id":"a/b"}}\n' * 30, "to-kinto", "not a valid record id", " 30 refused"),
-    "events": ("1\n" + "{\n" * 30, "s3-event-to-kinto -q", "this is not an event", ""),
+    "events": ("{}\n" + "{\n" * 29, "s3-event-to-kinto -q", "input, line ", ""),
 }
 
 

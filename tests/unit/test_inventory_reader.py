@@ -410,8 +410,10 @@ MANIFEST = b'{\n  "sourceBucket": "b",\n  "fileSchema": "Bucket, Key", "files": 
         (b'{"files": [], "sourceBucket": "b"}', "manifest of an inventory"),
         (b"<!DOCTYPE html>\n<html>\n", "HTML"),
         (b"[]\n", "JSON"),
+        (b"\nbuildhub\n########\n\nA catalogue, of builds, and more\n", "text, not an inventory"),
+        (b"Hello world\r\n\r\nHow are you?\r\n", "text, not an inventory"),
     ],
-    ids=range(11),
+    ids=range(13),
 )
 @pytest.mark.parametrize("schema", [None, "Bucket, Key, Size, LastModifiedDate, ETag"])
 def test_a_file_of_another_kind_is_one_sentence_with_the_cure(
@@ -423,6 +425,12 @@ def test_a_file_of_another_kind_is_one_sentence_with_the_cure(
 
 LISTED = b"  37219504  2017-07-13T23:37:23Z  gs://b/pub/firefox/releases/55.0/win32/fr/"
 LISTED += b"Firefox Setup 55.0.exe"
+
+
+@pytest.mark.parametrize("first", [b"rubbish\n", b"a,b\n", b'"b","x"\n' * 2, b"gs://b/:\n" * 2])
+def test_a_damaged_beginning_does_not_make_an_inventory_a_text(first: bytes) -> None:
+    listed = LISTED + b"\n" if first.startswith(b"gs") else ROW
+    assert read([first + listed])[0] == [ENTRY]
 
 
 @pytest.mark.parametrize(

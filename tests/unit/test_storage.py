@@ -295,6 +295,18 @@ def test_a_lock_of_others_is_refused(tmp_path: Path, change: Callable[[Path], No
         pass
 
 
+@pytest.mark.parametrize(
+    ("name", "problem"), [("file", "it is a file, not a folder"), ("file/sub", "Not a directory")]
+)
+def test_a_file_in_place_of_the_folder_is_called_so(
+    tmp_path: Path, name: str, problem: str
+) -> None:
+    (tmp_path / "file").touch()
+    sentence = rf"^Cannot use {tmp_path}/{name} \({problem}\): set CACHE_FOLDER to a folder"
+    with pytest.raises(Fatal, match=sentence):
+        open_database(tmp_path / name / "database", version=1, tables=TABLES)
+
+
 def test_a_folder_in_which_others_may_replace_files_is_refused(path: Path) -> None:
     path.parent.chmod(0o777)
     with pytest.raises(Fatal, match=r"Cannot use .* \(other users may replace files in "):

@@ -62,6 +62,7 @@ def test_what_cannot_be_a_value_is_refused_with_a_suggestion(row: Row) -> None:
 
 MORE = [
     ("--product", "Firefox Developer-Edition", ("devedition",)),
+    ("--product", "Mobile", ("fennec",)),  # its folder, as of the loaders' option
     ("--platform", "x64 Linux", ("linux-x86_64",)),
     ("--platform", "mac64", ("macosx64",)),
     ("--platform", "maemo", ("maemo",)),
