@@ -21,6 +21,9 @@ T = TypeVar("T")
 #: Seconds after a stop in which work in progress may still complete.
 GRACE = 5.0
 
+#: Seconds in which signals are one request: ``timeout`` sends two, to its child and to its group.
+_SAME_REQUEST = 0.5
+
 #: Seconds between two checks of the token, where there is no file descriptor to wait for.
 _POLL_SECONDS = 0.1
 
@@ -38,10 +41,13 @@ class CancellationToken:
         self._reader, self._writer = os.pipe()
 
     def on_signal(self, signum: int, _frame: FrameType | None = None) -> None:
-        """Asks to stop. A second signal gets Python's default action: it ends the program."""
-        self.signum = signum
-        self.cancel()
-        signal.signal(signum, signal.SIG_DFL)
+        """Asks to stop. A later signal, which is not of the same request, ends the program."""
+        if self._cancelled_at is None:
+            self.signum = signum
+            self.cancel()
+        elif time.monotonic() > self._cancelled_at + _SAME_REQUEST:
+            signal.signal(signum, signal.SIG_DFL)
+            signal.raise_signal(signum)
 
     def fileno(self) -> int:
         """Returns a descriptor for ``select``, readable once the program was asked to stop."""
@@ -132,7 +138,8 @@ class CancellationToken:
 def cancel_on_signals() -> Iterator[CancellationToken]:
     """Yields a token that SIGINT, SIGTERM and SIGHUP cancel during the block.
 
-    An ignored SIGHUP stays ignored: that is what ``nohup`` asks for.
+    An ignored SIGHUP stays ignored: that is what ``nohup`` asks for. After a stop all are ignored,
+    as the second signal of ``timeout`` may come while the summary is written.
     """
     cancellation = CancellationToken()
     previous = {}
@@ -143,7 +150,7 @@ def cancel_on_signals() -> Iterator[CancellationToken]:
         yield cancellation
     finally:
         for number, handler in previous.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if cancellation.cancelled else handler)
         cancellation.close()
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import click
-
 from ..settings import Settings, options
 from ..signals import CancellationToken
 from . import progress, runner
@@ -24,9 +22,7 @@ from . import progress, runner
 @options("cache_folder", "csv_download_directory", "initialize_server")
 @options("nb_parallel_requests", "checksums", "nb_retry_request")
 @options("batch_max_requests", "timeout_seconds", "sentry_dsn")
-@click.option(
-    "--dry-run", is_flag=True, help="Write nothing to the server; print what would be written."
-)
+@progress.dry_run_option
 @progress.check_option
 @runner.summary_option
 @runner.common_options("--version")
@@ -58,6 +54,9 @@ def main(
             )
         summary.figures = lambda: _figures([result.as_dict() for result in results])
         if not runner.is_quiet():
+            if check or dry_run:
+                label = "check" if check else "dry run"
+                runner.echo(f"latest-inventory-to-kinto ({label}): nothing was written.")
             progress.print_results(results)
         cancellation.raise_if_cancelled()
         complete = all(result.ok for result in results)

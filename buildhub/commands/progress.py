@@ -169,9 +169,13 @@ def print_results(results: Sequence[LoadResult]) -> None:
     else:
         for line in _plain_table([names, *rows]):
             runner.echo(line)
+    incomplete: dict[str, list[str]] = {}
     for result in results:
-        if result.error:
-            runner.echo(f"{result.name} is not complete: {result.error}")
+        if result.problem:
+            incomplete.setdefault(result.problem, []).append(result.name)
+    for problem, names in incomplete.items():
+        verb = "are" if len(names) > 1 else "is"
+        runner.echo(f"{', '.join(names)} {verb} not complete: {problem}")
 
 
 def _row(result: LoadResult) -> list[str]:
@@ -205,7 +209,12 @@ def _plain_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(line).rstrip()
 
 
-#: The option of the commands that store records.
+#: The options of the commands that store records.
+dry_run_option: Callable[[Any], Any] = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Write nothing to the server; count the records that would be created or updated.",
+)
 check_option: Callable[[Any], Any] = click.option(
     "--check",
     is_flag=True,

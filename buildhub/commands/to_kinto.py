@@ -44,7 +44,7 @@ _BUILD_DATE = re.compile(rb'"build": *\{[^{}]*"date": *"([0-9TZ:.+-]+)"')
     help="Do not send records that are already on the server and equal. What is on the server is"
     " kept in the cache folder. Without --skip every record is written.",
 )
-@click.option("--dry-run", is_flag=True, help="Store nothing; print what would be stored.")
+@progress.dry_run_option
 @progress.check_option
 @click.option(
     "--failed",

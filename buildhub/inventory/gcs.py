@@ -7,6 +7,7 @@ For the same reason all values of a page are checked, encoded and decoded at onc
 
 from __future__ import annotations
 
+import asyncio
 from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -60,7 +61,7 @@ class Page(NamedTuple):
     items: list[Item]  #: with ``name``, ``size``, ``timeCreated`` and ``md5Hash``
     folders: list[str]  #: whole names, each ending in the delimiter
     next: str  #: where the next page starts; empty on the last
-    bad: Sequence[str] = ()  #: names of objects whose size or date is none
+    bad: Sequence[str] = ()  #: names of objects whose size, date or checksum is none
 
 
 class Bucket(HttpClient):
@@ -71,6 +72,7 @@ class Bucket(HttpClient):
         timeout: float = 300,
     ) -> None:  # fmt: skip
         self.name = name
+        self._slots = asyncio.Semaphore(parallel)
         self._rounds = Retry(ROUNDS, errors=Unreachable, first_pause=0)
         super().__init__(
             f"{host}/storage/v1/b/{quote(name, safe='')}/o",
@@ -92,7 +94,8 @@ class Bucket(HttpClient):
         query |= {"maxResults": str(at_most), "fields": _FIELDS}
         query = {name: value for name, value in query.items() if value}
         for _ in range(EMPTY_PAGES):
-            page, token = await self._rounds.call_async(partial(self._page, query))
+            async with self._slots:  # also while it waits to be tried again
+                page, token = await self._rounds.call_async(partial(self._page, query))
             if page.next or not token:
                 return page
             query = query | {"pageToken": token}
@@ -190,6 +193,7 @@ def _is_asked_for(names: list[str], folders: list[str], query: Mapping[str, str]
         names == sorted(names)
         and folders == sorted(folders)
         and (not names or (start <= names[0] and (not end or names[-1] < end)))
+        and all(folder.endswith(query.get("delimiter", "\n")) for folder in folders)
         and all(successor(folder) > start for folder in folders[:1])
         and all(name.startswith(query["prefix"]) for name in (*names[-1:], *folders))
     )

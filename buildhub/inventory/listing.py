@@ -60,10 +60,7 @@ class BucketListing:
         ]
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
-        """Yields the rows, whole lines, as soon as all before them were given out.
-
-        Raises :class:`Fatal` if the bucket can't be listed. Closing it ends what is under way.
-        """
+        """Yields the rows, whole lines, in order. Raises :class:`Fatal` if it can't be listed."""
         try:
             while self._plan:
                 self._start()
@@ -106,8 +103,9 @@ class BucketListing:
         """Lists a section's folders, years or versions, and finds the ranges that are wanted."""
         first, end = self.selection.bounds(section)
         nightly = section.name == "nightly"
+        start = start or (first[: len(section.prefix) + len("2026")] if nightly else "")
         names = r"\d{4}" if nightly else r".*"
-        page = await self._folders(names, section.prefix, start or first, end)
+        page = await self._folders(names, section.prefix, start, end)
         found: Found = []
         for adjacent in filter(None, await self._adjacent(section, page.folders)):
             begin, behind = max(adjacent[0], first), min(successor(adjacent[-1]), end)
@@ -137,7 +135,7 @@ class BucketListing:
     async def _folders(self, names: str, prefix: str, start: str, end: str = "") -> Page:
         """Returns the next folders with such names in a folder; none if they can't be listed."""
         try:
-            page = await self.bucket.page(prefix, start, end, delimiter="/")
+            page = await self.bucket.page(prefix, start or prefix + "0", end, delimiter="/")
         except Unreachable as error:
             behind = f" from {start.strip()} on" if start else ""
             self._not_listed(f"the folders in {prefix}{behind}, and all that they hold", error)
@@ -155,7 +153,7 @@ class BucketListing:
             return True  # listing it says what is missing
 
     async def _next_page(self, part: Range) -> Found:
-        """Returns the rows of a range's next page, and what is left of it."""
+        """Returns the rows of a range's next page, or notes its folders, and what is left."""
         prefix = part.known.prefix if part.delimiter else part.section.prefix
         try:
             page = await self.bucket.page(prefix, part.start, part.end, delimiter=part.delimiter)
@@ -232,13 +230,14 @@ class Range:
         return self._divided() if idle and self.names and large else [self]
 
     def _divided(self) -> list[Range]:
-        """Lists the folders, if they are few, in the outermost one that holds the last page."""
+        """Has the folders, if few, in the outermost one that holds the last page listed first."""
         first, until = self.names[0], [*self._ahead(1), self.end][0]
-        for match in _SEPARATOR.finditer(first, len(self.known.prefix)):
+        for match in _SEPARATOR.finditer(first):
             prefix, sign = first[: match.end()], match[0]
             folders = {name[: name.find(sign, len(prefix)) + 1] for name in self.names}
             few = "" not in folders and len(folders) * 4 <= len(self.names)
-            if few and successor(prefix) <= until and self.names[-1].startswith(prefix):
+            new = successor(prefix) <= until and not self.known.prefix.startswith(prefix)
+            if few and new and self.names[-1].startswith(prefix):
                 part, *rest = self.split()
                 part.known, part.delimiter = Folder(prefix, [], 1, len(folders) - 1), sign
                 return [part, *rest]

@@ -110,11 +110,14 @@ class Selection:
         return bool(self.since or self.until)
 
     def wants_version(self, folder: str) -> bool:
-        """Tells if one of the globs fits: ``152.*`` fits ``…/152.0b3-candidates/``."""
+        """Tells if one of the globs fits: ``152.*`` fits ``…/152.0b3-candidates/``.
+
+        Not if all that is in the folder comes before ``start_after``.
+        """
         version = folder[:-1].rpartition("/")[2].removesuffix("-candidates")
         found = [glob for glob in self.versions if fnmatchcase(version, glob)]
         self.matched.update(found)
-        return bool(found or not self.versions)
+        return bool(found or not self.versions) and successor(folder) > self.start_after
 
     def wants_created(self, created: str) -> bool:
         """Tells if a version, or build, is read whose first object is of that time."""

@@ -92,6 +92,7 @@ class Client:
         self.bucket_path = f"/buckets/{bucket}"
         self.collection_path = f"{self.bucket_path}/collections/{collection}"
         self.records_path = f"{self.collection_path}/records"
+        self.failed_batches = 0  #: in a row, of all its publishers
         self._wanted_batch_size = batch_size
         self._anonymous = auth is None
         self._cancellation = cancellation = cancellation or CancellationToken()

@@ -129,7 +129,6 @@ class Publisher:
         self._on_their_way: Counter[str] = Counter()
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="kinto")
         self._unnamed: list[_Item] = []  # failed, and reported at the end
-        self._failed_batches = 0  # in a row
         self._first_id = ""  # of the records that are on the server
 
     def __enter__(self) -> Self:
@@ -162,8 +161,7 @@ class Publisher:
 
         ``line``, from which it was decoded, is what ``skip_known`` knows if it is unchanged.
         Blocks while two batches are in flight. What is not a record is reported and counted as
-        refused. Raises :class:`Fatal` if no record can be stored, :class:`Unreachable` if the
-        server is gone.
+        refused. Raises :class:`Fatal` if no record can be stored, or if the server is gone.
         """
         try:
             given = record_data(record)
@@ -241,7 +239,7 @@ class Publisher:
                 reason = RetryableError(problem, status=responses[-1].status)
                 self._note_failed_batch(self._client.unreachable(reason))
             else:
-                self._failed_batches = 0
+                self._client.failed_batches = 0
 
     def _count_unanswered(self, items: Sequence[_Item], error: BuildhubError) -> None:
         """Counts a batch without response; raises if the next would have none either."""
@@ -251,10 +249,12 @@ class Publisher:
         self._note_failed_batch(error)
 
     def _note_failed_batch(self, error: BuildhubError) -> None:
-        """Raises the error if the server seems to be gone."""
-        self._failed_batches += 1
-        if not isinstance(error, Unreachable) or self._failed_batches >= _MAX_FAILED_BATCHES:
+        """Raises :class:`Fatal` if the server seems to be gone; any other error as it is."""
+        self._client.failed_batches += 1
+        if not isinstance(error, Unreachable):
             raise error
+        if self._client.failed_batches >= _MAX_FAILED_BATCHES:
+            raise Fatal(str(error)) from None
 
     def _count_responses(self, items: Sequence[_Item], responses: Sequence[BatchResponse]) -> None:
         """Counts each record; raises :class:`Fatal` for a rejection that concerns all records."""
@@ -320,6 +320,8 @@ class Publisher:
             if error.status == 403 and self._index is None:
                 return
             raise client.fatal(error) from None
+        except Unreachable as error:
+            raise Fatal(str(error)) from None
         if not body["data"]:
             raise CollectionFlushed(
                 f"Kinto at {client.url}: the collection {client.bucket}/{client.collection} was"

@@ -95,6 +95,15 @@ class LoadResult:
         return f"{self.task.kind.capitalize()} {self.name}"
 
     @property
+    def problem(self) -> str:
+        """Returns why it is not complete, in a sentence without figures; empty if it is."""
+        if self.error or self.ok:
+            return self.error
+        if self.remaining:
+            return "the run ended before all of it was loaded."
+        return "some builds failed or were refused, or rows were bad; the log names them."
+
+    @property
     def ok(self) -> bool:
         """Tells if all of it was read and every build with metadata is stored."""
         return (
@@ -133,7 +142,7 @@ class LoadResult:
             "skipped": dict(self.pipeline.skipped),
             "newest_build": self.pipeline.newest_build or None,
             "seconds": round(self.seconds, 1),
-            "error": self.error or None,
+            "error": self.problem or None,
         }
 
 

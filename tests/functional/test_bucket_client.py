@@ -71,6 +71,10 @@ ODD: dict[str, tuple[object, str]] = {
     "a name of another folder": (items(name="pub/other"), "that to another request"),
     "a name behind the end": (items(name=f"{PREFIX}7/a"), "that to another request"),
     "a folder of another folder": ({"prefixes": ["pub/x/"]}, "that to another request"),
+    "a folder where none was asked for": (
+        {"prefixes": [f"{PREFIX}55.0/"]},
+        "that to another request",
+    ),
     "names out of order": (
         {"items": [ITEM, {**ITEM, "name": f"{PREFIX}50.0/x"}]},
         "that to another request",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -15,12 +17,16 @@ import requests
 
 from tests.support import s3_bucket
 from tests.support.gcs_server import BUCKET
+from tests.support.hostile.proxy import Exchange, HostileProxy
 from tests.support.kinto_server import Kinto
 from tests.support.lambda_runtime import LambdaRuntime, installed_here
 from tests.support.ports import free_port
 from tests.support.sources import FILES, KEYS, PIPE, RUN, SECTIONS, Sources, s3_csv, table, total
 
 pytestmark = pytest.mark.functional
+
+#: Sections, and why they are not complete.
+INCOMPLETE = re.compile(r"^(.+) (?:is|are) not complete: (.+)", re.MULTILINE)
 
 
 # ---- the second run ----
@@ -95,9 +101,10 @@ def test_a_file_that_is_too_old_is_skipped_with_min_age(sources: Sources) -> Non
     assert rows["firefox/releases"]["skipped"].endswith(" too old")
 
 
-@pytest.mark.slow
 def test_a_dry_run_and_check_over_the_bucket_write_nothing(sources: Sources) -> None:
-    rows = table(sources("SOURCE=bucket latest-inventory-to-kinto --dry-run").stderr, "section")
+    said = sources("SOURCE=bucket latest-inventory-to-kinto --dry-run").stderr
+    assert said.startswith("latest-inventory-to-kinto (dry run): nothing was written.\nsection ")
+    rows = table(said, "section")
     assert total(rows, "created") == len(KEYS)
     assert sources.kinto.call("GET", "/buckets").json()["data"] == []
     assert len(sources(f"{RUN} --check", status=1).stdout.splitlines()) == min(100, len(KEYS))
@@ -116,6 +123,7 @@ def test_a_bucket_that_is_not_there_is_said_once_and_ends_the_run(sources: Sourc
     done = sources(f"ARCHIVE_BUCKET=nothing {RUN} --product firefox", status=1)
     assert done.stderr.count("is not complete: ") == 1
     assert "Check ARCHIVE_BUCKET" in done.stderr
+    assert "\nfirefox/nightly, firefox/releases are not complete: the run ended" in done.stderr
     assert done.stderr.count(" ERROR ") == 1
     assert len(sources.gcs.requests) == 1
     assert "Traceback" not in done.stderr
@@ -193,6 +201,32 @@ def test_a_run_over_the_bucket_that_was_killed_is_completed_by_the_next(sources:
     moments = sources.moments()
     assert sorted(moments) == KEYS
     assert {key: moments[key] for key in some} == some
+
+
+@pytest.mark.parametrize("batch", [100, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_kinto_that_is_given_up_ends_the_run_which_names_the_sections_that_are_left(
+    sources: Sources, batch: int
+) -> None:
+    """Three batches in a row without an answer may be those of three sections."""
+
+    def gone(exchange: Exchange) -> bool:
+        proxy.disconnect()
+        return False
+
+    summary = sources.folder / "summary.json"
+    with HostileProxy(sources.kinto.url) as proxy:
+        proxy.fault("/batch", Exchange.pass_on, gone)
+        variables = f"NB_RETRY_REQUEST=0 SERVER_URL={proxy.url} BATCH_MAX_REQUESTS={batch}"
+        done = sources(f"{variables} {RUN} --summary {summary}", status=1)
+    assert done.stderr.count(" ERROR Section ") == 1, done.stderr
+    *failed, (last, reason), (rest, end) = INCOMPLETE.findall(done.stderr)
+    assert "gives no proper answer" in reason
+    assert "the run ended before" in end
+    assert rest.split(", ") == SECTIONS[SECTIONS.index(last) + 1 :]
+    named = ", ".join(names for names, _ in [*failed, (last, ""), (rest, "")]).split(", ")
+    sections = json.loads(summary.read_bytes())["sections"]
+    assert [one["section"] for one in sections if one["error"]] == named
+    assert named == SECTIONS[2:]  # those of a batch that was stored, and without builds, are
 
 
 def test_a_signal_ends_a_run_over_a_bucket_that_is_silent(sources: Sources) -> None:

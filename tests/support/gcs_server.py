@@ -90,6 +90,7 @@ class GcsServer:
         self.faults = faults
         self.odd: dict[str, dict[str, str]] = {}  #: name → fields that are something else
         self.unreadable: set[str] = set()  #: startOffsets for which the answer is always 503
+        self.compares_folders = False  #: leave out folders before startOffset, as emulators do
         self.silent: tuple[str, ...] = ()  #: prefixes that are not answered while they are here
         self.requests: list[dict[str, str]] = []  #: the parameters of each, in order
         self.failed = 0  #: faults so far
@@ -183,8 +184,10 @@ class GcsServer:
                 index += 1
             else:
                 assert delimiter
-                prefixes.append(name[: cut + len(delimiter)])
-                index = bisect_left(self._names, _successor(prefixes[-1]), index)
+                folder = name[: cut + len(delimiter)]
+                if folder >= parameters.get("startOffset", "") or not self.compares_folders:
+                    prefixes.append(folder)
+                index = bisect_left(self._names, _successor(folder), index)
         return _dump(fields, items, prefixes)
 
     def _check(self, request: web.BaseRequest, parameters: Mapping[str, str]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import random
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote_plus, unquote_plus
@@ -296,6 +298,46 @@ def test_fewer_large_folders_than_connections_are_shared_by_all(objects: list[Ob
     assert found == bucket_tree.rows(objects)
     assert count <= 1.3 * len(objects) / 20
     assert seconds <= 1.2 * count * 0.1 / 16 + 0.3
+
+
+def test_large_folders_of_the_same_day_are_shared_by_all_connections() -> None:
+    """The second is found while the first one's part, which ends with the day, is read."""
+    objects = localised(1, 50, 100)
+    objects += [
+        one._replace(name=one.name.replace("-10-00-00-mozilla", "-11-00-00-mozilla"))
+        for one in objects
+    ]
+    found, count, seconds = clocked_run(objects, jobs=16)
+    assert found == bucket_tree.rows(objects)
+    assert seconds <= 1.4 * count * 0.1 / 16
+
+
+class Stuck(Clocked):
+    """The bucket of a server that does not answer where the date of a version is looked up."""
+
+    async def request(self, *arguments: Any, **options: Any) -> Any:
+        if options["query"]["maxResults"] == "1":
+            self.asked += 1
+            await asyncio.Event().wait()
+        return await super().request(*arguments, **options)
+
+
+def test_no_more_requests_are_under_way_than_connections_although_many_dates_are_looked_up() -> (
+    None
+):
+    """A server that asks for patience would get them all again and again."""
+    bucket = Stuck(GcsServer(in_folders(50, 1), page_size=1000), jobs=4, unreadable="none")
+    selection = Selection(["firefox"], ["releases"], since=datetime(2017, 1, 1, tzinfo=UTC))
+    listing = BucketListing(bucket, selection, jobs=4, on_error=pytest.fail)
+
+    async def run() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(anext(listing.blocks()), timeout=5)
+
+    loop = ClockedLoop()
+    loop.run_until_complete(run())
+    loop.close()
+    assert bucket.asked == 1 + 4
 
 
 def test_a_large_folder_whose_folders_cannot_be_listed_is_read_page_by_page() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from buildhub.errors import BuildhubError, Fatal, Unreachable
+from buildhub.errors import BuildhubError, Fatal
 from buildhub.kinto.publisher import PublishCounts, Publisher
 from tests.support.records import make_record
 from tests.support.stub_kinto import URL, Answer, client, each, publish
@@ -145,7 +145,7 @@ def test_a_server_that_stays_away_ends_the_run_and_all_that_was_added_is_counted
             for number in range(1000):
                 publisher.add(make_record(number), f"line {number}")
 
-    with pytest.raises(Unreachable, match=r"it answered 503|batches in a row failed"):
+    with pytest.raises(Fatal, match=r"it answered 503|batches in a row failed"):
         endless()
     assert publisher.counts.failed % 3 == 0
     assert publisher.counts == PublishCounts(failed=publisher.counts.failed)
@@ -184,7 +184,7 @@ def test_all_records_that_failed_are_named_also_those_that_were_not_sent_any_mor
 )
 def test_a_server_that_answers_is_not_called_one_that_is_not_running(server, answer, cure):
     server.answers = [answer]
-    with pytest.raises(Unreachable, match=rf": {cure}$"):
+    with pytest.raises(Fatal, match=rf": {cure}$"):
         publish(30, retries=0)
 
 
