@@ -153,11 +153,14 @@ def remove_abandoned(folder: Path, names: str) -> None:
 
 
 @contextlib.contextmanager
-def written_aside(path: Path, option: str) -> Iterator[Callable[[bytes], None]]:
+def written_aside(
+    path: Path, option: str, keep_old: Callable[[], bool] = lambda: False
+) -> Iterator[Callable[[bytes], None]]:
     """Yields what writes to a new file, which takes the name ``path`` at the end of the block.
 
-    That is so after an error as well. What killed runs left beside it is removed. Raises
-    :class:`Fatal`, which names the ``option``, if it cannot be written.
+    That is so after an error as well, unless ``keep_old`` returns True then. What killed runs left
+    beside it is removed. Raises :class:`Fatal`, which names the ``option``, if it cannot be
+    written.
     """
     cure = f": choose another file with {option}"
     with readable_write_errors(path, cure):
@@ -180,7 +183,10 @@ def written_aside(path: Path, option: str) -> Iterator[Callable[[bytes], None]]:
                 file.flush()
                 os.umask(umask := os.umask(0))
                 os.fchmod(file.fileno(), 0o666 & ~umask)  # others may read it, as any output
-                os.replace(part, target)
+                if keep_old():
+                    part.unlink()
+                else:
+                    os.replace(part, target)
 
 
 @contextlib.contextmanager

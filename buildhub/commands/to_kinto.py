@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,7 +89,16 @@ def main(
 
     def work(cancellation: CancellationToken) -> bool | int:
         differences = progress.Differences()
+        source = _RecordFiles(files, cancellation, find_newest=bool(summary.path))
+        keep = None
         with contextlib.ExitStack() as stack:
+            if failed:  # aside, as the command may be reading what an earlier run has written
+                aside = written_aside(
+                    failed,
+                    "--failed",
+                    lambda: (sends_nothing or not source.complete) and source.has(failed),
+                )
+                keep = stack.enter_context(aside)
             client = kinto_client(settings, cancellation)
             index = None
             try:
@@ -101,8 +111,6 @@ def main(
             except Interrupted:
                 runner.echo_summary("to-kinto: stopped before the first record.")
                 raise
-            # Aside, as the command may be reading what an earlier run has written.
-            keep = stack.enter_context(written_aside(failed, "--failed")) if failed else None
             publisher = Publisher(
                 client,
                 index=index,
@@ -113,16 +121,19 @@ def main(
                 on_not_stored=lambda record: keep(line_of(record)) if keep else None,
             )
             label = "to-kinto (check)" if check else "to-kinto (dry run)" if dry_run else "to-kinto"
-            source = _RecordFiles(files, cancellation, find_newest=bool(summary.path))
             counts = publisher.counts
             summary.figures = lambda: {
                 "newest_build": source.newest_build.decode() or None,
                 "counts": {**dataclasses.asdict(counts), "bad_lines": source.bad_lines},
             }
+            ended = False
             try:
                 with progress.pipe_display("to-kinto", counts, "records"), publisher:
                     source.read_into(publisher)
+                ended = not cancellation.cancelled  # Ctrl-C also ends what writes the input
             finally:
+                if not ended:
+                    runner.echo(source.how_to_continue(skip=not sends_nothing))
                 bad_lines = f", {source.bad_lines} bad lines" if source.bad_lines else ""
                 runner.echo_summary(f"{label}: {counts}{bad_lines}.")
         complete = counts.ok and not source.errors.count
@@ -143,10 +154,29 @@ class _RecordFiles:
         self.errors = logs.FirstErrors(logger)
         self.bad_lines = 0
         self.newest_build = b""  #: a date, if it is to be found
+        self.complete = False  #: all was read
+        self._position = ""  # of the last line that was read
         self._find_newest = find_newest
+
+    def has(self, path: Path) -> bool:
+        """Tells if this is one of the files, under whatever name."""
+        files = [0 if file == "-" else file for file in self._files]
+        same = (os.path.samefile(file, path) for file in files if os.path.exists(file))
+        return path.exists() and any(same)
+
+    def how_to_continue(self, *, skip: bool) -> str:
+        """Says how far the input was read, and how the rest is stored."""
+        if not self._position:
+            return "Ended before the first line."
+        option = " with --skip, which does not send again what is stored" if skip else ""
+        return (
+            f"Not complete. To continue, run the same command again{option}: the input was read up"
+            f" to {self._position}."
+        )
 
     def read_into(self, publisher: Publisher) -> None:
         """Adds every record to ``publisher``; bad lines and unreadable files are logged."""
+        unreadable = False
         for path in self._files:
             number = 1
             chunks = streams.chunks(path, self._cancellation, on_idle=publisher.flush)
@@ -163,16 +193,21 @@ class _RecordFiles:
                         self._add(publisher, some, streams.name_of(path), number + start)
                     number += len(lines) - 1
             except BadInput as error:
+                unreadable = True
                 self.errors(str(error))
+        self.complete = not unreadable
 
     def _add(self, publisher: Publisher, lines: Sequence[bytes], name: str, first: int) -> None:
         """Adds the records of lines, the first of which has this number; reports bad ones."""
         self._cancellation.raise_if_cancelled()
         if publisher.skip_known([line for line in lines if line]):
+            self._position = f"{name}, line {first + len(lines) - 1 - (not lines[-1])}"
             return
         for number, line in enumerate(lines, first):
             self._cancellation.raise_if_cancelled()
             where = f"{name}, line {number}"
+            if line:
+                self._position = where
             try:
                 record = orjson.loads(line)
             except orjson.JSONDecodeError as error:
@@ -194,6 +229,7 @@ _OTHER_KINDS = (
     (rb'\s*\{\s*("data": *\{)?\s*$', "JSON over several lines", "jq -c ."),
     (rb"\s*\[", "a list in one piece", "jq -c '.[]'"),
     (rb'\s*\{"data": ?\[', "a response of Kinto", "jq -c '.data[] | {data: .}'"),
+    (rb'\s*\{\s*"Records":.*\bs3\b', "an event of S3", "s3-event-to-kinto"),
     (rb'\s*\{"id":', 'records without "data"', "jq -c '{data: .}'"),
     (rb"\s*<", "HTML or XML", "fetch the file again"),
 )

@@ -285,10 +285,10 @@ class Client:
 
     def unreachable(self, error: RetryableError | Conflict) -> Unreachable:
         """Returns the error for a request of which no attempt had a proper answer."""
-        message = (
-            f"Kinto at {self.url} gives no proper answer ({error}): check that it is running,"
-            " and --server or SERVER_URL."
-        )
+        cure = "check that it is running, and --server or SERVER_URL"
+        if error.status:
+            cure = "try again later"
+        message = f"Kinto at {self.url} gives no proper answer ({error}): {cure}."
         # PostgreSQL accepts no NUL in a text: Kinto answers 503 to the whole batch with it.
         if error.status in (500, 503):
             return ServerError(message, error.status)

@@ -128,6 +128,7 @@ class Publisher:
         #: Ids of records that are open or in flight: other versions of them may yet be stored.
         self._on_their_way: Counter[str] = Counter()
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="kinto")
+        self._unnamed: list[_Item] = []  # failed, and reported at the end
         self._first_id = ""  # of the records that are on the server
 
     def __enter__(self) -> Self:
@@ -235,7 +236,8 @@ class Publisher:
             self._count_responses(items, responses)
             if all(response.failed for response in responses):
                 problem = f"all records of {_MAX_FAILED_BATCHES} batches in a row failed"
-                self._note_failed_batch(self._client.unreachable(RetryableError(problem)))
+                reason = RetryableError(problem, status=responses[-1].status)
+                self._note_failed_batch(self._client.unreachable(reason))
             else:
                 self._client.failed_batches = 0
 
@@ -285,13 +287,19 @@ class Publisher:
         self._on_error(sentence)
 
     def _fail(self, items: Sequence[_Item], reason: str) -> None:
-        """Counts records that may or may not be stored; reports them if there is a reason."""
+        """Counts records that may or may not be stored; reports them, at the end if no reason."""
         self.counts.failed += len(items)
         for item in items:
             self._on_not_stored({"data": item.data})
         if self._index is not None:
             self._index.invalidate(item.data["id"] for item in items)
-        if items and reason:
+        if reason:
+            self._report(items, reason)
+        else:
+            self._unnamed += items
+
+    def _report(self, items: Sequence[_Item], reason: str) -> None:
+        if items:
             first, last = items[0], items[-1]
             what = f"this and the records up to {last.where}" if last is not first else first.name
             self._on_error(f"{first.where}: {what} may not have been stored: {reason.rstrip('.')}.")
@@ -330,3 +338,4 @@ class Publisher:
                 self._count_oldest()
         self._fail(self._open, "")
         self._open = []
+        self._report(self._unnamed, "the run ended")

@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+from tests.support import s3_events
 from tests.support.records import make_record, ndjson
 from tests.support.to_kinto_command import (
     COLLECTION,
@@ -317,6 +318,11 @@ OTHER_KINDS = {
     "UTF-16 without a mark": (ndjson([make_record(1)]).decode().encode("utf-16-be"), "iconv"),
     "gzip in gzip": (gzip.compress(gzip.compress(ndjson([make_record(1)]))), "zcat"),
     "HTML": (b"<!DOCTYPE html>\n<p>\n", "fetch the file again"),
+    "an event": (ndjson([s3_events.created("pub/firefox/a.exe")]), "s3-event-to-kinto"),
+    "an event in a queue": (
+        ndjson([s3_events.in_sqs(s3_events.created("pub/a.exe"))]),
+        "s3-event-to-kinto",
+    ),
 }
 
 
@@ -400,7 +406,13 @@ def test_a_signal_stops_it_after_what_was_read_is_stored(to_kinto, signum, statu
         process.send_signal(signum)
         assert process.wait(30) == status
         messages = process.stderr.read()
-    assert messages == summary(created=len(to_kinto.kinto.records()))
+    created = len(to_kinto.kinto.records())
+    *_, how_to_continue, last = messages.splitlines(keepends=True)
+    assert how_to_continue == (
+        b"Not complete. To continue, run the same command again with --skip, which does not send"
+        b" again what is stored: the input was read up to standard input, line %d.\n" % created
+    )
+    assert last == summary(created=created)
     again = to_kinto(ndjson(records), "--skip")
     assert again.returncode == 0
     assert stored(to_kinto.kinto) == data_of(*records)

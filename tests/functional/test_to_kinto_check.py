@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -12,7 +13,15 @@ import pytest
 
 from tests.support.ports import free_port
 from tests.support.records import make_record, ndjson
-from tests.support.to_kinto_command import COLLECTION, SCHEMA, Command, data_of, stored, summary
+from tests.support.to_kinto_command import (
+    COLLECTION,
+    COMMAND,
+    SCHEMA,
+    Command,
+    data_of,
+    stored,
+    summary,
+)
 
 pytestmark = pytest.mark.functional
 slow = pytest.mark.slow  # the same promise, once more
@@ -96,6 +105,47 @@ def test_what_could_not_be_stored_is_kept_for_a_second_try(to_kinto, tmp_path):
     assert stored(to_kinto.kinto) == data_of(*records)
     assert file.read_bytes() == b""
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("source", ["file", "standard input"])
+def test_a_file_that_was_not_read_to_its_end_stays_as_it_is(to_kinto, tmp_path, source):
+    """Its other records may be nowhere else."""
+    file = tmp_path / "failed.ndjson"
+    file.write_bytes(before := ndjson(make_record(n) for n in range(200)))
+    to_kinto.kinto.call("DELETE", COLLECTION)
+    command = [COMMAND, "--failed", file, "absent", file if source == "file" else "-"]
+    with file.open() as stdin:
+        done = subprocess.run(
+            command, stdin=stdin, env=to_kinto.environment, capture_output=True, cwd=tmp_path
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2].endswith(b" 75 failed.")
+    assert file.read_bytes() == before
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_dry_run_takes_nothing_out_of_its_input(to_kinto, tmp_path):
+    (file := tmp_path / "failed.ndjson").write_bytes(before := ndjson([make_record(1)]))
+    assert to_kinto(b"", "--dry-run", "--failed", file, file).returncode == 0
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"bucket,name,size\n", gzip.compress(b"{}" * 99)[:-5]])
+def test_a_file_that_cannot_be_read_stays_as_it_is(to_kinto, tmp_path, content):
+    (file := tmp_path / "failed.ndjson").write_bytes(content)
+    assert to_kinto(b"", "--failed", file, file).returncode == 1
+    assert file.read_bytes() == content
+
+
+def test_a_run_that_fails_before_the_first_line_leaves_nothing_of_an_earlier_one(
+    to_kinto, tmp_path
+):
+    (file := tmp_path / "failed.ndjson").write_bytes(before := ndjson([make_record(1)]))
+    away = ("--server", f"http://127.0.0.1:{free_port()}/v1", "--nb-retry-request", 0)
+    assert to_kinto(before, *away, "--failed", file, file).returncode == 1
+    assert file.read_bytes() == before
+    assert to_kinto(before, *away, "--failed", file).returncode == 1
+    assert file.read_bytes() == b""
 
 
 def test_refused_records_are_kept_and_stored_ones_are_not(to_kinto, tmp_path):

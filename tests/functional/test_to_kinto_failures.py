@@ -25,8 +25,28 @@ def test_no_kinto_on_the_port(to_kinto):
 def test_the_collection_does_not_exist(to_kinto):
     done = to_kinto(ndjson(make_record(n) for n in range(200)), "--collection", "release")
     assert done.returncode == 1
-    assert "has no collection build-hub/release: run latest-inv" in one_sentence(done)
-    assert b"to-kinto: 0 created, 0 updated, 0 unchanged, 0 refused, " in done.stderr
+    named, how_to_continue, counts, problem = done.stderr.decode().splitlines()
+    assert named.endswith(
+        " ERROR standard input, line 1: this and the records up to standard input, line 75 may not"
+        " have been stored: the run ended."
+    )
+    assert "the input was read up to standard input, line 75." in how_to_continue
+    assert f"{counts}\n".encode() == summary(failed=75)
+    assert "has no collection build-hub/release: run latest-inv" in problem
+
+
+def test_a_run_that_gives_up_says_what_it_has_read_and_how_the_rest_is_stored(to_kinto):
+    (to_kinto.folder / "one").write_bytes(ndjson(make_record(n) for n in range(30)))
+    (to_kinto.folder / "two").write_bytes(ndjson(make_record(n) for n in range(30, 130)))
+    to_kinto.kinto.call("DELETE", COLLECTION)
+    done = to_kinto(b"", "one", "two", "--failed", "new")
+    assert (
+        b"Not complete. To continue, run the same command again with --skip, which does not send"
+        b" again what is stored: the input was read up to two, line 45.\n"
+    ) in done.stderr
+    assert (to_kinto.folder / "new").read_bytes().count(b"\n") == 75
+    to_kinto.kinto.make_collection()
+    assert to_kinto(b"", "one", "two", "--skip").stderr == summary(created=130)
 
 
 def test_the_collection_does_not_exist_with_skip(to_kinto):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import pytest
 import requests
 
-from buildhub.errors import Fatal
+from buildhub.errors import BuildhubError, Fatal
 from buildhub.kinto.publisher import PublishCounts, Publisher
 from tests.support.records import make_record
 from tests.support.stub_kinto import URL, Answer, client, each, publish
@@ -129,8 +130,7 @@ def test_records_of_a_batch_that_can_not_be_delivered_are_counted_and_the_next_i
     assert summary == PublishCounts(created=3, failed=3)
     assert errors == [
         "line 1: this and the records up to line 3 may not have been stored: Kinto at"
-        f" {URL} gives no proper answer (it answered 502): check that it is running, and --server"
-        " or SERVER_URL."
+        f" {URL} gives no proper answer (it answered 502): try again later."
     ]
 
 
@@ -149,6 +149,43 @@ def test_a_server_that_stays_away_ends_the_run_and_all_that_was_added_is_counted
         endless()
     assert publisher.counts.failed % 3 == 0
     assert publisher.counts == PublishCounts(failed=publisher.counts.failed)
+
+
+@pytest.mark.parametrize("status", [404, 502, 503])
+@pytest.mark.parametrize("inside", [True, False], ids=["inside", "whole"])
+def test_all_records_that_failed_are_named_also_those_that_were_not_sent_any_more(
+    server, status, inside
+):
+    server.answers = [each(*[status] * 3) if inside else (status, {}, {})]
+    errors: list[str] = []
+    publisher = Publisher(client(retries=0), index=None, on_error=errors.append)
+
+    def endless() -> None:
+        with publisher:
+            for number in range(1000):
+                publisher.add(make_record(number), f"line {number}")
+
+    with pytest.raises(BuildhubError):
+        endless()
+    ranges = [list(map(int, re.findall(r"line (\d+)", error))) for error in errors]
+    named = [number for ends in ranges for number in range(ends[0], ends[-1] + 1)]
+    assert named == list(range(publisher.counts.failed))
+
+
+@pytest.mark.parametrize(
+    ("answer", "cure"),
+    [
+        ((503, {}, {}), "try again later."),
+        ((429, {}, {}), "try again later."),
+        (each(503, 503, 503), "try again later."),
+        (requests.ConnectionError(), "check that it is running, and --server or SERVER_URL."),
+    ],
+    ids=repr,
+)
+def test_a_server_that_answers_is_not_called_one_that_is_not_running(server, answer, cure):
+    server.answers = [answer]
+    with pytest.raises(Fatal, match=rf": {cure}$"):
+        publish(30, retries=0)
 
 
 @pytest.mark.parametrize("status", [413, 400])
