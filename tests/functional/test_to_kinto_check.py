@@ -130,7 +130,11 @@ def test_a_dry_run_takes_nothing_out_of_its_input(to_kinto, tmp_path):
     assert file.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"bucket,name,size\n", gzip.compress(b"{}" * 99)[:-5]])
+@pytest.mark.parametrize(
+    "content",
+    [b"bucket,name,size\n", gzip.compress(b"{}" * 99)[:-5]],
+    ids=["an inventory", "half a gzip"],
+)
 def test_a_file_that_cannot_be_read_stays_as_it_is(to_kinto, tmp_path, content):
     (file := tmp_path / "failed.ndjson").write_bytes(content)
     assert to_kinto(b"", "--failed", file, file).returncode == 1

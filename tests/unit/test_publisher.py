@@ -180,7 +180,7 @@ def test_all_records_that_failed_are_named_also_those_that_were_not_sent_any_mor
         (each(503, 503, 503), "try again later."),
         (requests.ConnectionError(), "check that it is running, and --server or SERVER_URL."),
     ],
-    ids=repr,
+    ids=["503", "429", "503 for each record", "no answer"],
 )
 def test_a_server_that_answers_is_not_called_one_that_is_not_running(server, answer, cure):
     server.answers = [answer]
