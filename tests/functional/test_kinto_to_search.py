@@ -246,7 +246,7 @@ def test_a_folder_that_cannot_be_used_is_named_with_the_cure(
     for folder, reason in {
         tmp_path / "misspelt/copy": f"{tmp_path}/misspelt does not exist",
         everybodys: "other users may replace files",
-        a_file: "exists",
+        a_file: "it is a file, not a folder",
         copy: "lock",
     }.items():
         done = started("--server", full_kinto.url, "--cache-folder", folder)
