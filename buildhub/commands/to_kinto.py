@@ -167,7 +167,7 @@ class _RecordFiles:
     def how_to_continue(self, *, skip: bool) -> str:
         """Says how far the input was read, and how the rest is stored."""
         if not self._position:
-            return "Ended before the first line."
+            return "to-kinto: ended before the first line."
         option = " with --skip, which does not send again what is stored" if skip else ""
         return (
             f"Not complete. To continue, run the same command again{option}: the input was read up"

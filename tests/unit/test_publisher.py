@@ -134,19 +134,20 @@ def test_records_of_a_batch_that_can_not_be_delivered_are_counted_and_the_next_i
     ]
 
 
+def add_thousand(publisher: Publisher) -> None:
+    with publisher:
+        for number in range(1000):
+            publisher.add(make_record(number), f"line {number}")
+
+
 @pytest.mark.parametrize("answer", [(503, {}, {}), each(503, 503, 503)], ids=["whole", "inside"])
 def test_a_server_that_stays_away_ends_the_run_and_all_that_was_added_is_counted(server, answer):
     server.answers = [answer]
     errors: list[str] = []
     publisher = Publisher(client(retries=0), index=None, on_error=errors.append)
 
-    def endless() -> None:
-        with publisher:
-            for number in range(1000):
-                publisher.add(make_record(number), f"line {number}")
-
     with pytest.raises(Fatal, match=r"it answered 503|batches in a row failed"):
-        endless()
+        add_thousand(publisher)
     assert publisher.counts.failed % 3 == 0
     assert publisher.counts == PublishCounts(failed=publisher.counts.failed)
 
@@ -160,13 +161,8 @@ def test_all_records_that_failed_are_named_also_those_that_were_not_sent_any_mor
     errors: list[str] = []
     publisher = Publisher(client(retries=0), index=None, on_error=errors.append)
 
-    def endless() -> None:
-        with publisher:
-            for number in range(1000):
-                publisher.add(make_record(number), f"line {number}")
-
     with pytest.raises(BuildhubError):
-        endless()
+        add_thousand(publisher)
     ranges = [list(map(int, re.findall(r"line (\d+)", error))) for error in errors]
     named = [number for ends in ranges for number in range(ends[0], ends[-1] + 1)]
     assert named == list(range(publisher.counts.failed))
